@@ -1,0 +1,113 @@
+// npm oidc-provider as the issuer of caller tokens and operator tokens, on loopback.
+//
+//   OIDC_CLIENTS='[{"client_id":"…","client_secret":"…"}]' node oidc.mjs PORT      (0: any free port)
+//
+// Prints {"ready": ISSUER, ...} once it listens. Discovery: ISSUER/.well-known/openid-configuration.
+// Access tokens are JWTs (typ at+jwt) whose audience is the `resource` that was asked for.
+//
+//   OIDC_CLIENTS   JSON array; beside the standard metadata each client may have
+//                  "groups": [..]         the claim `groups` of its tokens,
+//                  "claims": {..}         more claims of its tokens,
+//                  "access_token_ttl": n  their life in seconds (default 600).
+//                  Without grant_types a client gets client_credentials only.
+//   OIDC_ACCOUNTS  JSON object {login: {claim: value}} for people who log in by authorization
+//                  code with PKCE at the development pages; their claims go into their tokens.
+//   OIDC_ALG       RS256 (default), PS256, ES256 or EdDSA.
+//   OIDC_SCOPES    scopes that every resource offers, separated by spaces (default "mcp:tools").
+//   OIDC_JWKS_FILE keeps the signing keys across restarts; created, mode 0600, when absent.
+//                  OIDC_ROTATE=1 puts a new key first and keeps publishing the old ones.
+
+import { generateKeyPair } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { promisify } from 'node:util';
+import Provider from 'oidc-provider';
+
+const KEY_KINDS = {
+  RS256: ['rsa', { modulusLength: 2048 }],
+  PS256: ['rsa', { modulusLength: 2048 }],
+  ES256: ['ec', { namedCurve: 'P-256' }],
+  EdDSA: ['ed25519', {}],
+};
+const DEFAULT_TTL_SECONDS = 600;
+const OWN_METADATA = ['groups', 'claims', 'access_token_ttl'];
+
+const port = Number(process.argv[2]);
+if (process.argv.length !== 3 || !Number.isInteger(port)) throw new Error('usage: oidc.mjs PORT');
+const algorithm = process.env.OIDC_ALG ?? 'RS256';
+if (!KEY_KINDS[algorithm]) throw new Error(`OIDC_ALG is one of ${Object.keys(KEY_KINDS).join(', ')}`);
+const clients = JSON.parse(process.env.OIDC_CLIENTS ?? '[]');
+const accounts = JSON.parse(process.env.OIDC_ACCOUNTS ?? '{}');
+const scopes = process.env.OIDC_SCOPES ?? 'mcp:tools';
+
+async function newKey() {
+  const [kind, parameters] = KEY_KINDS[algorithm];
+  const { privateKey } = await promisify(generateKeyPair)(kind, parameters);
+  // The library derives each `kid` from the key itself, so a new key has a new one.
+  return { ...privateKey.export({ format: 'jwk' }), alg: algorithm, use: 'sig' };
+}
+
+async function signingKeys() {
+  const file = process.env.OIDC_JWKS_FILE;
+  const kept = file && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).keys : [];
+  if (kept.length > 0 && process.env.OIDC_ROTATE !== '1') return { keys: kept };
+  const jwks = { keys: [await newKey(), ...kept] };
+  if (file) writeFileSync(file, JSON.stringify(jwks), { mode: 0o600 });
+  return jwks;
+}
+
+function clientMetadata(client) {
+  const standard = Object.fromEntries(Object.entries(client).filter(([name]) => !OWN_METADATA.includes(name)));
+  if (standard.grant_types) return standard;
+  return { ...standard, grant_types: ['client_credentials'], redirect_uris: [], response_types: [] };
+}
+
+function claimsOfClient(clientId) {
+  const client = clients.find((candidate) => candidate.client_id === clientId);
+  return { ...client?.claims, ...(client?.groups ? { groups: client.groups } : {}) };
+}
+
+function configuration(jwks) {
+  return {
+    jwks,
+    clients: clients.map(clientMetadata),
+    clientDefaults: { id_token_signed_response_alg: algorithm },
+    enabledJWA: { idTokenSigningAlgValues: [algorithm], userinfoSigningAlgValues: [algorithm] },
+    scopes: ['openid', 'offline_access', ...scopes.split(' ')],
+    claims: { openid: ['sub', 'groups', 'email', 'name'] },
+    pkce: { required: () => true },
+    cookies: { keys: [crypto.randomUUID()] },
+    extraTokenClaims: (_context, token) => ({ ...claimsOfClient(token.clientId), ...accounts[token.accountId] }),
+    findAccount: (_context, id) =>
+      accounts[id] && { accountId: id, claims: () => ({ sub: id, ...accounts[id] }) },
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        useGrantedResource: () => true,
+        getResourceServerInfo: (_context, resource, client) => ({
+          scope: scopes,
+          audience: resource,
+          accessTokenFormat: 'jwt',
+          accessTokenTTL:
+            clients.find((candidate) => candidate.client_id === client.clientId)?.access_token_ttl ??
+            DEFAULT_TTL_SECONDS,
+          jwt: { sign: { alg: algorithm } },
+        }),
+      },
+    },
+  };
+}
+
+// The issuer's name holds the port, so the socket comes first and the provider second.
+const server = http.createServer();
+server.listen(port, '127.0.0.1', async () => {
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const provider = new Provider(issuer, configuration(await signingKeys()));
+  provider.on('server_error', (_context, error) => process.stderr.write(`oidc: ${error.message}\n`));
+  server.on('request', provider.callback());
+  process.stdout.write(`${JSON.stringify({ ready: issuer, token_endpoint: `${issuer}/token`, algorithm })}\n`);
+});
