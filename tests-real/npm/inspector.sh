@@ -8,7 +8,7 @@
 # one that was asked for, since the Inspector does not say which one it got.
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
-# shellcheck source=../../scripts/lib.sh
+# shellcheck source-path=SCRIPTDIR source=../../scripts/lib.sh
 . "$here/../../scripts/lib.sh"
 
 exec "$(parts_dir)/bin/node" "$here/inspector.mjs" "$@"

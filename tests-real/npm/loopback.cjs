@@ -1,9 +1,11 @@
 // Preload (`node --require`) for servers that bind every interface: whatever host they ask for,
 // they listen on loopback only. The first listener's address goes to stdout as one JSON line,
-// {"ready": "http://127.0.0.1:PORT"}, so that port 0 is usable.
+// {"ready": "http://127.0.0.1:PORT"}, so that port 0 is usable; the server's own lines go to stderr.
 'use strict';
 
 const net = require('node:net');
+
+globalThis.console = new console.Console(process.stderr);
 
 const LOOPBACK = '127.0.0.1';
 const listen = net.Server.prototype.listen;

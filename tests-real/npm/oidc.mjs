@@ -23,6 +23,9 @@ import http from 'node:http';
 import { promisify } from 'node:util';
 import Provider from 'oidc-provider';
 
+// The library's notices must not mix with the one line that callers read.
+globalThis.console = new console.Console(process.stderr);
+
 const KEY_KINDS = {
   RS256: ['rsa', { modulusLength: 2048 }],
   PS256: ['rsa', { modulusLength: 2048 }],
