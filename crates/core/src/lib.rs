@@ -1,0 +1,22 @@
+//! Nouns, proofs and pure decisions of the credential broker.
+//!
+//! This crate does no I/O, reads no clock and starts no task: time, randomness and the outside
+//! enter as arguments or through the traits in [`ports`]. It may import nothing of the workspace.
+
+pub mod actor;
+pub mod audit;
+pub mod id;
+pub mod identity;
+pub mod lease;
+pub mod manifest;
+pub mod operator;
+pub mod policy;
+pub mod ports;
+pub mod reference;
+pub mod refusal;
+pub mod scrub;
+pub mod secret;
+pub mod snapshot;
+pub mod state;
+pub mod stores;
+pub mod time;

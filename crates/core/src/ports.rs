@@ -1,0 +1,278 @@
+//! The traits at the seams. Every adapter of one passes its contract battery in the testkit.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::audit::{Ended, Event};
+use crate::id::{BindingName, EnvironmentName, Epoch};
+use crate::identity::{IdentityError, Presented, VerifiedIdentity};
+use crate::lease::SecretVersion;
+use crate::manifest::{Injection, Route};
+use crate::reference::ResolvedReference;
+use crate::refusal::{Code, Refusal};
+use crate::secret::Secret;
+use crate::state::{Change, OutboxEntry, State};
+use crate::time::Timestamp;
+
+/// Verifies tokens of one kind.
+#[async_trait]
+pub trait IdentityVerifier: Send + Sync + fmt::Debug {
+    /// Verifies signature, issuer, audience and times.
+    ///
+    /// # Errors
+    /// Why the token is not accepted; [`IdentityError::KeysUnavailable`] where the fault is not the caller's.
+    async fn verify(
+        &self,
+        presented: &Presented,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedIdentity>, IdentityError>;
+}
+
+/// A place where secrets are: fetches by reference. Never retries, never logs a value. Caching,
+/// coalescing and deadlines are decorators.
+#[async_trait]
+pub trait SecretStore: Send + Sync + fmt::Debug {
+    /// Fetches the version that the reference names.
+    ///
+    /// # Errors
+    /// A missing path, field or version is [`StoreErrorKind::NotFound`], never an empty value; an empty
+    /// value is [`StoreErrorKind::Empty`].
+    async fn fetch(&self, reference: &ResolvedReference) -> Result<Arc<SecretVersion>, StoreError>;
+
+    /// Whether the store answers and accepts our login; reads no secret.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    async fn probe(&self) -> Result<(), StoreError>;
+}
+
+/// The cache in front of a store: what revocation and rotation empty.
+pub trait SecretCache: Send + Sync + fmt::Debug {
+    /// Forgets every version at this place, loads under way included; says how many values it held.
+    fn forget(&self, reference: &ResolvedReference) -> u32;
+    /// Forgets everything.
+    fn forget_all(&self) -> u32;
+}
+
+/// A store of ours that takes values (the sealed store).
+#[async_trait]
+pub trait SecretWriter: Send + Sync + fmt::Debug {
+    /// Stores a new version of the field and returns it.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    async fn put(
+        &self,
+        path: &str,
+        field: &str,
+        value: Secret,
+        now: Timestamp,
+    ) -> Result<crate::lease::VersionId, StoreError>;
+}
+
+/// What went wrong at a store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum StoreErrorKind {
+    /// No such path, field or version.
+    NotFound,
+    /// There, and empty.
+    Empty,
+    /// The store refuses the gateway.
+    Denied,
+    /// The store asks to slow down.
+    Throttled,
+    /// The store does not answer.
+    Unavailable,
+    /// The store did not answer in time.
+    Timeout,
+    /// The answer, or the reference for this kind of store, makes no sense.
+    Malformed,
+    /// No such store, or not for this environment.
+    NotForEnvironment,
+}
+
+/// A store's failure. `inside` goes to the operator's log; it never holds a value or a token.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{kind:?}: {inside}")]
+pub struct StoreError {
+    /// What went wrong.
+    pub kind: StoreErrorKind,
+    /// For the operator.
+    pub inside: String,
+    /// When trying again makes sense, where the store says so.
+    pub retry_after: Option<Duration>,
+}
+
+impl StoreError {
+    /// A failure with its inside story.
+    pub fn new(kind: StoreErrorKind, inside: impl fmt::Display) -> Self {
+        Self { kind, inside: inside.to_string(), retry_after: None }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let code = match error.kind {
+            StoreErrorKind::NotFound => Code::SecretMissing,
+            StoreErrorKind::Empty => Code::SecretEmpty,
+            StoreErrorKind::Denied => Code::StoreDenied,
+            StoreErrorKind::Throttled | StoreErrorKind::Unavailable | StoreErrorKind::Timeout => {
+                Code::StoreUnavailable
+            }
+            StoreErrorKind::Malformed | StoreErrorKind::NotForEnvironment => Code::ReferenceRefused,
+        };
+        let refusal = Self::new(code).because(error.inside);
+        match error.retry_after {
+            Some(after) => refusal.retry_after(after),
+            None => refusal,
+        }
+    }
+}
+
+/// The position of a record in the chain, from 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Sequence(pub u64);
+
+/// Evidence cannot be written. The inside story is for the operator's log.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the audit log cannot be written: {0}")]
+pub struct AuditError(pub String);
+
+/// Where evidence goes. There is no null sink.
+#[async_trait]
+pub trait AuditSink: Send + Sync + fmt::Debug {
+    /// Appends the event; durable, as configured, when this returns.
+    ///
+    /// # Errors
+    /// The event is not in the chain, and what it announces must not happen.
+    async fn record(&self, event: Event) -> Result<Sequence, AuditError>;
+
+    /// Appends an event about something that has already happened: in the chain's order at once,
+    /// durable soon after.
+    ///
+    /// # Errors
+    /// The log cannot be written; calls must stop.
+    fn note(&self, event: Event) -> Result<Sequence, AuditError>;
+}
+
+/// What can go wrong with the state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// Somebody else changed the state since it was read; read again and decide again.
+    #[error("the state has moved on from the epoch the change was made for")]
+    Conflict,
+    /// A rule of the database refused the change.
+    #[error("the state refuses the change: {0}")]
+    Constraint(String),
+    /// The database does not answer.
+    #[error("the state database does not answer: {0}")]
+    Unavailable(String),
+    /// What is stored cannot be read.
+    #[error("the stored state cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// Reads the state. The proxy side is handed nothing more.
+#[async_trait]
+pub trait StateReader: Send + Sync + fmt::Debug {
+    /// Reads everything at one epoch.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn load(&self) -> Result<State, StateError>;
+
+    /// The current epoch; cheap.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn epoch(&self) -> Result<Epoch, StateError>;
+
+    /// Waits until the epoch may have moved beyond `after`, or until about `floor` has passed.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn changed(&self, after: Epoch, floor: Duration) -> Result<Epoch, StateError>;
+}
+
+/// Changes the state.
+#[async_trait]
+pub trait StateWriter: StateReader {
+    /// Writes the batch, moves the epoch by one and files the events in the outbox, all in one
+    /// transaction.
+    ///
+    /// # Errors
+    /// [`StateError::Conflict`] where the epoch is not the expected one; then nothing was written.
+    async fn commit(&self, change: Change) -> Result<Epoch, StateError>;
+
+    /// The oldest events that wait for the chain, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn outbox(&self, limit: u32) -> Result<Vec<OutboxEntry>, StateError>;
+
+    /// Strikes out outbox rows that are in the chain.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn drained(&self, ids: &[String]) -> Result<(), StateError>;
+}
+
+/// Installs the newest state on this replica, and drains the outbox into the chain.
+#[async_trait]
+pub trait Publisher: Send + Sync + fmt::Debug {
+    /// Returns once this replica decides by a state at least as new as `at_least`, and the outbox is
+    /// in the chain; says the sequence number of the last record drained.
+    ///
+    /// # Errors
+    /// Why it could not.
+    async fn publish(&self, at_least: Epoch) -> Result<Option<Sequence>, Refusal>;
+}
+
+/// A binding's traffic on this replica: what revocation ends.
+#[async_trait]
+pub trait LiveTraffic: Send + Sync + fmt::Debug {
+    /// Refuses new uses of the binding from now on, cuts its calls and streams, ends its sessions,
+    /// empties its cached values, and returns when no byte flows under it any more.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] where something did not end within `deadline`; the block stays all the same.
+    async fn end(
+        &self,
+        environment: &EnvironmentName,
+        binding: &BindingName,
+        deadline: Duration,
+    ) -> Result<Ended, Refusal>;
+
+    /// Lets new uses of the binding through again (after `enable`).
+    fn admit(&self, environment: &EnvironmentName, binding: &BindingName);
+
+    /// Open legacy sessions and live streams of the binding.
+    fn open(&self, environment: &EnvironmentName, binding: &BindingName) -> Ended;
+}
+
+/// What a candidate credential is tried with.
+#[derive(Debug)]
+pub struct Candidate<'a> {
+    /// The environment.
+    pub environment: &'a EnvironmentName,
+    /// The approved route.
+    pub route: &'a Route,
+    /// The injection point.
+    pub injection: &'a Injection,
+    /// The material.
+    pub material: Arc<SecretVersion>,
+}
+
+/// Tries a credential at the real upstream before it decides (DESIGN, section 12.1: `Use::Probe`).
+#[async_trait]
+pub trait CredentialProbe: Send + Sync + fmt::Debug {
+    /// Makes one handshake with the candidate. Refused credentials are [`Code::UpstreamUnauthorized`].
+    ///
+    /// # Errors
+    /// Why the upstream would not take it.
+    async fn probe(&self, permit: &crate::policy::Permit, candidate: Candidate<'_>) -> Result<(), Refusal>;
+}

@@ -1,0 +1,266 @@
+//! The one error table: stable code, HTTP status, JSON-RPC code, public text, what to do and who can
+//! do it. `docs/errors.md` is generated from it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Who can do something about a refusal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fixer {
+    /// The caller: its request or its token.
+    Caller,
+    /// The owner of the binding or policy.
+    BindingOwner,
+    /// The owner of the upstream server.
+    ServerOwner,
+    /// The gateway's operator.
+    Operator,
+}
+
+impl Fixer {
+    /// The words shown to people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Caller => "the caller",
+            Self::BindingOwner => "the owner of the binding",
+            Self::ServerOwner => "the owner of the server",
+            Self::Operator => "the gateway's operator",
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The stable code, `area.reason`.
+    pub code: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// The JSON-RPC error code: the specification's own where it has one, else below -32768's
+    /// reserved range upwards (-31xxx).
+    pub rpc: i32,
+    /// What happened, as the caller may know it.
+    pub text: &'static str,
+    /// What to do.
+    pub hint: &'static str,
+    /// Who can do it.
+    pub fixer: Fixer,
+}
+
+macro_rules! table {
+    ($($(#[$doc:meta])* $variant:ident: $code:literal, $status:literal, $rpc:literal, $fixer:ident, $text:literal, $hint:literal;)+) => {
+        /// Every reason for which the data path refuses or fails.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum Code {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Its row.
+            pub const fn row(self) -> Row {
+                match self {
+                    $(Self::$variant => Row {
+                        code: $code, status: $status, rpc: $rpc, fixer: Fixer::$fixer, text: $text, hint: $hint,
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+table! {
+    /// The body is no JSON-RPC message.
+    RequestMalformed: "request.malformed", 400, -32700, Caller, "the body is not one valid JSON-RPC 2.0 message", "send one JSON object with `jsonrpc`, `method` and, for requests, `id`";
+    /// A batch array.
+    RequestBatch: "request.batch", 400, -32600, Caller, "batches are not accepted", "send each message in a request of its own";
+    /// A JSON key occurs twice in one object.
+    RequestDuplicateKey: "request.duplicate_key", 400, -32600, Caller, "a JSON object has the same key twice", "remove the duplicate: parsers disagree about which one wins";
+    /// The body is larger than the limit.
+    RequestTooLarge: "request.too_large", 413, -31013, Caller, "the request body is larger than allowed", "send less, or ask the operator to raise `limits.request_body_bytes`";
+    /// The body did not arrive in time.
+    RequestTimeout: "request.timeout", 408, -31008, Caller, "the request body did not arrive in time", "send the whole body without long pauses";
+    /// The content type is not JSON.
+    RequestContentType: "request.content_type", 415, -31015, Caller, "the content type must be application/json", "set `Content-Type: application/json`";
+    /// The HTTP method is not served here.
+    RequestMethod: "request.method", 405, -31005, Caller, "this HTTP method is not served here", "use POST; GET and DELETE exist for sessions of 2025-11-25 and older";
+    /// A mirrored header differs from the body.
+    HeaderMismatch: "request.header_mismatch", 400, -32020, Caller, "an MCP header is missing or differs from the body", "make `MCP-Protocol-Version`, `Mcp-Method` and `Mcp-Name` equal to the body";
+    /// Required request metadata is missing.
+    MetadataMissing: "request.metadata_missing", 400, -32602, Caller, "required `_meta` fields of 2026-07-28 are missing", "send `io.modelcontextprotocol/protocolVersion` and `/clientCapabilities` in `params._meta`";
+    /// The protocol version is not served.
+    ProtocolVersion: "request.protocol_version", 400, -32022, Caller, "this protocol version is not supported", "use one of the versions in `data.supported`";
+    /// Client and upstream are of different generations.
+    ProtocolGeneration: "request.protocol_generation", 400, -31016, Caller, "the server speaks another protocol generation than the client", "use a client of the server's generation";
+    /// `Host` or `Origin` is not ours.
+    OriginRefused: "request.origin_refused", 403, -31003, Caller, "the Host or Origin header is not allowed", "call the gateway by its public URL";
+    /// No token.
+    TokenMissing: "token.missing", 401, -31401, Caller, "no bearer token was sent", "send `Authorization: Bearer …` from an authorization server listed in the resource metadata";
+    /// The token is not acceptable.
+    TokenInvalid: "token.invalid", 401, -31402, Caller, "the bearer token is not acceptable", "get a new token from an authorization server listed in the resource metadata";
+    /// The token has expired.
+    TokenExpired: "token.expired", 401, -31403, Caller, "the bearer token has expired", "get a new token";
+    /// The token is for another audience.
+    TokenAudience: "token.audience", 401, -31404, Caller, "the bearer token was issued for another audience", "ask for a token with this server's URL as `resource`";
+    /// The issuer's keys cannot be fetched.
+    IssuerUnavailable: "identity.issuer_unavailable", 503, -31503, Operator, "the token cannot be verified now: its issuer does not answer", "try again; the operator checks the issuer's JWKS endpoint";
+    /// Unknown and forbidden servers look the same.
+    ServerUnknown: "server.unknown", 404, -31404, Caller, "no such server for this caller", "check the URL, or ask the server's owner for a binding";
+    /// Unknown and forbidden tools look the same.
+    ToolUnknown: "tool.unknown", 200, -32602, Caller, "unknown tool", "list the tools; what is not listed cannot be called";
+    /// Unknown and forbidden methods look the same.
+    MethodUnknown: "method.unknown", 404, -32601, Caller, "method not found", "ask the binding's owner to list the method under `methods`";
+    /// Two equally specific bindings.
+    BindingAmbiguous: "binding.ambiguous", 409, -31409, BindingOwner, "two equally specific bindings match this call", "make one of them more specific; `binding explain` shows both";
+    /// The binding was revoked, disabled or replaced while the call ran.
+    BindingEnded: "binding.ended", 403, -31410, BindingOwner, "the credential binding was revoked or changed during the call", "call again: the decision is made anew";
+    /// The session is gone.
+    SessionUnknown: "session.unknown", 404, -31440, Caller, "no such session", "initialize a new session";
+    /// A session id is needed.
+    SessionMissing: "session.missing", 400, -31441, Caller, "the Mcp-Session-Id header is missing", "initialize first, then send the session id with every request";
+    /// Too many sessions.
+    SessionLimit: "session.limit", 429, -31442, Caller, "too many open sessions", "end sessions that are no longer used";
+    /// Rate limit of the binding or agent.
+    LimitRate: "limit.rate", 429, -31429, Caller, "too many calls a minute for this binding or agent", "slow down; `Retry-After` tells how long to wait";
+    /// Concurrency limit of the binding or agent.
+    LimitConcurrency: "limit.concurrency", 429, -31430, Caller, "too many calls at the same time for this binding or agent", "wait for running calls to end";
+    /// The gateway is at its limit of open requests.
+    LimitOverload: "limit.overload", 503, -31431, Operator, "the gateway is at its limit of open requests", "try again shortly";
+    /// The store does not answer.
+    StoreUnavailable: "store.unavailable", 503, -31510, Operator, "the secret store does not answer", "try again; the operator checks the store";
+    /// The store refuses the gateway.
+    StoreDenied: "store.denied", 503, -31511, Operator, "the secret store refused the gateway", "the operator checks the gateway's own rights in the store";
+    /// Nothing at the reference.
+    SecretMissing: "secret.missing", 503, -31512, BindingOwner, "the binding's reference leads to nothing", "the owner checks path, field and version with `secret check`";
+    /// The value is empty.
+    SecretEmpty: "secret.empty", 503, -31513, BindingOwner, "the binding's secret is empty", "the owner stores a value";
+    /// The value cannot be injected safely.
+    SecretUnusable: "secret.unusable", 503, -31514, BindingOwner, "the binding's secret cannot be injected there", "the owner stores a value without line breaks or control characters, 16 bytes or longer";
+    /// The reference cannot be filled in for this caller, or breaks a boundary.
+    ReferenceRefused: "secret.reference_refused", 503, -31515, BindingOwner, "the binding's reference cannot be used for this call", "the owner checks templates, store and environment with `binding explain`";
+    /// The mode is not available in this build.
+    ModeUnavailable: "binding.mode_unavailable", 503, -31516, BindingOwner, "the binding's credential mode is not available", "the owner chooses a mode that this version has";
+    /// Evidence cannot be written.
+    AuditUnavailable: "audit.unavailable", 503, -31520, Operator, "the call was not made: evidence cannot be written", "the operator checks the audit directory and its disk";
+    /// The state is older than its bound.
+    StateStale: "state.stale", 503, -31521, Operator, "the gateway cannot prove that its state is current", "try again; the operator checks the state database";
+    /// The gateway is stopping.
+    Draining: "gateway.draining", 503, -31522, Operator, "the gateway is stopping", "try again: another replica or the restarted one will answer";
+    /// A fault of ours.
+    Internal: "gateway.internal", 500, -31500, Operator, "the gateway failed", "the operator looks up the request id in the log";
+    /// The address guard refused the destination.
+    AddressRefused: "upstream.address_refused", 502, -31530, ServerOwner, "the server's route leads to an address that is not allowed", "the owner names the address kind in the route, or mends the name";
+    /// No connection.
+    UpstreamUnreachable: "upstream.unreachable", 502, -31531, ServerOwner, "the server cannot be reached", "the owner checks that it runs";
+    /// No answer in time.
+    UpstreamTimeout: "upstream.timeout", 504, -31532, ServerOwner, "the server did not answer in time", "try again, or the owner raises the route's `timeout_seconds`";
+    /// The upstream refuses our credential.
+    UpstreamUnauthorized: "upstream.unauthorized", 502, -31533, BindingOwner, "the server refused the brokered credential", "the owner checks the secret and rotates the binding";
+    /// A redirect, which is never followed.
+    UpstreamRedirect: "upstream.redirect", 502, -31534, ServerOwner, "the server answered with a redirect, which is never followed", "the owner corrects the route";
+    /// An answer that cannot be scrubbed or framed.
+    UpstreamMalformed: "upstream.malformed", 502, -31535, ServerOwner, "the server's answer is not acceptable", "the owner checks encoding, framing and size of its answers";
+}
+
+impl Code {
+    /// The stable text.
+    pub const fn as_str(self) -> &'static str {
+        self.row().code
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl serde::Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// One refusal on its way to the edge. The inside story goes to the log only, never to the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    code: Code,
+    inside: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal with nothing more to say.
+    pub const fn new(code: Code) -> Self {
+        Self { code, inside: None, retry_after: None }
+    }
+
+    /// Adds what the operator's log should say; never a value, a token or a body.
+    #[must_use]
+    pub fn because(mut self, inside: impl fmt::Display) -> Self {
+        self.inside = Some(inside.to_string());
+        self
+    }
+
+    /// Adds when trying again makes sense.
+    #[must_use]
+    pub const fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The code.
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The inside story, for the log.
+    pub fn inside(&self) -> Option<&str> {
+        self.inside.as_deref()
+    }
+
+    /// When trying again makes sense.
+    pub const fn retry(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Self {
+        Self::new(code)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.code.row().text)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_own_rpc_codes_stay_out_of_the_reserved_range() {
+        let mut seen = std::collections::HashSet::new();
+        for code in Code::ALL {
+            let row = code.row();
+            assert!(seen.insert(row.code), "{}", row.code);
+            let specified = matches!(row.rpc, -32700 | -32600 | -32601 | -32602 | -32020 | -32022);
+            assert!(specified || row.rpc > -32000, "{}", row.code);
+            assert!((200..600).contains(&row.status));
+        }
+    }
+
+    #[test]
+    fn the_inside_story_never_shows() {
+        let refusal = Refusal::new(Code::StoreUnavailable).because("vault.internal:8200 refused");
+        assert!(!refusal.to_string().contains("vault"));
+        assert_eq!(refusal.inside(), Some("vault.internal:8200 refused"));
+    }
+}

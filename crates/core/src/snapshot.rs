@@ -1,0 +1,376 @@
+//! One immutable view of everything that decides, built from the state at one epoch.
+//!
+//! A request takes one snapshot at its start and keeps it. Building is pure: the same state gives
+//! the same snapshot on every replica.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::actor::Actor;
+use crate::audit::BindingRevision;
+use crate::id::{AgentName, BindingName, EnvironmentName, Epoch, Revision, ServerName};
+use crate::identity::{Entry, ProofKind, TokenDigest, VerifiedClaims, VerifiedIdentity};
+use crate::manifest::{
+    AgentProof, AgentSpec, BindingSpec, ContentHash, CredentialNeed, EnvironmentSpec, Kind, ObjectKey, Risk,
+    Route, ServerSpec, Spec,
+};
+use crate::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource};
+use crate::refusal::{Code, Refusal};
+use crate::state::{Lifecycle, Pins, RevisionRecord, State};
+use crate::time::Timestamp;
+
+/// Everything that decides, at one epoch.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The epoch it was built from.
+    pub epoch: Epoch,
+    environments: HashMap<EnvironmentName, EnvironmentView>,
+    agents: HashMap<AgentName, Arc<AgentSpec>>,
+    tokens: HashMap<TokenDigest, AgentToken>,
+}
+
+#[derive(Debug)]
+struct AgentToken {
+    agent: AgentName,
+    entries: Vec<Entry>,
+    expires_at: Timestamp,
+}
+
+/// One environment.
+#[derive(Debug)]
+pub struct EnvironmentView {
+    /// Its declaration.
+    pub spec: EnvironmentSpec,
+    /// Its compiled policies.
+    pub engine: Arc<dyn PolicyEngine>,
+    servers: HashMap<ServerName, Arc<ServerView>>,
+}
+
+/// One server with the bindings that open it.
+#[derive(Debug)]
+pub struct ServerView {
+    /// Its current declaration.
+    pub spec: ServerSpec,
+    /// The revision of that declaration.
+    pub revision: Revision,
+    /// The active bindings on it.
+    pub bindings: Vec<Arc<ActiveBinding>>,
+}
+
+/// An active binding with what its approval pinned.
+#[derive(Debug)]
+pub struct ActiveBinding {
+    /// Its content.
+    pub spec: BindingSpec,
+    /// Its revision.
+    pub revision: Revision,
+    /// The approved route: the only place its credential may go.
+    pub route: Route,
+    /// The hash of that route, for evidence.
+    pub route_id: ContentHash,
+    /// Whether calls carry a credential.
+    pub credential: CredentialNeed,
+    /// The approved risks.
+    pub pinned_server: ServerSpec,
+    /// What was pinned.
+    pub pins: Pins,
+}
+
+impl ActiveBinding {
+    /// `name@revision`, for evidence and the upstream header.
+    pub fn name_at_revision(&self) -> BindingRevision {
+        BindingRevision { name: self.spec.name.clone(), revision: self.revision }
+    }
+
+    /// Whether it has not passed its end.
+    pub fn holds_at(&self, now: Timestamp) -> bool {
+        self.spec.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// The risk of a tool: the higher of what was approved and what the owner says now.
+    pub fn risk_of(&self, server: &ServerView, tool: &str) -> Risk {
+        self.pinned_server.tools.of(tool).max(server.spec.tools.of(tool))
+    }
+}
+
+/// Why a state cannot become a snapshot: its policies do not compile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the policies of environment `{environment}` do not compile")]
+pub struct SnapshotError {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// Every problem.
+    pub issues: Vec<PolicyIssue>,
+}
+
+impl Snapshot {
+    /// Builds the view. `served` limits it to some environments (DESIGN, section 11.6); empty means all.
+    ///
+    /// # Errors
+    /// The first environment whose policies do not compile.
+    pub fn build(
+        state: &State,
+        compiler: &dyn PolicyCompiler,
+        served: &[EnvironmentName],
+    ) -> Result<Self, SnapshotError> {
+        let mut environments = HashMap::new();
+        for record in state.all_active(Kind::Environment) {
+            let Spec::Environment(spec) = &record.spec else { continue };
+            if !served.is_empty() && !served.contains(&spec.name) {
+                continue;
+            }
+            environments.insert(spec.name.clone(), environment_view(state, spec, compiler)?);
+        }
+        let agents = state.all_active(Kind::Agent).filter_map(|record| match &record.spec {
+            Spec::Agent(spec) => Some((spec.name.clone(), Arc::new(spec.clone()))),
+            _ => None,
+        });
+        let tokens = state.agent_tokens.iter().filter(|token| token.revoked_at.is_none()).map(|token| {
+            let kept = AgentToken {
+                agent: token.agent.clone(),
+                entries: token.entries.clone(),
+                expires_at: token.expires_at,
+            };
+            (token.digest, kept)
+        });
+        Ok(Self { epoch: state.epoch, environments, agents: agents.collect(), tokens: tokens.collect() })
+    }
+
+    /// An environment that this process serves.
+    pub fn environment(&self, name: &str) -> Option<&EnvironmentView> {
+        self.environments.get(name)
+    }
+
+    /// Every environment, in no order.
+    pub fn environments(&self) -> impl Iterator<Item = &EnvironmentView> {
+        self.environments.values()
+    }
+
+    /// A registered agent.
+    pub fn agent(&self, name: &AgentName) -> Option<&Arc<AgentSpec>> {
+        self.agents.get(name)
+    }
+
+    /// Looks up a gateway-issued token by its digest.
+    pub fn agent_token(&self, digest: TokenDigest) -> Option<VerifiedClaims> {
+        let token = self.tokens.get(&digest)?;
+        let agent = self.agents.get(&token.agent)?;
+        agent.proofs.contains(&AgentProof::AgentToken).then(|| VerifiedClaims {
+            proof: ProofKind::AgentToken,
+            issuer: Arc::from("gateway"),
+            subject: Arc::from(token.agent.as_str()),
+            user: None,
+            groups: crate::actor::Groups::default(),
+            client: None,
+            act_subject: None,
+            agent: Some(token.agent.clone()),
+            entries: token.entries.clone(),
+            expires_at: token.expires_at,
+        })
+    }
+
+    /// Resolves a verified identity to the composite actor: an agent is only what a declared proof
+    /// proves. Two agents proven at once is nobody.
+    pub fn actor(&self, identity: &VerifiedIdentity, environment: &EnvironmentName) -> Actor {
+        let claims = identity.claims();
+        let mut proven = self.agents.values().filter(|agent| {
+            agent.environments.contains(environment)
+                && agent.proofs.iter().any(|proof| proves(proof, agent, claims))
+        });
+        let agent = match (proven.next(), proven.next()) {
+            (Some(agent), None) => Some(agent.name.clone()),
+            _ => None,
+        };
+        Actor {
+            user: claims.user.clone(),
+            groups: claims.groups.clone(),
+            agent,
+            workload: None,
+            surface: claims.client.clone(),
+        }
+    }
+}
+
+fn proves(proof: &AgentProof, agent: &AgentSpec, claims: &VerifiedClaims) -> bool {
+    match proof {
+        AgentProof::AgentToken => {
+            claims.proof == ProofKind::AgentToken && claims.agent.as_ref() == Some(&agent.name)
+        }
+        AgentProof::ConfidentialClient { issuer, client_id } => {
+            claims.proof == ProofKind::Jwt
+                && *claims.issuer == **issuer
+                && claims.client.as_deref() == Some(client_id.as_str())
+        }
+        AgentProof::ActSubject { issuer, subject } => {
+            claims.proof == ProofKind::Jwt
+                && *claims.issuer == **issuer
+                && claims.act_subject.as_deref() == Some(subject.as_str())
+        }
+    }
+}
+
+impl EnvironmentView {
+    /// A server of this environment.
+    pub fn server(&self, name: &str) -> Option<&Arc<ServerView>> {
+        self.servers.get(name)
+    }
+
+    /// Every server, in no order.
+    pub fn servers(&self) -> impl Iterator<Item = &Arc<ServerView>> {
+        self.servers.values()
+    }
+}
+
+/// What a call asks a binding for.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'a> {
+    /// A tool.
+    Tool(&'a str),
+    /// A handshake or session.
+    Session,
+    /// A list: any binding will do, each entry is decided for itself.
+    List,
+    /// Another method, which the binding must name.
+    Method(&'a str),
+}
+
+impl ServerView {
+    /// The bindings whose actor selector holds and that cover what is wanted.
+    pub fn candidates<'a>(
+        &'a self,
+        actor: &Actor,
+        wanted: Wanted<'_>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'a Arc<ActiveBinding>> {
+        self.bindings.iter().filter(move |binding| {
+            let covers = match wanted {
+                Wanted::Tool(tool) => binding.spec.tools.covers(tool),
+                Wanted::Session | Wanted::List => true,
+                Wanted::Method(method) => binding.spec.names_method(method),
+            };
+            covers && binding.holds_at(now) && binding.spec.actor.matches(actor)
+        })
+    }
+
+    /// Selects the one binding that decides: the most specific wins, a tie is a refusal (rule 2).
+    /// For sessions a binding marked `session: true` wins over the others.
+    ///
+    /// # Errors
+    /// [`Code::ServerUnknown`] where the actor has no usable binding at all, [`Code::ToolUnknown`] or
+    /// [`Code::MethodUnknown`] where it has one but none for this, [`Code::BindingAmbiguous`] for a tie.
+    pub fn select(
+        &self,
+        actor: &Actor,
+        wanted: Wanted<'_>,
+        now: Timestamp,
+    ) -> Result<&Arc<ActiveBinding>, Refusal> {
+        let rank = |binding: &ActiveBinding| {
+            let session = matches!(wanted, Wanted::Session | Wanted::List) && binding.spec.session;
+            (session, binding.spec.actor.specificity(binding.spec.tools.is_named()))
+        };
+        let mut best: Option<&Arc<ActiveBinding>> = None;
+        let mut tied = false;
+        for candidate in self.candidates(actor, wanted, now) {
+            match best.map(|current| rank(candidate).cmp(&rank(current))) {
+                None | Some(std::cmp::Ordering::Greater) => (best, tied) = (Some(candidate), false),
+                Some(std::cmp::Ordering::Equal) => tied = true,
+                Some(std::cmp::Ordering::Less) => {}
+            }
+        }
+        match best {
+            Some(_) if tied => Err(Code::BindingAmbiguous.into()),
+            Some(binding) => Ok(binding),
+            None if self.candidates(actor, Wanted::List, now).next().is_none() => {
+                Err(Code::ServerUnknown.into())
+            }
+            None if matches!(wanted, Wanted::Tool(_)) => Err(Code::ToolUnknown.into()),
+            None => Err(Code::MethodUnknown.into()),
+        }
+    }
+
+    /// The active binding of this name.
+    pub fn binding(&self, name: &BindingName) -> Option<&Arc<ActiveBinding>> {
+        self.bindings.iter().find(|binding| binding.spec.name == *name)
+    }
+}
+
+fn environment_view(
+    state: &State,
+    spec: &EnvironmentSpec,
+    compiler: &dyn PolicyCompiler,
+) -> Result<EnvironmentView, SnapshotError> {
+    let mut servers: HashMap<ServerName, ServerView> = HashMap::new();
+    for record in state.all_active(Kind::Server) {
+        if let Spec::Server(server) = &record.spec
+            && server.environment == spec.name
+        {
+            let view = ServerView { spec: server.clone(), revision: record.revision, bindings: Vec::new() };
+            servers.insert(server.name.clone(), view);
+        }
+    }
+    let mut pinned = Vec::new();
+    for record in state.all_active(Kind::Binding) {
+        if let Spec::Binding(binding) = &record.spec
+            && binding.environment == spec.name
+            && let Some(active) = active_binding(state, record, binding)
+            && let Some(server) = servers.get_mut(&binding.server)
+        {
+            pinned.push((binding.policy.clone(), active.pins.policy));
+            server.bindings.push(Arc::new(active));
+        }
+    }
+    let sources = policy_sources(state, &spec.name, &pinned);
+    let engine = compiler
+        .compile(&sources)
+        .map_err(|issues| SnapshotError { environment: spec.name.clone(), issues })?;
+    let servers = servers.into_iter().map(|(name, view)| (name, Arc::new(view))).collect();
+    Ok(EnvironmentView { spec: spec.clone(), engine, servers })
+}
+
+/// A binding decides only with everything its approval pinned still at hand; anything missing means
+/// that it does not decide at all.
+fn active_binding(state: &State, record: &RevisionRecord, spec: &BindingSpec) -> Option<ActiveBinding> {
+    let pins = record.pins?;
+    let server_key = ObjectKey {
+        kind: Kind::Server,
+        environment: Some(spec.environment.clone()),
+        name: spec.server.to_string(),
+    };
+    let pinned = state.exact(&server_key, pins.server)?;
+    let Spec::Server(pinned_server) = &pinned.spec else { return None };
+    let route = pinned_server.route.clone();
+    let route_id = ContentHash::of(&serde_json::to_vec(&route).ok()?);
+    Some(ActiveBinding {
+        spec: spec.clone(),
+        revision: record.revision,
+        route,
+        route_id,
+        credential: pinned_server.credential,
+        pinned_server: pinned_server.clone(),
+        pins,
+    })
+}
+
+fn policy_sources(
+    state: &State,
+    environment: &EnvironmentName,
+    pinned: &[(crate::id::PolicyName, Revision)],
+) -> Vec<PolicySource> {
+    let in_environment = |record: &&RevisionRecord| {
+        record.key.kind == Kind::Policy && record.key.environment.as_ref() == Some(environment)
+    };
+    let source = |record: &RevisionRecord| {
+        let Spec::Policy(policy) = &record.spec else { return None };
+        let current = record.status == Lifecycle::Active;
+        let wanted = current
+            || pinned.iter().any(|(name, revision)| *name == policy.name && *revision == record.revision);
+        wanted.then(|| PolicySource {
+            name: policy.name.clone(),
+            revision: record.revision,
+            cedar: policy.cedar.clone(),
+            hash: record.content,
+            current,
+        })
+    };
+    state.revisions.iter().filter(in_environment).filter_map(source).collect()
+}

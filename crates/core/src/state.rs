@@ -1,0 +1,309 @@
+//! What the state holds: revisions of objects, tokens, and one epoch that moves with every change.
+//!
+//! The whole of it is read at one epoch, changed by pure functions, and written back as a batch that
+//! succeeds only if the epoch has not moved. Nothing in it can hold a secret value.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::audit::Event;
+use crate::id::{AgentName, Epoch, OperatorName, Revision, TeamName};
+use crate::identity::{Entry, TokenDigest};
+use crate::manifest::{ContentHash, Kind, ObjectKey, Spec};
+use crate::operator::RoleGrant;
+use crate::time::Timestamp;
+
+/// Where a revision stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lifecycle {
+    /// Written, not yet asked for.
+    Draft,
+    /// Waits for signatures.
+    Pending,
+    /// Decides.
+    Active,
+    /// Switched off; can be switched on again.
+    Disabled,
+    /// Past its `expires_at`.
+    Expired,
+    /// Ended for ever; the name stays refused.
+    Revoked,
+    /// Replaced by a later revision; kept because approvals may pin it.
+    Superseded,
+    /// Was pending and was withdrawn or overtaken before it became active.
+    Withdrawn,
+}
+
+impl Lifecycle {
+    /// The word used in the API, the state and evidence.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Superseded => "superseded",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// Whether the step exists. `Revoked` is final.
+    pub const fn may_become(self, next: Self) -> bool {
+        use Lifecycle::{Active, Disabled, Draft, Expired, Pending, Revoked, Superseded, Withdrawn};
+        matches!(
+            (self, next),
+            (Draft, Pending | Active | Withdrawn | Revoked)
+                | (Pending, Active | Withdrawn | Revoked)
+                | (Active, Disabled | Expired | Revoked | Superseded)
+                | (Disabled, Active | Expired | Revoked | Superseded)
+                | (Expired, Revoked | Superseded)
+        )
+    }
+}
+
+impl fmt::Display for Lifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// In which capacity somebody signs a revision.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capacity {
+    /// As an approver of the environment.
+    Environment,
+    /// For the team that owns the path in the store.
+    Path(TeamName),
+    /// For the team that owns the server.
+    Server(TeamName),
+}
+
+/// One signature.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who signed; never the author.
+    pub approver: OperatorName,
+    /// In which capacities the signature counts.
+    pub capacities: Vec<Capacity>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a binding's approval pinned: the contents that the approvers saw (DESIGN, 12.6). The pinned
+/// route serves until a new approval; the pinned policy and the current one must both permit, and the
+/// higher of the pinned and the current risk holds, so that tightening acts at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pins {
+    /// The revision of the server whose route and risks were approved.
+    pub server: Revision,
+    /// The revision of the policy that was approved.
+    pub policy: Revision,
+    /// That policy's content.
+    pub policy_hash: ContentHash,
+}
+
+/// One revision of one object.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RevisionRecord {
+    /// The object.
+    pub key: ObjectKey,
+    /// Which revision.
+    pub revision: Revision,
+    /// Its content.
+    pub spec: Spec,
+    /// The hash of that content.
+    pub content: ContentHash,
+    /// Where it stands.
+    pub status: Lifecycle,
+    /// Who wrote it.
+    pub author: OperatorName,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// When its status last changed.
+    pub changed_at: Timestamp,
+    /// The signatures so far.
+    pub approvals: Vec<Approval>,
+    /// What the approval pinned (bindings only).
+    pub pins: Option<Pins>,
+}
+
+/// A gateway-issued agent token: everything but the token.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AgentTokenRecord {
+    /// Its public id, for listing and revoking.
+    pub id: String,
+    /// SHA-256 of the token.
+    pub digest: TokenDigest,
+    /// The agent it proves.
+    pub agent: AgentName,
+    /// The doors it opens.
+    pub entries: Vec<Entry>,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// Who issued it.
+    pub issued_by: OperatorName,
+}
+
+/// An operator's token (a login by bootstrap token, or a local operator).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OperatorTokenRecord {
+    /// Its public id.
+    pub id: String,
+    /// SHA-256 of the token.
+    pub digest: TokenDigest,
+    /// Whose it is.
+    pub operator: OperatorName,
+    /// What it may do.
+    pub roles: Vec<RoleGrant>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Whether it is a bootstrap token, which is used up by its first use.
+    pub bootstrap: bool,
+    /// When it was used up or revoked.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// The whole state at one epoch.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Every revision of every object, ordered by key and revision.
+    pub revisions: Vec<RevisionRecord>,
+    /// Every agent token that has not expired.
+    pub agent_tokens: Vec<AgentTokenRecord>,
+    /// Every operator token that has not ended.
+    pub operator_tokens: Vec<OperatorTokenRecord>,
+}
+
+impl State {
+    /// All revisions of one object, oldest first.
+    pub fn history<'a>(&'a self, key: &ObjectKey) -> impl Iterator<Item = &'a RevisionRecord> {
+        self.revisions.iter().filter(move |record| record.key == *key)
+    }
+
+    /// The revision that decides, or would if it were not disabled.
+    pub fn standing(&self, key: &ObjectKey) -> Option<&RevisionRecord> {
+        self.history(key).find(|record| matches!(record.status, Lifecycle::Active | Lifecycle::Disabled))
+    }
+
+    /// The revision that decides.
+    pub fn active(&self, key: &ObjectKey) -> Option<&RevisionRecord> {
+        self.history(key).find(|record| record.status == Lifecycle::Active)
+    }
+
+    /// One exact revision.
+    pub fn exact(&self, key: &ObjectKey, revision: Revision) -> Option<&RevisionRecord> {
+        self.history(key).find(|record| record.revision == revision)
+    }
+
+    /// Every active revision of a kind.
+    pub fn all_active(&self, kind: Kind) -> impl Iterator<Item = &RevisionRecord> {
+        self.revisions
+            .iter()
+            .filter(move |record| record.key.kind == kind && record.status == Lifecycle::Active)
+    }
+
+    /// The number the object's next revision gets.
+    pub fn next_revision(&self, key: &ObjectKey) -> Revision {
+        Revision(self.history(key).map(|record| record.revision.0).max().unwrap_or(0).saturating_add(1))
+    }
+}
+
+/// One step of a change.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Writes a new revision.
+    InsertRevision(Box<RevisionRecord>),
+    /// Moves a revision to another status.
+    SetStatus {
+        /// The object.
+        key: ObjectKey,
+        /// The revision.
+        revision: Revision,
+        /// The new status.
+        status: Lifecycle,
+        /// When.
+        at: Timestamp,
+    },
+    /// Adds a signature.
+    AddApproval {
+        /// The object.
+        key: ObjectKey,
+        /// The revision.
+        revision: Revision,
+        /// The signature.
+        approval: Approval,
+    },
+    /// Sets what the approval pinned.
+    SetPins {
+        /// The object.
+        key: ObjectKey,
+        /// The revision.
+        revision: Revision,
+        /// The pins.
+        pins: Pins,
+    },
+    /// Writes an agent token.
+    InsertAgentToken(AgentTokenRecord),
+    /// Revokes an agent token by its id.
+    RevokeAgentToken {
+        /// The token's id.
+        id: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Writes an operator token.
+    InsertOperatorToken(OperatorTokenRecord),
+    /// Uses up or revokes an operator token by its id.
+    EndOperatorToken {
+        /// The token's id.
+        id: String,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// A batch that is written whole or not at all.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The epoch the change was computed from; the write is refused if the state has moved on.
+    pub expected: Epoch,
+    /// The steps, in order.
+    pub operations: Vec<Operation>,
+    /// The evidence, written to the outbox in the same transaction.
+    pub events: Vec<Event>,
+}
+
+/// One event that waits to be drained into the chain.
+#[derive(Clone, Debug)]
+pub struct OutboxEntry {
+    /// Its id, repeated in the event so that draining twice is seen.
+    pub id: String,
+    /// The event.
+    pub event: Event,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lifecycle::{Active, Disabled, Draft, Expired, Pending, Revoked, Superseded, Withdrawn};
+
+    #[test]
+    fn revoked_is_final_and_nothing_skips_approval() {
+        for next in [Active, Disabled, Draft, Expired, Pending, Superseded, Withdrawn] {
+            assert!(!Revoked.may_become(next), "{next}");
+        }
+        assert!(!Superseded.may_become(Active), "an old revision never comes back by itself");
+        assert!(!Withdrawn.may_become(Active));
+        assert!(Disabled.may_become(Active));
+    }
+}
