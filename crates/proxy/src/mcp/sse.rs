@@ -42,8 +42,6 @@ enum AfterCr {
     Nothing,
     EndLine,
     Cut,
-    /// The piece was cut already; the LF only completes its line end.
-    Ignore,
 }
 
 impl EventSplitter {
@@ -108,7 +106,7 @@ impl EventSplitter {
         }
         if cuts && self.lone_cr {
             // The stream ends its lines by CR alone: waiting for one byte more could wait forever.
-            self.after_cr = AfterCr::Ignore;
+            // Should an LF follow all the same, it becomes a piece of its own, which carries nothing.
             return (end + 1, true);
         }
         self.after_cr = if cuts { AfterCr::Cut } else { AfterCr::EndLine };
