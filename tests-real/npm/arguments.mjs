@@ -24,7 +24,7 @@ export function parseOptions(argv, { values, switches = [] }) {
   return given;
 }
 
-/** Options that every client program takes; see README text in each of them. */
+/** Options that every client program takes; each one's head says what they mean. */
 export const CLIENT_OPTIONS = {
   values: ['url', 'token-env', 'era', 'call', 'args', 'timeout'],
   switches: ['list'],

@@ -42,7 +42,7 @@ def token_of(job: argparse.Namespace) -> str | None:
         return None
     token = os.environ.get(job.token_env)
     if not token:
-        raise SystemExit(f"environment variable {job.token_env} is not set")
+        raise LookupError(f"environment variable {job.token_env} is not set")
     return token
 
 
@@ -90,10 +90,11 @@ def main() -> int:
     # What is under test stands on loopback; a proxy of the machine has no business there.
     os.environ["NO_PROXY"] = "127.0.0.1,localhost"
     job = parse(sys.argv[1:])
-    token = token_of(job)
+    token: str | None = None
     outcome: dict[str, Any] = {"ok": False, "era": None, "tools": None, "result": None, "error": None}
     seen: dict[str, Any] = {"status": None}
     try:
+        token = token_of(job)
         asyncio.run(asyncio.wait_for(run(job, token, outcome, seen), job.timeout))
         result = outcome["result"]
         if result and result.get("isError"):
