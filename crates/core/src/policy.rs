@@ -235,6 +235,49 @@ impl Permit {
     }
 }
 
+/// Decides about handshakes and lists: whoever a binding serves may open the server. What can be
+/// called is decided per tool by [`authorize`]; lists show only that.
+///
+/// # Errors
+/// [`Code::ServerUnknown`] where the binding does not serve the actor.
+pub fn authorize_session(
+    use_: SessionUse,
+    engine: &dyn PolicyEngine,
+    identity: &Arc<VerifiedIdentity>,
+    actor: &Arc<Actor>,
+    binding: &Arc<ActiveBinding>,
+    epoch: Epoch,
+) -> Result<Permit, Refusal> {
+    // Selection is checked here again, so that no caller can ask with a binding picked otherwise.
+    if !binding.spec.actor.matches(actor) {
+        return Err(Code::ServerUnknown.into());
+    }
+    Ok(Permit {
+        use_: match use_ {
+            SessionUse::List => Use::List,
+            SessionUse::Session => Use::Session,
+            SessionUse::Resume => Use::Resume,
+        },
+        subject: Subject::Caller { identity: Arc::clone(identity), actor: Arc::clone(actor) },
+        binding: Arc::clone(binding),
+        risk: Risk::Read,
+        epoch,
+        policy_version: Some(engine.version()),
+        policies: Vec::new(),
+    })
+}
+
+/// The uses that need no policy beyond the binding itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SessionUse {
+    /// A list.
+    List,
+    /// A handshake, or traffic of the session itself.
+    Session,
+    /// A stream that is taken up again.
+    Resume,
+}
+
 /// The uses that the gateway may make of a binding on its own account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SystemUse {

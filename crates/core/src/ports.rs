@@ -17,6 +17,12 @@ use crate::secret::Secret;
 use crate::state::{Change, OutboxEntry, State};
 use crate::time::Timestamp;
 
+/// Where randomness comes from. The binary wires the operating system's generator.
+pub trait Random: Send + Sync + fmt::Debug {
+    /// Fills the buffer with unpredictable bytes.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
 /// Verifies tokens of one kind.
 #[async_trait]
 pub trait IdentityVerifier: Send + Sync + fmt::Debug {

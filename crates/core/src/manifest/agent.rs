@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Risk;
+use super::{Limits, Risk};
 use crate::id::{AgentName, EnvironmentName, TeamName};
 
 /// A registered non-human caller.
@@ -22,6 +22,10 @@ pub struct AgentSpec {
     pub risk_ceiling: Risk,
     /// What proves that a caller is this agent; without one only agent tokens do (`token: true`).
     pub proofs: Vec<AgentProof>,
+    /// Rate and concurrency over all its calls, so that a looping agent cannot lock out an account
+    /// that others share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
 }
 
 /// One way to prove to be the agent (DESIGN, sections 11.3 and 12.4).

@@ -100,7 +100,7 @@ pub enum ExceptionRule {
     ShortSecret,
 }
 
-/// Limits of one binding; they also hold for each agent that uses it.
+/// Limits of one binding over all its callers, or of one agent over all its calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
