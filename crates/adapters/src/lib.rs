@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Every implementation of a core trait that touches the outside.
+
+pub mod https;
