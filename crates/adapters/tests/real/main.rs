@@ -1,0 +1,1 @@
+//! The adapters against the real parts. A part that is missing is a failure, never a skip.
