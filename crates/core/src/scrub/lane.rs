@@ -8,9 +8,9 @@
 use std::mem;
 use std::ops::Range;
 
-use memchr::{memchr, memchr2};
 use zeroize::Zeroizing;
 
+use super::breaks::Telling;
 use super::fold::{Fold, Piece};
 use super::net::{Nets, States};
 
@@ -58,11 +58,25 @@ impl Lanes {
         Self { lanes: plans.map(|plan| Lane::new(*plan, start)).collect(), spaced }
     }
 
-    /// Whether any lane has work to do on these raw bytes.
-    pub(super) fn want(&self, raw: &[u8]) -> bool {
+    /// Whether any lane is at work.
+    pub(super) fn are_active(&self) -> bool {
         self.lanes.iter().any(|lane| lane.active)
-            || memchr2(b'\\', b'%', raw).is_some()
-            || (self.spaced && memchr(b'+', raw).is_some())
+    }
+
+    /// Whether parked lanes would stay parked over `raw`, given that no pattern is under way before
+    /// and after and none hits the raw bytes.
+    pub(super) fn may_skip(&self, raw: &[u8], telling: &Telling) -> bool {
+        self.folds().iter().all(|fold| telling.spares(*fold, raw))
+    }
+
+    /// Whether `raw` has anything to decode.
+    pub(super) fn are_needed(&self, raw: &[u8]) -> bool {
+        self.folds().iter().any(|fold| fold.find(raw).is_some())
+    }
+
+    /// The folds whose escapes wake up a lane.
+    fn folds(&self) -> &'static [Fold] {
+        if self.spaced { &[Fold::Json, Fold::Form] } else { &[Fold::Json, Fold::Percent] }
     }
 
     /// Lets every lane decode and match its share. With `last`, incomplete escapes count as they stand.

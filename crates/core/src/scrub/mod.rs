@@ -22,6 +22,7 @@ use std::sync::Arc;
 use crate::id::BindingName;
 use crate::secret::Secret;
 
+mod breaks;
 mod events;
 mod fold;
 mod forms;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::breaks::Telling;
 use super::forms::Forms;
 use super::net::Nets;
 use super::stream::State;
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 /// they are, is freed without being zeroed, since its library offers no way to.
 pub struct Needles {
     pub(super) nets: Nets,
+    pub(super) telling: Telling,
     pub(super) marker: Option<Marker>,
     /// Whether a value has a space, so that `+` may stand for it.
     pub(super) spaced: bool,
@@ -37,12 +39,14 @@ impl Needles {
         }
         forms.tidy();
         let nets = Nets::build(&forms)?;
-        Ok(Self { nets, marker: Some(marker), spaced: traits.spaced, short: traits.short })
+        let telling = Telling::new(&forms);
+        Ok(Self { nets, telling, marker: Some(marker), spaced: traits.spaced, short: traits.short })
     }
 
     /// Nothing to look for: scrubbing then costs a copy and changes nothing.
     pub fn none() -> Self {
-        Self { nets: Nets::default(), marker: None, spaced: false, short: false }
+        let telling = Telling::new(&Forms::default());
+        Self { nets: Nets::default(), telling, marker: None, spaced: false, short: false }
     }
 
     /// Whether there is nothing to look for.

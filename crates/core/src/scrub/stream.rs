@@ -11,6 +11,8 @@ use super::spans::Tail;
 
 /// Bytes handled at once, so that the lanes' working space stays small and in cache.
 const STEP: usize = 4096;
+/// Bytes handled at once while a lane is at work: it may park soon, and what follows be skipped.
+const SHORT_STEP: usize = 256;
 
 /// Scrubs one response body as it streams.
 ///
@@ -97,8 +99,12 @@ impl State {
             out.extend_from_slice(chunk);
             return;
         }
-        for part in chunk.chunks(STEP) {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let step = if self.lanes.are_active() { SHORT_STEP } else { STEP };
+            let (part, next) = rest.split_at_checked(step).unwrap_or((rest, &[]));
             self.step(needles, part, false, out);
+            rest = next;
         }
     }
 
@@ -129,22 +135,40 @@ impl State {
         });
         let live = nets.live(&self.raw);
         let mut cut = if last { end } else { end.saturating_sub(live as u64) };
-        if self.lanes.want(part) {
+        let skipped = self.skip_harmless(needles, part);
+        let rest = part.get(skipped..).unwrap_or_default();
+        if self.lanes.are_active() || self.lanes.are_needed(rest) {
+            let prior = if skipped > 0 { nets.start() } else { prior };
+            let from = (start + skipped as u64).saturating_sub(nets.live(&prior) as u64);
             self.raw_at.clear();
-            self.raw_at.extend(start.saturating_sub(nets.live(&prior) as u64)..end);
-            let source = Source { bytes: part, at: &self.raw_at, end, states: prior };
-            self.lanes.feed(nets, &source, last, hits);
+            self.raw_at.extend(from..end);
+            let source = Source { bytes: rest, at: &self.raw_at, end, states: prior };
+            self.lanes.feed(nets, &source, last, &mut self.tail.hits);
             if !last {
                 cut = self.lanes.floor(nets, cut);
             }
             let dead = self.raw_at.len().saturating_sub(live);
             self.lanes.settle(nets, self.raw, self.raw_at.get(dead..).unwrap_or_default());
         }
-        for hit in hits.iter_mut() {
+        for hit in &mut self.tail.hits {
             *hit = self.lanes.widen_start(hit.start)..self.lanes.widen_end(hit.end);
         }
         let cut = self.lanes.widen_start(cut);
         self.redactions += self.tail.pass(part, cut, needles.marker_text(), out);
         self.lanes.forget_units(self.tail.base());
+    }
+
+    /// How much of `part`, whose raw bytes are matched already, the parked lanes need not see: a
+    /// stretch without a hit, with nothing under way at its end, in which every escape breaks what it
+    /// stands in. Up to its first escape a lane would do as the raw stream did, and nothing that it
+    /// has under way then outlives the escape.
+    fn skip_harmless(&self, needles: &Needles, part: &[u8]) -> usize {
+        if !self.tail.hits.is_empty() || self.lanes.are_active() {
+            return 0;
+        }
+        let at_rest = self.raw == needles.nets.start();
+        let calm = if at_rest { part.len() } else { needles.telling.calm_prefix(part) };
+        let stretch = part.get(..calm).unwrap_or_default();
+        if self.lanes.may_skip(stretch, &needles.telling) { calm } else { 0 }
     }
 }

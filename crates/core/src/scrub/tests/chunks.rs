@@ -28,6 +28,26 @@ fn pieces(value: &str, kinds: &[(usize, usize)], choices: &mut Choices) -> Strin
     text
 }
 
+/// What surrounds a value; the empty one stands for the value's first characters.
+const FILLERS: [&str; 16] = [
+    "\\\"",
+    "\\n",
+    "\\\\",
+    "\\/",
+    "\\u00e9",
+    "\\u0041",
+    "\\ud83d\\udd11",
+    "%20",
+    "%22",
+    "%2F",
+    "%",
+    "+",
+    " ",
+    "word",
+    "\\x",
+    "",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -77,6 +97,30 @@ proptest! {
         let needles = needles(&[b"ghp_0123456789abcdef\x02"]);
         let chunks = cut(text.as_bytes(), &mut Choices::new(seed));
         prop_assert_eq!(scrub_chunks(&needles, &chunks), (text.clone(), 0));
+    }
+
+    /// Stretches of harmless escapes are skipped without decoding; a value after them is not.
+    #[test]
+    fn harmless_escapes_hide_nothing(
+        value in "[A-Ya-z0-9_/+]{16,24}Z",
+        kind in 0..KINDS,
+        before in prop::collection::vec(0..FILLERS.len(), 0..60),
+        after in prop::collection::vec(0..FILLERS.len(), 0..60),
+        seed in any::<u64>(),
+    ) {
+        let choices = &mut Choices::new(seed);
+        let needles = needles(&[value.as_bytes()]);
+        let mut fill = |tokens: &[usize]| -> String {
+            tokens.iter().map(|token| match FILLERS[*token] {
+                "" => encode(0, &value, choices).chars().take(choices.below(16) as usize).collect(),
+                token => token.to_owned(),
+            }).collect()
+        };
+        let (before, after) = (fill(&before), fill(&after));
+        let text = format!("{before} {} {after}", encode(kind, &value, choices));
+        let expected = (format!("{before} {MARK} {after}"), 1);
+        prop_assert_eq!(scrub_chunks(&needles, &[text.as_bytes()]), expected.clone());
+        prop_assert_eq!(scrub_chunks(&needles, &cut(text.as_bytes(), choices)), expected);
     }
 
     /// Any bytes at all: no panic, and cutting changes nothing.
