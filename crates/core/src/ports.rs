@@ -61,6 +61,11 @@ pub trait SecretCache: Send + Sync + fmt::Debug {
     fn forget(&self, reference: &ResolvedReference) -> u32;
     /// Forgets everything.
     fn forget_all(&self) -> u32;
+    /// Drops what has expired, so that no value lingers in memory; the binary calls it on a timer.
+    /// Says how many entries went.
+    fn sweep(&self, _now: Timestamp) -> u32 {
+        0
+    }
 }
 
 /// A store of ours that takes values (the sealed store).
