@@ -1,3 +1,5 @@
 //! Every implementation of a core trait that touches the outside.
 
 pub mod https;
+pub mod state;
+pub mod policy;
