@@ -45,7 +45,7 @@ pub(super) struct Source<'a> {
     pub(super) states: States,
 }
 
-/// All lanes of one stream.
+/// All lanes of one stream; made when the first one is needed.
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
     spaced: bool,
@@ -53,9 +53,8 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// Parked lanes. Only values with a space (`spaced`) need the form-encoded views.
-    pub(super) fn new(start: States, spaced: bool) -> Self {
-        let plans = PLANS.iter().filter(|plan| spaced || plan.fold != Fold::Form);
-        Self { lanes: plans.map(|plan| Lane::new(*plan, start)).collect(), spaced }
+    pub(super) fn new(spaced: bool) -> Self {
+        Self { lanes: Vec::new(), spaced }
     }
 
     /// Whether any lane is at work.
@@ -81,6 +80,10 @@ impl Lanes {
 
     /// Lets every lane decode and match its share. With `last`, incomplete escapes count as they stand.
     pub(super) fn feed(&mut self, nets: &Nets, raw: &Source<'_>, last: bool, hits: &mut Vec<Range<u64>>) {
+        if self.lanes.is_empty() {
+            let plans = PLANS.iter().filter(|plan| self.spaced || plan.fold != Fold::Form);
+            self.lanes.extend(plans.map(|plan| Lane::new(*plan, nets.start())));
+        }
         for index in 0..self.lanes.len() {
             let (parents, rest) = self.lanes.split_at_mut(index);
             if let Some(lane) = rest.first_mut() {

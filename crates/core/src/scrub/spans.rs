@@ -1,5 +1,6 @@
 //! The held-back tail of a stream and the hits in it that are not yet cut out.
 
+use std::mem;
 use std::ops::Range;
 
 use zeroize::Zeroizing;
@@ -11,12 +12,14 @@ pub(super) struct Tail {
     base: u64,
     /// Hits that end after `base`.
     pub(super) hits: Vec<Range<u64>>,
+    /// The first hit has begun before `base` and is marked already.
+    open: bool,
 }
 
 impl Tail {
     /// Nothing held.
     pub(super) fn new() -> Self {
-        Self { held: Zeroizing::new(Vec::new()), base: 0, hits: Vec::new() }
+        Self { held: Zeroizing::new(Vec::new()), base: 0, hits: Vec::new(), open: false }
     }
 
     /// Position of the first byte that has not left.
@@ -29,8 +32,8 @@ impl Tail {
         self.base + self.held.len() as u64
     }
 
-    /// Takes `part` in and lets everything before `cut` out, with each hit replaced by `marker`;
-    /// a hit across `cut` stays whole. Returns how many hits left.
+    /// Takes `part` in and lets everything before `cut` out, with each hit replaced by `marker`.
+    /// No later hit begins before `cut`. Returns how many markers left.
     pub(super) fn pass(&mut self, part: &[u8], cut: u64, marker: &str, out: &mut Vec<u8>) -> u64 {
         if self.hits.is_empty() && self.held.is_empty() {
             let (ready, held) = part.split_at_checked(self.index(cut)).unwrap_or((part, &[]));
@@ -41,21 +44,27 @@ impl Tail {
         }
         self.held.extend_from_slice(part);
         self.merge_overlapping();
-        let across = self.hits.iter().find(|hit| hit.start < cut && cut < hit.end);
-        let cut = across.map_or(cut, |hit| hit.start);
-        let leaving = self.hits.partition_point(|hit| hit.end <= cut);
-        let mut cursor = self.base;
-        for hit in self.hits.iter().take(leaving) {
+        let (mut cursor, mut marked) = (self.base, 0);
+        let mut hits = mem::take(&mut self.hits);
+        let leaving = hits.partition_point(|hit| hit.start < cut);
+        for hit in hits.drain(..leaving) {
             out.extend_from_slice(self.between(cursor, hit.start));
-            out.extend_from_slice(marker.as_bytes());
-            cursor = hit.end;
+            if !self.open {
+                out.extend_from_slice(marker.as_bytes());
+                marked += 1;
+            }
+            cursor = hit.end.min(cut);
+            self.open = hit.end > cut;
+            if self.open {
+                self.hits.push(cut..hit.end);
+            }
         }
+        self.hits.append(&mut hits);
         out.extend_from_slice(self.between(cursor, cut));
-        self.hits.drain(..leaving);
         let gone = self.index(cut).min(self.held.len());
         self.held.drain(..gone);
         self.base = cut;
-        leaving as u64
+        marked
     }
 
     fn between(&self, from: u64, to: u64) -> &[u8] {

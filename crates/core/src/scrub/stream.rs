@@ -88,8 +88,7 @@ pub(super) struct State {
 impl State {
     /// The state before any byte.
     pub(super) fn new(needles: &Needles) -> Self {
-        let raw = needles.nets.start();
-        let lanes = Lanes::new(raw, needles.spaced);
+        let (raw, lanes) = (needles.nets.start(), Lanes::new(needles.spaced));
         Self { raw, lanes, tail: Tail::new(), raw_at: Vec::new(), redactions: 0 }
     }
 

@@ -36,6 +36,14 @@ fn a_complete_value_leaves_without_waiting_for_more() {
 }
 
 #[test]
+fn a_run_of_overlapping_hits_is_marked_once_and_not_kept() {
+    let mut scrubber = Scrubber::new(needles(&[b"aaaaaaaaaaaaaaaaaaaa"]));
+    let run = "a".repeat(5000);
+    assert_eq!(pushes(&mut scrubber, &[&run, &run, &run, "aaa."]), ["[scrubbed:github]", "", "", "."]);
+    assert_eq!(scrubber.redactions(), 1);
+}
+
+#[test]
 fn an_incomplete_escape_waits_for_its_end() {
     let mut scrubber = Scrubber::new(needles(&[VALUE]));
     let left = pushes(&mut scrubber, &["a\\", "u00", "41 ", "\\u0067hp\\u", "00", "5f0123456789abcde", "f."]);
