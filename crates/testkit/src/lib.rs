@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Development only: the contract batteries, fakes and the leak canary.
+
+pub mod contract;
+pub mod postgres;

@@ -1,1 +1,3 @@
 //! The adapters against the real parts. A part that is missing is a failure, never a skip.
+
+mod postgres;

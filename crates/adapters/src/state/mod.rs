@@ -1,0 +1,82 @@
+//! The state in a database: SQLite for one node, PostgreSQL for several. One schema, one set of
+//! statements; the backends differ in how they connect and in how a change is heard of.
+
+mod config;
+mod failure;
+mod postgres;
+mod read;
+mod session;
+mod sqlite;
+mod write;
+
+use std::sync::Arc;
+
+use gateway_core::ports::{Random, StateError, StateWriter};
+use gateway_core::time::Clock;
+use sqlx::migrate::MigrateError;
+
+pub use config::{StateConfig, StateConfigError};
+pub use postgres::PostgresState;
+pub use sqlite::SqliteState;
+
+/// Why the state cannot be opened. Never repeats a password.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A newer gateway has migrated the database.
+    #[error("the state database has migration {0}, which this version does not know: run the newer version")]
+    Newer(i64),
+    /// A migration that was applied is not the one this version holds.
+    #[error("migration {0} of the state database is not the one this version holds")]
+    Altered(i64),
+    /// The file of the password cannot be used.
+    #[error("state_password_file `{path}`: {reason}")]
+    PasswordFile {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The database file cannot be used.
+    #[error("state file `{path}`: {reason}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The database does not answer, or what it holds is not ours.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl From<MigrateError> for OpenError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::VersionMissing(version) => Self::Newer(version),
+            MigrateError::VersionMismatch(version) => Self::Altered(version),
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                Self::State(failure::from_sqlx(error))
+            }
+            other => Self::State(StateError::Corrupt(other.to_string())),
+        }
+    }
+}
+
+/// Opens the configured state, after bringing its schema up to date. The clock decides which tokens
+/// have expired when the state is read; the random bytes name the rows of the outbox.
+///
+/// # Errors
+/// See [`OpenError`]; a database that is newer than this version is never touched.
+pub async fn open(
+    config: &StateConfig,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Result<Arc<dyn StateWriter>, OpenError> {
+    Ok(match config {
+        StateConfig::Sqlite { path } => Arc::new(SqliteState::open(path, clock, random).await?),
+        StateConfig::Postgres { .. } => Arc::new(PostgresState::open(config, clock, random).await?),
+    })
+}
+
+#[cfg(test)]
+mod tests;

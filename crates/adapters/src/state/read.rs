@@ -1,0 +1,154 @@
+//! Reading: the whole state within one transaction, and the outbox.
+
+use std::collections::HashMap;
+
+use gateway_core::id::{AgentName, EnvironmentName, Epoch, OperatorName, Revision};
+use gateway_core::manifest::{ContentHash, Kind, ObjectKey, Spec};
+use gateway_core::ports::StateError;
+use gateway_core::state::{
+    AgentTokenRecord, Approval, Lifecycle, OperatorTokenRecord, OutboxEntry, RevisionRecord, State,
+};
+use gateway_core::time::Timestamp;
+use serde::de::DeserializeOwned;
+
+use super::session::{Row, Session, Value, corrupt};
+
+const EPOCH: &str = "SELECT epoch FROM state_epoch WHERE one = 1";
+const REVISIONS: &str = "SELECT r.object_id, o.kind, o.environment, o.name, r.revision, r.spec, r.content, \
+    r.status, r.author, r.created_at, r.changed_at, r.pins \
+    FROM revisions r JOIN objects o ON o.id = r.object_id";
+const APPROVALS: &str =
+    "SELECT object_id, revision, approver, capacities, signed_at FROM approvals ORDER BY ordinal";
+const AGENT_TOKENS: &str = "SELECT id, digest, agent, entries, created_at, expires_at, revoked_at, issued_by \
+    FROM agent_tokens WHERE expires_at > $1 ORDER BY created_at, id";
+const OPERATOR_TOKENS: &str = "SELECT id, digest, operator, roles, expires_at, bootstrap, ended_at \
+    FROM operator_tokens WHERE ended_at IS NULL AND expires_at > $1 ORDER BY id";
+const OUTBOX: &str = "SELECT id, event FROM outbox ORDER BY ordinal LIMIT $1";
+
+const STATUSES: [Lifecycle; 8] = [
+    Lifecycle::Draft,
+    Lifecycle::Pending,
+    Lifecycle::Active,
+    Lifecycle::Disabled,
+    Lifecycle::Expired,
+    Lifecycle::Revoked,
+    Lifecycle::Superseded,
+    Lifecycle::Withdrawn,
+];
+
+/// The epoch.
+pub(super) async fn epoch(session: &mut dyn Session) -> Result<Epoch, StateError> {
+    let mut rows = session.rows(EPOCH, &[]).await?;
+    let number = rows.pop().ok_or_else(|| corrupt("there is no epoch"))?.number()?;
+    u64::try_from(number).map(Epoch).map_err(corrupt)
+}
+
+/// The whole state. The session must be inside a transaction that sees one snapshot.
+pub(super) async fn state(session: &mut dyn Session, now: Timestamp) -> Result<State, StateError> {
+    let epoch = epoch(session).await?;
+    let mut approvals: HashMap<(i64, i64), Vec<Approval>> = HashMap::new();
+    for row in session.rows(APPROVALS, &[]).await? {
+        let (place, approval) = approval(row)?;
+        approvals.entry(place).or_default().push(approval);
+    }
+    let mut revisions = Vec::new();
+    for row in session.rows(REVISIONS, &[]).await? {
+        revisions.push(revision(row, &mut approvals)?);
+    }
+    // Sorted here, because databases order text by locale.
+    revisions.sort_by(|one, other| (&one.key, one.revision).cmp(&(&other.key, other.revision)));
+    let agent_tokens = session.rows(AGENT_TOKENS, &[Value::Number(now.micros())]).await?;
+    let operator_tokens = session.rows(OPERATOR_TOKENS, &[Value::Number(now.micros())]).await?;
+    Ok(State {
+        epoch,
+        revisions,
+        agent_tokens: agent_tokens.into_iter().map(agent_token).collect::<Result<_, _>>()?,
+        operator_tokens: operator_tokens.into_iter().map(operator_token).collect::<Result<_, _>>()?,
+    })
+}
+
+/// The oldest rows of the outbox.
+pub(super) async fn outbox(session: &mut dyn Session, limit: u32) -> Result<Vec<OutboxEntry>, StateError> {
+    let rows = session.rows(OUTBOX, &[Value::Number(i64::from(limit))]).await?;
+    let entry = |mut row: Row| Ok(OutboxEntry { id: row.text()?, event: document(&row.text()?)? });
+    rows.into_iter().map(entry).collect()
+}
+
+/// The status of a stored word.
+pub(super) fn status(word: &str) -> Result<Lifecycle, StateError> {
+    STATUSES.into_iter().find(|status| status.word() == word).ok_or_else(|| corrupt("unknown status"))
+}
+
+fn revision(
+    mut row: Row,
+    approvals: &mut HashMap<(i64, i64), Vec<Approval>>,
+) -> Result<RevisionRecord, StateError> {
+    let object = row.number()?;
+    let key = key(&mut row)?;
+    let number = row.number()?;
+    let spec: Spec = document(&row.text()?)?;
+    let content = ContentHash::try_from(row.text()?).map_err(corrupt)?;
+    if spec.key() != key || spec.content_hash() != content {
+        return Err(corrupt(format_args!("{key} revision {number} is not the content that was written")));
+    }
+    Ok(RevisionRecord {
+        key,
+        revision: u32::try_from(number).map(Revision).map_err(corrupt)?,
+        spec,
+        content,
+        status: status(&row.text()?)?,
+        author: OperatorName::parse(&row.text()?).map_err(corrupt)?,
+        created_at: Timestamp::from_micros(row.number()?),
+        changed_at: Timestamp::from_micros(row.number()?),
+        approvals: approvals.remove(&(object, number)).unwrap_or_default(),
+        pins: row.maybe_text()?.as_deref().map(document).transpose()?,
+    })
+}
+
+fn key(row: &mut Row) -> Result<ObjectKey, StateError> {
+    let kind = Kind::from_word(&row.text()?).ok_or_else(|| corrupt("unknown kind"))?;
+    let environment = row.maybe_text()?;
+    let environment = environment.as_deref().map(EnvironmentName::parse).transpose().map_err(corrupt)?;
+    Ok(ObjectKey { kind, environment, name: row.text()? })
+}
+
+fn approval(mut row: Row) -> Result<((i64, i64), Approval), StateError> {
+    let place = (row.number()?, row.number()?);
+    Ok((
+        place,
+        Approval {
+            approver: OperatorName::parse(&row.text()?).map_err(corrupt)?,
+            capacities: document(&row.text()?)?,
+            at: Timestamp::from_micros(row.number()?),
+        },
+    ))
+}
+
+fn agent_token(mut row: Row) -> Result<AgentTokenRecord, StateError> {
+    Ok(AgentTokenRecord {
+        id: row.text()?,
+        digest: row.text()?.try_into().map_err(corrupt)?,
+        agent: AgentName::parse(&row.text()?).map_err(corrupt)?,
+        entries: document(&row.text()?)?,
+        created_at: Timestamp::from_micros(row.number()?),
+        expires_at: Timestamp::from_micros(row.number()?),
+        revoked_at: row.maybe_number()?.map(Timestamp::from_micros),
+        issued_by: OperatorName::parse(&row.text()?).map_err(corrupt)?,
+    })
+}
+
+fn operator_token(mut row: Row) -> Result<OperatorTokenRecord, StateError> {
+    Ok(OperatorTokenRecord {
+        id: row.text()?,
+        digest: row.text()?.try_into().map_err(corrupt)?,
+        operator: OperatorName::parse(&row.text()?).map_err(corrupt)?,
+        roles: document(&row.text()?)?,
+        expires_at: Timestamp::from_micros(row.number()?),
+        bootstrap: row.number()? != 0,
+        ended_at: row.maybe_number()?.map(Timestamp::from_micros),
+    })
+}
+
+fn document<T: DeserializeOwned>(text: &str) -> Result<T, StateError> {
+    serde_json::from_str(text).map_err(corrupt)
+}

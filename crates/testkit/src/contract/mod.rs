@@ -1,0 +1,3 @@
+//! One battery per trait of the core, run by every implementation of it.
+
+pub mod state;
