@@ -1,0 +1,254 @@
+//! The whole journey of a request on one page, and what the control plane may do to it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use gateway_core::audit::{Ended, Event, EventKind};
+use gateway_core::id::{BindingName, EnvironmentName};
+use gateway_core::ports::{AuditSink, IdentityVerifier, LiveTraffic, Random};
+use gateway_core::refusal::{Code, Refusal};
+use gateway_core::stores::Stores;
+use gateway_core::time::Clock;
+use http::{HeaderValue, Method, Request, Response, header};
+use hyper::body::Incoming;
+
+use crate::limits::Limiter;
+use crate::live::Live;
+use crate::materials::Materials;
+use crate::metrics::Metrics;
+use crate::path::admit::{self, Trip};
+use crate::path::answer::answer;
+use crate::path::authenticate::authenticate;
+use crate::path::authorize::{Aim, authorize};
+use crate::path::body::AnswerBody;
+use crate::path::forward::forward;
+use crate::path::identify::{Misread, identify};
+use crate::path::refuse::{plain, refuse, refuse_headers};
+use crate::session::Sessions;
+use crate::settings::Settings;
+use crate::upstream::Upstreams;
+use crate::world::WorldCell;
+
+/// The data plane of one process. Shared by all data threads.
+#[derive(Debug)]
+pub struct Gateway {
+    /// What decides.
+    pub world: WorldCell,
+    /// Verifies tokens of configured issuers.
+    pub verifier: Arc<dyn IdentityVerifier>,
+    /// The configured stores.
+    pub stores: Arc<Stores>,
+    /// Where evidence goes.
+    pub audit: Arc<dyn AuditSink>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The random generator.
+    pub random: Arc<dyn Random>,
+    /// Limits and names.
+    pub settings: Settings,
+    /// Everything under way.
+    pub live: Live,
+    /// Legacy sessions.
+    pub sessions: Sessions,
+    /// Secret versions ready for injection.
+    pub materials: Materials,
+    /// Rate and concurrency.
+    pub limiter: Limiter,
+    /// Figures.
+    pub metrics: Metrics,
+    open: AtomicUsize,
+    draining: AtomicBool,
+}
+
+/// What the binary wires into the data plane.
+#[derive(Debug)]
+pub struct Wiring {
+    /// See [`Gateway::world`].
+    pub world: WorldCell,
+    /// See [`Gateway::verifier`].
+    pub verifier: Arc<dyn IdentityVerifier>,
+    /// See [`Gateway::stores`].
+    pub stores: Arc<Stores>,
+    /// See [`Gateway::audit`].
+    pub audit: Arc<dyn AuditSink>,
+    /// See [`Gateway::clock`].
+    pub clock: Arc<dyn Clock>,
+    /// See [`Gateway::random`].
+    pub random: Arc<dyn Random>,
+    /// See [`Gateway::settings`].
+    pub settings: Settings,
+}
+
+/// Counts an open request down when dropped.
+struct OpenRequest<'a>(&'a AtomicUsize);
+
+impl Drop for OpenRequest<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Gateway {
+    /// Puts the data plane together.
+    pub fn new(wiring: Wiring) -> Arc<Self> {
+        let Wiring { world, verifier, stores, audit, clock, random, settings } = wiring;
+        Arc::new(Self {
+            world,
+            verifier,
+            stores,
+            audit,
+            clock,
+            random,
+            settings,
+            live: Live::default(),
+            sessions: Sessions::default(),
+            materials: Materials::default(),
+            limiter: Limiter::default(),
+            metrics: Metrics::default(),
+            open: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes one request from its head to the head of its answer.
+    pub async fn handle(
+        self: &Arc<Self>,
+        upstreams: &Upstreams,
+        peer: IpAddr,
+        request: Request<Incoming>,
+    ) -> Response<AnswerBody> {
+        if let Some(answer) = self.well_known(&request) {
+            return answer;
+        }
+        let parts = request.into_parts();
+        let mut trip = match admit::open(self, peer, &parts.0) {
+            Ok(trip) => trip,
+            Err(_) => return plain(404, Bytes::new()),
+        };
+        let request = Request::from_parts(parts.0, parts.1);
+        match self.travel(upstreams, &mut trip, request).await {
+            Ok(answer) => answer,
+            Err(Misread::Refusal(refusal)) => refuse(self, &trip, &refusal),
+            Err(Misread::Header(fault)) => refuse_headers(self, &trip, &fault),
+        }
+    }
+
+    async fn travel(
+        self: &Arc<Self>,
+        upstreams: &Upstreams,
+        trip: &mut Trip,
+        request: Request<Incoming>,
+    ) -> Result<Response<AnswerBody>, Misread> {
+        let _open = self.admit_one()?;
+        let world = self.world.current();
+        let mut inbound = admit::admit(self, request)?;
+        let identity = authenticate(self, &world, trip, &mut inbound).await?;
+        let call = identify(self, trip, identity, inbound).await?;
+        let aim = Aim::of(&call);
+        let permit = authorize(self, &world, trip, &call.identity, &aim)?;
+        let forwarded = forward(self, upstreams, trip, &call, &aim, permit).await?;
+        match answer(self, trip.clone(), &call, aim, forwarded).await {
+            Ok(response) => Ok(response),
+            Err((_, refusal)) => Err(refusal.into()),
+        }
+    }
+
+    fn admit_one(&self) -> Result<OpenRequest<'_>, Refusal> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Refusal::new(Code::Draining).retry_after(Duration::from_secs(1)));
+        }
+        let before = self.open.fetch_add(1, Ordering::AcqRel);
+        let open = OpenRequest(&self.open);
+        if before >= self.settings.concurrent_requests {
+            return Err(Refusal::new(Code::LimitOverload).retry_after(Duration::from_secs(1)));
+        }
+        Ok(open)
+    }
+
+    /// Protected-resource metadata (RFC 9728). The same for every name of a server, so that a stranger
+    /// learns nothing about which exist.
+    fn well_known(&self, request: &Request<Incoming>) -> Option<Response<AnswerBody>> {
+        let door = request.uri().path().strip_prefix("/.well-known/oauth-protected-resource")?;
+        if request.method() != Method::GET {
+            return Some(plain(405, Bytes::new()));
+        }
+        let Some((environment, server)) = admit::door(door) else { return Some(plain(404, Bytes::new())) };
+        let metadata = serde_json::json!({
+            "resource": self.settings.resource(environment.as_str(), server.as_str()),
+            "authorization_servers": self.settings.authorization_servers,
+            "bearer_methods_supported": ["header"],
+        });
+        let mut response = plain(200, Bytes::from(metadata.to_string()));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
+        Some(response)
+    }
+
+    /// Refuses new requests from now on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether requests or streams are still under way.
+    pub fn is_busy(&self) -> bool {
+        self.open.load(Ordering::Acquire) > 0 || self.live.totals() != (0, 0)
+    }
+
+    /// The figures in Prometheus text format.
+    pub fn figures(&self) -> String {
+        self.metrics.render(self.live.totals(), self.sessions.total())
+    }
+
+    /// Housekeeping, to be called every second or so: ends sessions past their limits, drops former
+    /// values, and records in sum the refusals of callers that proved no identity.
+    pub fn sweep(&self) {
+        let now = self.clock.now();
+        self.sessions.sweep(&self.settings, now);
+        self.materials.sweep(now);
+        let count = self.metrics.take_unidentified();
+        if count > 0 {
+            let mut event = Event::new(EventKind::RefusedUnidentified, now);
+            event.count = Some(count);
+            if let Err(error) = self.audit.note(event) {
+                tracing::error!(%error, "refusals could not be recorded");
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl LiveTraffic for Gateway {
+    async fn end(
+        &self,
+        environment: &EnvironmentName,
+        binding: &BindingName,
+        deadline: Duration,
+    ) -> Result<Ended, Refusal> {
+        let key = (environment.clone(), binding.clone());
+        let closing = self.live.close(&key, deadline).await;
+        let sessions = self.sessions.end_binding(&key).len();
+        let places = self.materials.forget(&key);
+        let cached = places.iter().map(|place| match self.stores.entry(&place.store) {
+            Some(entry) => entry.cache.forget(place),
+            None => 0,
+        });
+        let cached_values = cached.sum();
+        let (calls, streams) = closing?;
+        let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+        Ok(Ended { calls, streams, sessions, cached_values })
+    }
+
+    fn admit(&self, environment: &EnvironmentName, binding: &BindingName) {
+        self.live.open(&(environment.clone(), binding.clone()));
+    }
+
+    fn open(&self, environment: &EnvironmentName, binding: &BindingName) -> Ended {
+        let key = (environment.clone(), binding.clone());
+        let (calls, streams) = self.live.counts(&key);
+        Ended { calls, streams, sessions: self.sessions.count(&key), cached_values: 0 }
+    }
+}

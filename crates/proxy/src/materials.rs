@@ -1,0 +1,208 @@
+//! What is made of a secret version once and used for many calls: the scrubber's needles and the
+//! value in its place. Kept only as long as the binding uses that version.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use gateway_core::lease::SecretVersion;
+use gateway_core::manifest::{BindingSpec, ExceptionRule, Injection};
+use gateway_core::reference::ResolvedReference;
+use gateway_core::refusal::{Code, Refusal};
+use gateway_core::scrub::{Marker, NeedleSource, Needles, SHORT_VALUE};
+use gateway_core::secret::Secret;
+use gateway_core::time::Timestamp;
+use http::{HeaderName, HeaderValue};
+
+use crate::live::BindingKey;
+
+/// How many former values the scrubber still knows, and for how long after they were replaced.
+const FORMER_VALUES: usize = 3;
+const FORMER_TIME: Duration = Duration::from_secs(15 * 60);
+
+/// A secret version ready for injection.
+pub struct Material {
+    version: Arc<SecretVersion>,
+    /// What must not come back.
+    pub needles: Arc<Needles>,
+    placement: Placement,
+}
+
+/// Where the value goes, with the value in it.
+pub enum Placement {
+    /// A header field. The value is marked sensitive, so that it is never printed or indexed.
+    Header(HeaderName, HeaderValue),
+    /// A query parameter, already encoded (`name=value`).
+    Query(Secret),
+}
+
+impl Material {
+    /// Where the value goes.
+    pub const fn placement(&self) -> &Placement {
+        &self.placement
+    }
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Material").field("version", &self.version.version).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    reference: ResolvedReference,
+    current: Arc<Material>,
+    former: Vec<(Timestamp, Arc<SecretVersion>)>,
+}
+
+/// All materials in use.
+#[derive(Debug, Default)]
+pub struct Materials {
+    slots: Mutex<HashMap<(BindingKey, ResolvedReferencePlace), Slot>>,
+}
+
+/// A place in a store whatever the version, so that a rotation finds the former value.
+type ResolvedReferencePlace = Option<String>;
+
+impl Materials {
+    /// The material for this version, made where it is new. The former values of the same binding go
+    /// into the needles too, so that a late answer cannot bring one back.
+    ///
+    /// # Errors
+    /// [`Code::SecretEmpty`] or [`Code::SecretUnusable`].
+    pub fn ready(
+        &self,
+        key: &BindingKey,
+        reference: &ResolvedReference,
+        per_caller: bool,
+        spec: &BindingSpec,
+        version: Arc<SecretVersion>,
+        now: Timestamp,
+    ) -> Result<Arc<Material>, Refusal> {
+        // A binding whose reference has templates has one value per caller; else one in all.
+        let place = per_caller.then(|| format!("{}/{}", reference.store, reference.path));
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot_key = (key.clone(), place);
+        let mut former = Vec::new();
+        if let Some(slot) = slots.get(&slot_key) {
+            if Arc::ptr_eq(&slot.current.version, &version) {
+                return Ok(Arc::clone(&slot.current));
+            }
+            former.clone_from(&slot.former);
+            if !same_value(&slot.current.version.secret, &version.secret) {
+                former.insert(0, (now, Arc::clone(&slot.current.version)));
+            }
+        }
+        former.retain(|(since, _)| now.since(*since) <= FORMER_TIME);
+        former.truncate(FORMER_VALUES);
+        let current = Arc::new(prepare(spec, version, &former)?);
+        slots.insert(slot_key, Slot { reference: reference.clone(), current: Arc::clone(&current), former });
+        Ok(current)
+    }
+
+    /// Drops every value of the binding; says which places they came from.
+    pub fn forget(&self, key: &BindingKey) -> Vec<ResolvedReference> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = slots.extract_if(|(known, _), _| known == key);
+        gone.map(|(_, slot)| slot.reference).collect()
+    }
+
+    /// Drops former values whose time is over; the next use builds its needles without them.
+    pub fn sweep(&self, now: Timestamp) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|_, slot| slot.former.iter().all(|(since, _)| now.since(*since) <= FORMER_TIME));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tells a new version from a new fetch of the same value")]
+fn same_value(one: &Secret, other: &Secret) -> bool {
+    one.expose() == other.expose()
+}
+
+/// Judges a value for its injection point and builds everything that depends on it.
+///
+/// # Errors
+/// [`Code::SecretEmpty`] or [`Code::SecretUnusable`].
+pub fn prepare(
+    spec: &BindingSpec,
+    version: Arc<SecretVersion>,
+    former: &[(Timestamp, Arc<SecretVersion>)],
+) -> Result<Material, Refusal> {
+    let injection = spec
+        .inject
+        .as_ref()
+        .ok_or_else(|| Refusal::new(Code::Internal).because("binding without injection"))?;
+    if version.secret.is_empty() {
+        return Err(Code::SecretEmpty.into());
+    }
+    if version.secret.len() < SHORT_VALUE && !spec.excepts(ExceptionRule::ShortSecret) {
+        return Err(Refusal::new(Code::SecretUnusable).because("the value is shorter than 16 bytes"));
+    }
+    if !version.secret.is_header_safe() {
+        return Err(
+            Refusal::new(Code::SecretUnusable).because("the value holds characters no header may hold")
+        );
+    }
+    let values = std::iter::once(&version).chain(former.iter().map(|(_, version)| version));
+    let sources = values.map(|version| match injection {
+        Injection::Basic { user } => NeedleSource::BasicAuth { user, password: &version.secret },
+        Injection::Header { .. } | Injection::Query { .. } => NeedleSource::Value(&version.secret),
+    });
+    let needles = Needles::build(sources, Marker::new(&spec.name))
+        .map_err(|error| Refusal::new(Code::SecretUnusable).because(error))?;
+    let placement = place(injection, &version.secret)?;
+    Ok(Material { needles: Arc::new(needles), placement, version })
+}
+
+#[expect(clippy::disallowed_methods, reason = "header and query placement is one of the named places")]
+fn place(injection: &Injection, secret: &Secret) -> Result<Placement, Refusal> {
+    let unusable = |_| Refusal::new(Code::SecretUnusable).because("the value makes no valid header");
+    match injection {
+        Injection::Header { name, format } => {
+            let mut text = zeroizing(format.before.as_bytes(), secret.len() + format.after.len());
+            text.extend_from_slice(secret.expose());
+            text.extend_from_slice(format.after.as_bytes());
+            sensitive(name, Secret::new(text)).map_err(unusable)
+        }
+        Injection::Basic { user } => {
+            let mut pair = zeroizing(user.as_bytes(), secret.len() + 1);
+            pair.push(b':');
+            pair.extend_from_slice(secret.expose());
+            let pair = Secret::new(pair);
+            let mut text = zeroizing(b"Basic ", 4 * (pair.len() / 3 + 1));
+            let encoded =
+                Secret::new(base64::engine::general_purpose::STANDARD.encode(pair.expose()).into_bytes());
+            text.extend_from_slice(encoded.expose());
+            sensitive("authorization", Secret::new(text)).map_err(unusable)
+        }
+        Injection::Query { name } => {
+            let mut text = zeroizing(name.as_bytes(), 3 * secret.len() + 1);
+            text.push(b'=');
+            for byte in secret.expose() {
+                if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+                    text.push(*byte);
+                } else {
+                    text.extend_from_slice(format!("%{byte:02X}").as_bytes());
+                }
+            }
+            Ok(Placement::Query(Secret::new(text)))
+        }
+    }
+}
+
+/// A buffer large enough never to move, so that growing leaves no copy behind.
+fn zeroizing(start: &[u8], more: usize) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(start.len() + more);
+    buffer.extend_from_slice(start);
+    buffer
+}
+
+#[expect(clippy::disallowed_methods, reason = "the header value is the injection")]
+fn sensitive(name: &str, text: Secret) -> Result<Placement, http::Error> {
+    let mut value = HeaderValue::from_bytes(text.expose())?;
+    value.set_sensitive(true);
+    Ok(Placement::Header(HeaderName::from_bytes(name.as_bytes())?, value))
+}

@@ -1,0 +1,265 @@
+//! Ninth stage: the answer, filtered to what the actor may see and scrubbed of every injected value.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gateway_core::policy::{Action, Permit, Subject};
+use gateway_core::refusal::{Code, Refusal};
+use gateway_core::scrub::{Needles, Scrubber};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body as _, Incoming};
+
+use super::admit::{Trip, Verb};
+use super::authorize::{Aim, authorize};
+use super::body::{AnswerBody, Framing, LiveBody};
+use super::forward::Forwarded;
+use super::identify::Call;
+use super::inject::REQUEST_ID;
+use crate::gateway::Gateway;
+use crate::mcp::listing::{self, Listing};
+use crate::mcp::method::MethodKind;
+use crate::mcp::sse::EventSplitter;
+use crate::session::{Opening, SESSION_HEADER, UpstreamSession};
+
+/// Answers up to this size that say their length are scrubbed whole, and keep an exact length.
+const WHOLE: u64 = 64 * 1024;
+
+/// Headers of an upstream's answer that never pass.
+const DROPPED: [&str; 14] = [
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "content-length",
+    "set-cookie",
+    "www-authenticate",
+    "authentication-info",
+    "authorization",
+    "location",
+    "alt-svc",
+    "strict-transport-security",
+];
+
+/// Turns the upstream's answer into ours.
+///
+/// # Errors
+/// [`Code::UpstreamRedirect`] or [`Code::UpstreamMalformed`].
+pub async fn answer(
+    gateway: &Arc<Gateway>,
+    trip: Trip,
+    call: &Call,
+    aim: Aim,
+    mut forwarded: Forwarded,
+) -> Result<Response<AnswerBody>, (Trip, Refusal)> {
+    let needles =
+        forwarded.material.as_ref().map_or_else(|| Arc::new(Needles::none()), |m| Arc::clone(&m.needles));
+    if let Err(code) = acceptable(&forwarded.response) {
+        forwarded.trail.fail(code);
+        return Err((trip, code.into()));
+    }
+    let status = forwarded.response.status();
+    let mut headers = carried(forwarded.response.headers(), &needles, &trip);
+    if let Err(refusal) = session(gateway, &trip, call, &mut forwarded, &mut headers) {
+        forwarded.trail.fail(refusal.code());
+        return Err((trip, refusal));
+    }
+    let events = content_type(forwarded.response.headers()).starts_with("text/event-stream");
+    let listing = call.kind().and_then(Listing::of);
+    let private = matches!(call.kind(), Some(MethodKind::Discover | MethodKind::ReadResource));
+    let small = forwarded.response.body().size_hint().exact().is_some_and(|size| size <= WHOLE);
+    let body = if !events && (small || listing.is_some() || private) {
+        let (held, trail) = (held(gateway, &trip, &forwarded.permit, listing, private), forwarded.trail);
+        match held.scrubbed(forwarded.response.into_body(), &needles).await {
+            Ok((bytes, redactions)) => {
+                let mut trail = trail;
+                trail.sent(bytes.len() as u64, redactions);
+                trail.finish();
+                AnswerBody::full(bytes)
+            }
+            Err(refusal) => {
+                trail.fail(refusal.code());
+                return Err((trip, refusal));
+            }
+        }
+    } else {
+        live(gateway, trip, aim, forwarded, needles, events, listing)
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+fn acceptable(response: &Response<Incoming>) -> Result<(), Code> {
+    if response.status().is_redirection() && response.status() != StatusCode::NOT_MODIFIED {
+        return Err(Code::UpstreamRedirect);
+    }
+    let encoded = response.headers().get_all(header::CONTENT_ENCODING).iter();
+    if encoded.into_iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Code::UpstreamMalformed);
+    }
+    Ok(())
+}
+
+fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn carried(from: &HeaderMap, needles: &Needles, trip: &Trip) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(from.len() + 2);
+    for (name, value) in from {
+        let text = name.as_str();
+        if DROPPED.contains(&text) || text.starts_with("proxy-") || text == SESSION_HEADER {
+            continue;
+        }
+        if !needles.is_empty() && needles.contains(value.as_bytes()) {
+            let (clean, _) = needles.scrub_text(&String::from_utf8_lossy(value.as_bytes()));
+            if let Ok(clean) = HeaderValue::from_str(&clean) {
+                headers.append(name.clone(), clean);
+            }
+            continue;
+        }
+        headers.append(name.clone(), value.clone());
+    }
+    if let Ok(id) = HeaderValue::from_str(trip.request_id.as_str()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers
+}
+
+/// Keeps the legacy session in step: opens ours where the handshake opened one upstream, ends ours
+/// where the client or the upstream ended it.
+fn session(
+    gateway: &Gateway,
+    trip: &Trip,
+    call: &Call,
+    forwarded: &mut Forwarded,
+    headers: &mut HeaderMap,
+) -> Result<(), Refusal> {
+    let binding = &forwarded.permit.binding();
+    let status = forwarded.response.status();
+    if let Some(session) = &call.session {
+        if status == StatusCode::NOT_FOUND || (call.verb == Verb::Delete && status.is_success()) {
+            gateway.sessions.close(&session.id);
+        }
+        return Ok(());
+    }
+    let opened = forwarded.response.headers().get(SESSION_HEADER).cloned();
+    if call.kind() != Some(MethodKind::Initialize) || !status.is_success() {
+        return Ok(());
+    }
+    let Some(id) = opened else { return Ok(()) };
+    let opening = Opening {
+        actor: trip.actor.as_ref().map(|actor| actor.stable_id()).unwrap_or_default(),
+        environment: &trip.environment,
+        server: &trip.server,
+        binding: &binding.spec.name,
+        handshake: call.body.clone(),
+        upstream: UpstreamSession { id, route: binding.route.clone() },
+    };
+    let session = gateway.sessions.open(opening, &gateway.settings, &*gateway.random, trip.started)?;
+    let ours =
+        HeaderValue::from_str(&session.id).map_err(|error| Refusal::new(Code::Internal).because(error))?;
+    headers.insert(HeaderName::from_static(SESSION_HEADER), ours);
+    Ok(())
+}
+
+/// What is done to an answer that is held whole.
+struct Held<'a> {
+    gateway: &'a Gateway,
+    trip: &'a Trip,
+    permit: &'a Permit,
+    listing: Option<Listing>,
+    private: bool,
+}
+
+const fn held<'a>(
+    gateway: &'a Gateway,
+    trip: &'a Trip,
+    permit: &'a Permit,
+    listing: Option<Listing>,
+    private: bool,
+) -> Held<'a> {
+    Held { gateway, trip, permit, listing, private }
+}
+
+impl Held<'_> {
+    async fn scrubbed(&self, body: Incoming, needles: &Arc<Needles>) -> Result<(Bytes, u64), Refusal> {
+        let malformed = |why: String| Refusal::new(Code::UpstreamMalformed).because(why);
+        let whole = Limited::new(body, self.gateway.settings.held_answer_bytes).collect().await;
+        let mut bytes = whole.map_err(|error| malformed(error.to_string()))?.to_bytes();
+        if !bytes.is_empty() {
+            if let Some(listing) = self.listing {
+                let keep = |name: &str| visible(self.gateway, self.trip, self.permit, listing, name);
+                bytes = listing::filter(&bytes, listing, keep)
+                    .map_err(|error| malformed(error.to_string()))?
+                    .body;
+            } else if self.private {
+                bytes = listing::privatize(&bytes).map_err(|error| malformed(error.to_string()))?;
+            }
+        }
+        if needles.is_empty() {
+            return Ok((bytes, 0));
+        }
+        let mut scrubber = Scrubber::new(Arc::clone(needles));
+        let mut out = Vec::with_capacity(bytes.len());
+        scrubber.push(&bytes, &mut out);
+        scrubber.finish(&mut out);
+        Ok((Bytes::from(out), scrubber.redactions()))
+    }
+}
+
+fn live(
+    gateway: &Arc<Gateway>,
+    trip: Trip,
+    aim: Aim,
+    forwarded: Forwarded,
+    needles: Arc<Needles>,
+    events: bool,
+    listing: Option<Listing>,
+) -> AnswerBody {
+    let Forwarded { response, permit, trail, pass, places, material: _ } = forwarded;
+    pass.streams();
+    let framing = match (events, listing) {
+        (false, _) => Framing::Text,
+        (true, None) => Framing::Events,
+        (true, Some(listing)) => {
+            Framing::Lists(Box::new(EventSplitter::new(gateway.settings.held_answer_bytes)), listing)
+        }
+    };
+    let scrubber = if events { Scrubber::for_events(needles) } else { Scrubber::new(needles) };
+    let checked = permit.epoch();
+    AnswerBody::Live(Box::new(LiveBody {
+        gateway: Arc::clone(gateway),
+        upstream: response.into_body(),
+        framing,
+        scrubber,
+        trip,
+        aim,
+        permit,
+        checked,
+        pass,
+        places,
+        trail: Some(trail),
+        ready: VecDeque::new(),
+    }))
+}
+
+/// Whether an entry of a list may be seen: exactly where the same decision lets it be called.
+pub(crate) fn visible(gateway: &Gateway, trip: &Trip, permit: &Permit, listing: Listing, name: &str) -> bool {
+    let Subject::Caller { identity, .. } = permit.subject() else { return false };
+    let world = gateway.world.current();
+    let aim = match listing {
+        Listing::Tools => Aim::Tool(name.into()),
+        Listing::Prompts => Aim::Method("prompts/get".into(), Action::GetPrompt),
+        Listing::Resources | Listing::ResourceTemplates => {
+            Aim::Method("resources/read".into(), Action::ReadResource)
+        }
+    };
+    authorize(gateway, &world, trip, identity, &aim).is_ok()
+}

@@ -1,0 +1,254 @@
+//! Eighth stage: the call leaves, to the approved origin only.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gateway_core::manifest::Risk;
+use gateway_core::policy::Permit;
+use gateway_core::refusal::{Code, Refusal};
+use http::{HeaderValue, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::admit::{Trip, Verb};
+use super::authorize::{Aim, authorize};
+use super::identify::Call;
+use super::inject::{Message, inject};
+use super::intent;
+use super::obtain::{Obtained, binding_key, obtain, obtain_again};
+use super::outcome::Trail;
+use crate::gateway::Gateway;
+use crate::limits::Place;
+use crate::live::Pass;
+use crate::materials::Material;
+use crate::mcp::listing::Listing;
+use crate::mcp::method::MethodKind;
+use crate::mcp::version::Generation;
+use crate::session::{SESSION_HEADER, Session, UpstreamSession};
+use crate::upstream::Upstreams;
+use crate::world::World;
+
+/// An answer under way, with everything that must end with its last byte.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// The upstream's answer.
+    pub response: Response<Incoming>,
+    /// The permit it runs under.
+    pub permit: Permit,
+    /// What must not come back.
+    pub material: Option<Arc<Material>>,
+    /// The open intent.
+    pub trail: Trail,
+    /// Presence in the binding's gate.
+    pub pass: Pass,
+    /// Places among the concurrent calls.
+    pub places: Vec<Place>,
+}
+
+/// A credential in hand, under a decision that still holds.
+struct Ready {
+    permit: Permit,
+    obtained: Option<Obtained>,
+    pass: Pass,
+}
+
+/// Obtains, records, injects and sends.
+///
+/// # Errors
+/// Any refusal of those stages, and the upstream's own failures.
+pub async fn forward(
+    gateway: &Arc<Gateway>,
+    upstreams: &Upstreams,
+    trip: &Trip,
+    call: &Call,
+    aim: &Aim,
+    permit: Permit,
+) -> Result<Forwarded, Refusal> {
+    let places = take_places(gateway, &permit, aim, trip)?;
+    let mut ready = ready(gateway, trip, call, aim, permit).await?;
+    let session = upstream_session(gateway, upstreams, trip, call, &ready.permit).await?;
+    let message = Message::of(call, session.as_ref().map(|session| &session.id));
+    let mut tried = None;
+    loop {
+        let version = ready.obtained.as_ref().map(|obtained| obtained.lease.version().clone());
+        let material = ready.obtained.as_ref().map(|obtained| Arc::clone(&obtained.material));
+        let sent = send(
+            gateway,
+            upstreams,
+            trip,
+            &ready.permit,
+            message.clone(),
+            ready.obtained.take(),
+            &ready.pass,
+        );
+        let (response, trail) = sent.await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            let (permit, pass) = (ready.permit, ready.pass);
+            return Ok(Forwarded { response, permit, material, trail, pass, places });
+        }
+        // The upstream refused the credential: its challenge never reaches the caller.
+        trail.fail(Code::UpstreamUnauthorized);
+        let again = match (&version, tried.is_none() && may_repeat(call, &ready.permit)) {
+            (Some(version), true) => {
+                obtain_again(gateway, &ready.permit, version, gateway.clock.now()).await?
+            }
+            _ => None,
+        };
+        ready.obtained = Some(again.ok_or(Code::UpstreamUnauthorized)?);
+        tried = version;
+    }
+}
+
+/// Obtains under a decision that is still the current one: where the state moved on meanwhile, the
+/// decision is made anew (rule 13).
+async fn ready(
+    gateway: &Gateway,
+    trip: &Trip,
+    call: &Call,
+    aim: &Aim,
+    mut permit: Permit,
+) -> Result<Ready, Refusal> {
+    for _ in 0..8 {
+        let pass = gateway.live.enter(&binding_key(&permit), &trip.server)?;
+        let obtained = obtain(gateway, &permit, gateway.clock.now()).await?;
+        let world = gateway.world.current();
+        if world.snapshot.epoch == permit.epoch() {
+            return Ok(Ready { permit, obtained, pass });
+        }
+        permit = authorize(gateway, &world, trip, &call.identity, aim)?;
+    }
+    Err(Refusal::new(Code::StateStale).because("the state kept changing while the call was decided"))
+}
+
+/// One attempt: intent, injection, sending. A stop while it waits ends it.
+pub(crate) async fn send(
+    gateway: &Arc<Gateway>,
+    upstreams: &Upstreams,
+    trip: &Trip,
+    permit: &Permit,
+    message: Message<'_>,
+    obtained: Option<Obtained>,
+    pass: &Pass,
+) -> Result<(Response<Incoming>, Trail), Refusal> {
+    let used = obtained.as_ref().map(|obtained| obtained.lease.version().clone());
+    let recorded =
+        intent::record(gateway, trip, permit, used.as_ref().map(|version| (version, None))).await?;
+    let request = inject(trip, permit, message, obtained, &recorded)?;
+    let mut trail = Trail::follow(gateway, recorded, trip.started);
+    let outcome = tokio::select! {
+        biased;
+        () = pass.stopped() => Err(Code::BindingEnded.into()),
+        sent = upstreams.send(&permit.binding().route, request) => sent,
+    };
+    match outcome {
+        Ok(response) => {
+            trail.status(response.status().as_u16());
+            Ok((response, trail))
+        }
+        Err(refusal) => {
+            trail.fail(refusal.code());
+            Err(refusal)
+        }
+    }
+}
+
+/// Whether a call may be sent twice: lists, handshakes, and tools that only read (DESIGN, 10.11).
+fn may_repeat(call: &Call, permit: &Permit) -> bool {
+    let Some(kind) = call.kind() else { return call.verb == Verb::Get };
+    let harmless = matches!(kind, MethodKind::Initialize | MethodKind::Discover | MethodKind::Ping);
+    let reads = kind == MethodKind::CallTool && permit.risk() == Risk::Read;
+    harmless || reads || Listing::of(kind).is_some()
+}
+
+fn take_places(gateway: &Gateway, permit: &Permit, aim: &Aim, trip: &Trip) -> Result<Vec<Place>, Refusal> {
+    // Handshakes and lists are not calls, and a stream that rests must not use up the allowance.
+    if matches!(aim, Aim::Session(_)) {
+        return Ok(Vec::new());
+    }
+    let mut places = Vec::new();
+    let spec = &permit.binding().spec;
+    if let Some(limits) = spec.limits {
+        let subject = format!("binding {}/{}", spec.environment, spec.name);
+        places.push(gateway.limiter.take(&subject, limits, trip.started)?);
+    }
+    let world = gateway.world.load();
+    let agent =
+        permit.actor().and_then(|actor| actor.agent.as_ref()).and_then(|name| world.snapshot.agent(name));
+    if let Some((agent, limits)) = agent.and_then(|agent| Some((agent, agent.limits?))) {
+        places.push(gateway.limiter.take(&format!("agent {}", agent.name), limits, trip.started)?);
+    }
+    Ok(places)
+}
+
+/// The upstream's session under the permit's binding; opened now where the client's session was
+/// begun under another one (DESIGN, section 12.7).
+async fn upstream_session(
+    gateway: &Arc<Gateway>,
+    upstreams: &Upstreams,
+    trip: &Trip,
+    call: &Call,
+    permit: &Permit,
+) -> Result<Option<UpstreamSession>, Refusal> {
+    let Some(session) = &call.session else { return Ok(None) };
+    match session.upstream(&permit.binding().spec.name) {
+        // A session on another route than the approved one would carry the value elsewhere.
+        Some(known) if known.route.url == permit.binding().route.url => Ok(Some(known)),
+        _ => open_further(gateway, upstreams, trip, call, session, permit).await.map(Some),
+    }
+}
+
+/// Repeats the client's handshake under another binding.
+async fn open_further(
+    gateway: &Arc<Gateway>,
+    upstreams: &Upstreams,
+    trip: &Trip,
+    call: &Call,
+    session: &Session,
+    permit: &Permit,
+) -> Result<UpstreamSession, Refusal> {
+    let opened = shake(gateway, upstreams, trip, call, session.handshake.clone(), None, permit).await?;
+    let id = opened.headers().get(SESSION_HEADER).cloned().ok_or_else(|| {
+        Refusal::new(Code::UpstreamMalformed).because("the server opened no further session")
+    })?;
+    drop(opened);
+    let done = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    drop(shake(gateway, upstreams, trip, call, done, Some(&id), permit).await?);
+    let opened = UpstreamSession { id, route: permit.binding().route.clone() };
+    session.add_upstream(&permit.binding().spec.name, opened.clone());
+    Ok(opened)
+}
+
+async fn shake(
+    gateway: &Arc<Gateway>,
+    upstreams: &Upstreams,
+    trip: &Trip,
+    call: &Call,
+    body: Bytes,
+    session: Option<&HeaderValue>,
+    permit: &Permit,
+) -> Result<Response<Incoming>, Refusal> {
+    let pass = gateway.live.enter(&binding_key(permit), &trip.server)?;
+    let obtained = obtain(gateway, permit, gateway.clock.now()).await?;
+    let message =
+        Message { verb: Verb::Post, headers: &call.headers, body, session, generation: Generation::Legacy };
+    let (response, trail) = send(gateway, upstreams, trip, permit, message, obtained, &pass).await?;
+    if response.status().is_success() {
+        trail.finish();
+        Ok(response)
+    } else {
+        trail.fail(Code::UpstreamUnauthorized);
+        Err(Code::UpstreamUnauthorized.into())
+    }
+}
+
+/// The decision for a stream under way, made anew; `true` where it still holds for the same binding.
+pub(crate) fn still_permitted(
+    gateway: &Gateway,
+    world: &World,
+    trip: &Trip,
+    aim: &Aim,
+    permit: &Permit,
+) -> bool {
+    let gateway_core::policy::Subject::Caller { identity, .. } = permit.subject() else { return false };
+    authorize(gateway, world, trip, identity, aim)
+        .is_ok_and(|again| again.binding().spec.name == permit.binding().spec.name)
+}

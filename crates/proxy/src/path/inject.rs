@@ -1,0 +1,167 @@
+//! Seventh stage: the outbound request. It consumes the lease and demands the recorded intent; what
+//! the client sent as a credential is gone, what the binding names is set last.
+
+use bytes::Bytes;
+use gateway_core::lease::{Lease, VersionId};
+use gateway_core::policy::Permit;
+use gateway_core::refusal::{Code, Refusal};
+use gateway_core::secret::Secret;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http_body_util::Full;
+
+use super::admit::{Trip, Verb};
+use super::identify::Call;
+use super::intent::Intent;
+use super::obtain::Obtained;
+use crate::materials::{Material, Placement};
+use crate::mcp::version::Generation;
+use crate::session::SESSION_HEADER;
+
+/// Header that carries the request id upstream and back.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Header that carries the credential mode upstream.
+pub const MODE: HeaderName = HeaderName::from_static("mcp-gateway-mode");
+/// Header that carries the binding as `name@revision` upstream.
+pub const BINDING: HeaderName = HeaderName::from_static("mcp-gateway-binding");
+
+/// Headers of the connection, not of the message (RFC 9110, section 7.6.1), and those that the
+/// gateway sets itself.
+const DROPPED: [&str; 17] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "content-length",
+    "expect",
+    "host",
+    "origin",
+    "referer",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "accept-encoding",
+    "x-request-id",
+];
+
+/// Beginnings of names that speak about the caller's connection or pretend to be ours.
+const DROPPED_PREFIXES: [&str; 5] = ["proxy-", "x-forwarded", "x-envoy-", "sec-", "mcp-gateway-"];
+
+/// Words in names that carry credentials of some kind: no token passthrough, under any name (rule 3).
+const DROPPED_WORDS: [&str; 9] =
+    ["auth", "cookie", "token", "secret", "credential", "api-key", "apikey", "password", "dpop"];
+
+/// The upstream's view of one call.
+#[derive(Debug, Clone)]
+pub struct Message<'a> {
+    /// The HTTP method.
+    pub verb: Verb,
+    /// The client's headers.
+    pub headers: &'a HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// The upstream's own session id.
+    pub session: Option<&'a HeaderValue>,
+    /// The generation spoken.
+    pub generation: Generation,
+}
+
+impl<'a> Message<'a> {
+    /// The client's own message.
+    pub fn of(call: &'a Call, session: Option<&'a HeaderValue>) -> Self {
+        Self {
+            verb: call.verb,
+            headers: &call.headers,
+            body: call.body.clone(),
+            session,
+            generation: call.generation,
+        }
+    }
+}
+
+/// Builds the upstream request and spends the lease on it.
+///
+/// # Errors
+/// [`Code::Internal`] where the approved route makes no valid request.
+pub fn inject(
+    trip: &Trip,
+    permit: &Permit,
+    message: Message<'_>,
+    obtained: Option<Obtained>,
+    _recorded: &Intent,
+) -> Result<Request<Full<Bytes>>, Refusal> {
+    let mut headers = carried(message.headers, message.generation);
+    if let Some(session) = message.session {
+        headers.insert(HeaderName::from_static(SESSION_HEADER), session.clone());
+    }
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let text =
+        |text: &str| HeaderValue::from_str(text).map_err(|error| Refusal::new(Code::Internal).because(error));
+    headers.insert(REQUEST_ID, text(trip.request_id.as_str())?);
+    headers.insert(MODE, HeaderValue::from_static(permit.binding().spec.mode.word()));
+    headers.insert(BINDING, text(&permit.binding().name_at_revision().to_string())?);
+    let mut uri = permit.binding().route.url.as_str().to_owned();
+    if let Some(Obtained { lease, material }) = obtained {
+        spend(lease, &material, &mut headers, &mut uri);
+    }
+    let uri =
+        Uri::try_from(uri).map_err(|_| Refusal::new(Code::Internal).because("the route is no valid URI"))?;
+    let mut request = Request::new(Full::new(message.body));
+    *request.method_mut() = match message.verb {
+        Verb::Post => Method::POST,
+        Verb::Get => Method::GET,
+        Verb::Delete => Method::DELETE,
+    };
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Places the value. The lease ends here.
+fn spend(lease: Lease, material: &Material, headers: &mut HeaderMap, uri: &mut String) -> VersionId {
+    match material.placement() {
+        Placement::Header(name, value) => {
+            headers.remove(name);
+            headers.insert(name.clone(), value.clone());
+        }
+        Placement::Query(pair) => {
+            uri.push('?');
+            push_secret(uri, pair);
+        }
+    }
+    lease.consume().version.clone()
+}
+
+#[expect(clippy::disallowed_methods, reason = "query placement is one of the named places")]
+fn push_secret(uri: &mut String, pair: &Secret) {
+    // The pair was percent-encoded when it was made, so it is ASCII.
+    uri.push_str(&String::from_utf8_lossy(pair.expose()));
+}
+
+/// The client's headers that go upstream.
+fn carried(from: &HeaderMap, generation: Generation) -> HeaderMap {
+    let named: Vec<&str> = from
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .collect();
+    let mut headers = HeaderMap::with_capacity(from.len() + 6);
+    for (name, value) in from {
+        let text = name.as_str();
+        let dropped = DROPPED.contains(&text)
+            || text == SESSION_HEADER
+            || DROPPED_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+            || DROPPED_WORDS.iter().any(|word| text.contains(word))
+            || named.iter().any(|listed| listed.eq_ignore_ascii_case(text))
+            // In the older generation nobody compares the mirrored headers with the body.
+            || (generation == Generation::Legacy && matches!(text, "mcp-method" | "mcp-name"));
+        if !dropped || text.starts_with("mcp-param-") {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers
+}

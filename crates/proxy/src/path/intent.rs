@@ -1,0 +1,80 @@
+//! Sixth stage: nothing is used before it is recorded (rule 5).
+
+use gateway_core::audit::{Decision, Event, EventKind};
+use gateway_core::id::ToolName;
+use gateway_core::lease::VersionId;
+use gateway_core::policy::Permit;
+use gateway_core::ports::Sequence;
+use gateway_core::refusal::{Code, Refusal};
+
+use super::admit::Trip;
+use crate::gateway::Gateway;
+
+/// The proof that the intent is durable. [`super::inject`] demands it.
+#[derive(Debug)]
+pub struct Intent {
+    /// Where it stands in the chain.
+    pub sequence: Sequence,
+    event: Event,
+}
+
+impl Intent {
+    /// The same facts, for the outcome.
+    pub fn into_event(self) -> Event {
+        self.event
+    }
+}
+
+/// Records the intent and returns once it is as durable as configured.
+///
+/// # Errors
+/// [`Code::AuditUnavailable`]: then the credential is not used.
+pub async fn record(
+    gateway: &Gateway,
+    trip: &Trip,
+    permit: &Permit,
+    version: Option<(&VersionId, Option<&VersionId>)>,
+) -> Result<Intent, Refusal> {
+    let event = describe(trip, permit, version, gateway.clock.now());
+    match gateway.audit.record(event.clone()).await {
+        Ok(sequence) => Ok(Intent { sequence, event }),
+        Err(error) => Err(Refusal::new(Code::AuditUnavailable).because(error)),
+    }
+}
+
+fn describe(
+    trip: &Trip,
+    permit: &Permit,
+    version: Option<(&VersionId, Option<&VersionId>)>,
+    now: gateway_core::time::Timestamp,
+) -> Event {
+    let binding = permit.binding();
+    let mut event = facts(trip, EventKind::Intent, now);
+    event.risk = Some(permit.risk());
+    event.decision = Some(Decision::Allow);
+    event.policy_version = permit.policy_version();
+    event.policies = permit.policies().to_vec();
+    event.mode = Some(binding.spec.mode);
+    event.binding = Some(binding.name_at_revision());
+    event.secret_version = version.map(|(version, _)| version.clone());
+    event.store_request_id = version.and_then(|(_, request)| request.cloned());
+    event.route_id = Some(binding.route_id);
+    event.epoch = Some(permit.epoch());
+    event
+}
+
+/// What the trip knows, as an event.
+pub fn facts(trip: &Trip, kind: EventKind, now: gateway_core::time::Timestamp) -> Event {
+    let mut event = Event::new(kind, now);
+    if let Some(actor) = &trip.actor {
+        event = event.with_actor(actor);
+    }
+    event.request_id = Some(trip.request_id.clone());
+    event.trace_id.clone_from(&trip.trace_id);
+    event.source_address = Some(trip.source);
+    event.environment = Some(trip.environment.clone());
+    event.server = Some(trip.server.clone());
+    event.method = trip.method.as_ref().map(|method| method.chars().take(64).collect());
+    event.tool = trip.tool.as_ref().and_then(|tool| ToolName::parse(tool).ok());
+    event
+}

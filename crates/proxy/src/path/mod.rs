@@ -1,0 +1,17 @@
+//! The path of a request, in order of travel. Each stage consumes what the last one made.
+//!
+//! `admit → authenticate → identify → authorize (→ Permit) → obtain (→ Lease) → intent → inject →
+//! forward → answer → outcome`
+
+pub mod admit;
+pub mod answer;
+pub mod authenticate;
+pub mod authorize;
+pub mod body;
+pub mod forward;
+pub mod identify;
+pub mod inject;
+pub mod intent;
+pub mod obtain;
+pub mod outcome;
+pub mod refuse;

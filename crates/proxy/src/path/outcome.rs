@@ -1,0 +1,78 @@
+//! Last stage: how the use ended. Every intent gets an outcome, also where the caller goes away.
+
+use std::sync::Arc;
+
+use gateway_core::audit::{Event, EventKind, Outcome};
+use gateway_core::refusal::Code;
+
+use super::intent::Intent;
+use crate::gateway::Gateway;
+
+/// An open intent. Finishing it records the outcome; dropping it unfinished records an abort.
+#[derive(Debug)]
+pub struct Trail {
+    gateway: Arc<Gateway>,
+    event: Option<Event>,
+    started: gateway_core::time::Timestamp,
+    outcome: Outcome,
+}
+
+impl Trail {
+    /// Follows a recorded intent.
+    pub fn follow(gateway: &Arc<Gateway>, intent: Intent, started: gateway_core::time::Timestamp) -> Self {
+        Self {
+            gateway: Arc::clone(gateway),
+            event: Some(intent.into_event()),
+            started,
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// Notes the upstream's status.
+    pub const fn status(&mut self, status: u16) {
+        self.outcome.upstream_status = Some(status);
+    }
+
+    /// Adds what went to the caller.
+    pub const fn sent(&mut self, bytes: u64, redactions: u64) {
+        self.outcome.response_bytes = self.outcome.response_bytes.saturating_add(bytes);
+        self.outcome.redactions = redactions;
+    }
+
+    /// The answer went out whole.
+    pub fn finish(mut self) {
+        self.close(None);
+    }
+
+    /// The use failed.
+    pub fn fail(mut self, code: Code) {
+        self.outcome.aborted = true;
+        self.close(Some(code));
+    }
+
+    fn close(&mut self, code: Option<Code>) {
+        let Some(mut event) = self.event.take() else { return };
+        let now = self.gateway.clock.now();
+        let duration = now.since(self.started);
+        self.outcome.duration_micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        event.time = now;
+        event.kind = EventKind::Outcome;
+        event.decision = None;
+        event.reason = code.map(|code| code.as_str().to_owned());
+        self.gateway.metrics.finished(self.outcome.duration_micros, self.outcome.redactions);
+        event.outcome = Some(std::mem::take(&mut self.outcome));
+        if let Err(error) = self.gateway.audit.note(event) {
+            // The log is down: it refuses every further intent by itself, so calls stop.
+            tracing::error!(%error, "an outcome could not be recorded");
+        }
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        if self.event.is_some() {
+            self.outcome.aborted = true;
+            self.close(None);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Accept loops: one current-thread runtime per data thread, each with its own accept queue
+//! (`SO_REUSEPORT`), so that a connection and everything it causes stays on one core.
+
+mod peer;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::gateway::Gateway;
+use crate::upstream::Upstreams;
+
+/// How long a connection may take to say what it wants.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+
+/// One data thread's view of the world.
+#[derive(Clone)]
+struct Thread {
+    gateway: Arc<Gateway>,
+    upstreams: Arc<Upstreams>,
+    tls: Option<TlsAcceptor>,
+    shutdown: watch::Receiver<bool>,
+}
+
+/// Binds an accept queue on the address; several may share it.
+///
+/// # Errors
+/// The operating system's own.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
+}
+
+/// Serves one accept queue until `shutdown` says `true`, then lets running requests end.
+///
+/// # Errors
+/// Where the queue cannot be used.
+pub async fn serve(
+    listener: std::net::TcpListener,
+    gateway: Arc<Gateway>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    shutdown: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let thread = Thread {
+        gateway,
+        upstreams: Arc::new(Upstreams::default()),
+        tls: tls.map(TlsAcceptor::from),
+        shutdown,
+    };
+    let mut stop = thread.shutdown.clone();
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => drop(tokio::spawn(connection(thread.clone(), stream, peer.ip()))),
+                // Out of descriptors and the like: give others time to end.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            },
+        }
+    }
+}
+
+async fn connection(thread: Thread, mut stream: TcpStream, peer: IpAddr) {
+    // Small answers must not wait for an acknowledgement.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let settings = &thread.gateway.settings;
+    let trusted = settings.trusted_proxies.iter().any(|net| net.contains(&peer));
+    let peer = if settings.proxy_protocol && trusted {
+        match tokio::time::timeout(HEAD_TIME, peer::announced(&mut stream)).await {
+            Ok(Ok(announced)) => announced.unwrap_or(peer),
+            _ => return,
+        }
+    } else {
+        peer
+    };
+    match thread.tls.clone() {
+        None => speak(thread, stream, peer, false).await,
+        Some(acceptor) => {
+            if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIME, acceptor.accept(stream)).await {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                speak(thread, stream, peer, http2).await;
+            }
+        }
+    }
+}
+
+async fn speak<S>(thread: Thread, stream: S, peer: IpAddr, http2: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut stop = thread.shutdown.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let thread = thread.clone();
+        async move { Ok::<_, Infallible>(thread.gateway.handle(&thread.upstreams, peer, request).await) }
+    });
+    let stream = TokioIo::new(stream);
+    if http2 {
+        let served = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Some(Duration::from_secs(30)))
+            .max_concurrent_streams(256)
+            .max_header_list_size(64 * 1024)
+            .serve_connection(stream, service);
+        tokio::pin!(served);
+        tokio::select! {
+            _ = served.as_mut() => return,
+            _ = stop.wait_for(|stop| *stop) => served.as_mut().graceful_shutdown(),
+        }
+        let _ = served.await;
+    } else {
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_buf_size(128 * 1024)
+            .serve_connection(stream, service);
+        tokio::pin!(served);
+        tokio::select! {
+            _ = served.as_mut() => return,
+            _ = stop.wait_for(|stop| *stop) => served.as_mut().graceful_shutdown(),
+        }
+        let _ = served.await;
+    }
+}
