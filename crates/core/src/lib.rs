@@ -5,9 +5,12 @@
 
 pub mod actor;
 pub mod audit;
+pub mod card;
+pub mod explain;
 pub mod id;
 pub mod identity;
 pub mod lease;
+pub mod lifecycle;
 pub mod manifest;
 pub mod operator;
 pub mod policy;

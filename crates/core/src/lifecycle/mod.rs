@@ -1,0 +1,71 @@
+//! Pure decisions about the state: from a state and an intent to a [`Change`](crate::state::Change)
+//! with its evidence, or to a list of findings. Nothing here reads a clock, a store or a file.
+//!
+//! Whoever acts is in the [`Context`]; whether it may act is decided here, beside what it may do, so
+//! that no caller can forget it.
+
+mod apply;
+mod approve;
+mod diff;
+mod draft;
+mod fields;
+mod perform;
+mod repin;
+mod rotate;
+pub mod rule;
+mod signatures;
+mod status;
+mod tokens;
+mod validate;
+mod world;
+
+use crate::manifest::ObjectKey;
+use crate::operator::Operator;
+use crate::state::State;
+use crate::stores::Stores;
+use crate::time::Timestamp;
+
+pub use apply::{Applied, Manifests, Written, WrittenAs, apply};
+pub use approve::{PendingBinding, Signed, approve, still_missing};
+pub use diff::{Difference, DifferenceKind, FieldChange, diff, export, field_changes};
+pub use fields::{Effect, changes, effect};
+pub use perform::{commit, perform};
+pub use rotate::{Rotation, RotationStep, rotate};
+pub use rule::{Finding, Rule};
+pub use signatures::{
+    Requirement, approvals_for, environment_approvals, may_touch, missing, path_owners, requirements,
+};
+pub use status::{Switched, disable, enable, expire, refused, revoke};
+pub use tokens::{
+    MAX_TOKEN_LIFETIME, MintedToken, OPERATOR_TOKEN_LIFETIME, OPERATOR_TOKEN_PREFIX, TokenWish,
+    is_well_formed, issue_agent_token, issue_bootstrap, login, mint, operator_by_token, revoke_agent_token,
+};
+pub(crate) use validate::tools_meet;
+pub use validate::validate;
+pub use world::{declared, pending};
+
+/// What the configuration says that manifests are judged by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// Whether the audit log is `durability: process`, which production only takes by exception.
+    pub process_durability: bool,
+}
+
+/// Who acts, when, and on what.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The state as read.
+    pub state: &'a State,
+    /// The configured stores, for their boundaries only; nothing is fetched.
+    pub stores: &'a Stores,
+    /// What the configuration says.
+    pub facts: &'a Facts,
+    /// Who acts.
+    pub operator: &'a Operator,
+    /// When.
+    pub now: Timestamp,
+}
+
+fn key_text<S: serde::Serializer>(key: &ObjectKey, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(key)
+}

@@ -1,0 +1,110 @@
+//! Carrying out a change on a state in memory, with the rules that every backend enforces.
+
+use crate::ports::StateError;
+use crate::state::{Change, Lifecycle, Operation, RevisionRecord, State};
+
+/// Applies the whole change and moves the epoch by one.
+///
+/// # Errors
+/// [`StateError::Conflict`] for another epoch, [`StateError::Constraint`] for a step that does not
+/// exist; the state is then only fit to be dropped.
+pub fn commit(state: &mut State, change: &Change) -> Result<(), StateError> {
+    if state.epoch != change.expected {
+        return Err(StateError::Conflict);
+    }
+    for operation in &change.operations {
+        perform(state, operation)?;
+    }
+    state.epoch.0 = state.epoch.0.saturating_add(1);
+    Ok(())
+}
+
+/// Applies one step.
+///
+/// # Errors
+/// [`StateError::Constraint`] for a step that does not exist.
+pub fn perform(state: &mut State, operation: &Operation) -> Result<(), StateError> {
+    match operation {
+        Operation::InsertRevision(record) => insert(state, record),
+        Operation::SetStatus { key, revision, status, at } => {
+            let blocked =
+                stands(*status) && state.standing(key).is_some_and(|standing| standing.revision != *revision);
+            let record = revision_mut(state, key, *revision)?;
+            if !record.status.may_become(*status) || blocked {
+                return refuse(format!("{key}@{revision}: {} cannot become {status}", record.status));
+            }
+            (record.status, record.changed_at) = (*status, *at);
+            Ok(())
+        }
+        Operation::AddApproval { key, revision, approval } => {
+            let record = revision_mut(state, key, *revision)?;
+            if record.author == approval.approver {
+                return refuse(format!("{key}@{revision}: the author cannot approve"));
+            }
+            record.approvals.push(approval.clone());
+            Ok(())
+        }
+        Operation::SetPins { key, revision, pins } => {
+            revision_mut(state, key, *revision)?.pins = Some(*pins);
+            Ok(())
+        }
+        Operation::InsertAgentToken(token) => {
+            state.agent_tokens.push(token.clone());
+            Ok(())
+        }
+        Operation::RevokeAgentToken { id, at } => {
+            let token = state.agent_tokens.iter_mut().find(|token| token.id == *id);
+            let token = token.ok_or_else(|| missing(id))?;
+            token.revoked_at.get_or_insert(*at);
+            Ok(())
+        }
+        Operation::InsertOperatorToken(token) => {
+            state.operator_tokens.push(token.clone());
+            Ok(())
+        }
+        Operation::EndOperatorToken { id, at } => {
+            let token = state.operator_tokens.iter_mut().find(|token| token.id == *id);
+            let token = token.ok_or_else(|| missing(id))?;
+            token.ended_at.get_or_insert(*at);
+            Ok(())
+        }
+    }
+}
+
+fn insert(state: &mut State, record: &RevisionRecord) -> Result<(), StateError> {
+    let key = &record.key;
+    if state.history(key).any(|old| old.status == Lifecycle::Revoked) {
+        return refuse(format!("{key}: a revoked name never comes back"));
+    }
+    if record.revision != state.next_revision(key) {
+        return refuse(format!("{key}: revision {} is not the next one", record.revision));
+    }
+    if stands(record.status) && state.standing(key).is_some() {
+        return refuse(format!("{key}: another revision stands"));
+    }
+    let place =
+        state.revisions.partition_point(|old| (&old.key, old.revision) <= (&record.key, record.revision));
+    state.revisions.insert(place, record.clone());
+    Ok(())
+}
+
+const fn stands(status: Lifecycle) -> bool {
+    matches!(status, Lifecycle::Active | Lifecycle::Disabled)
+}
+
+fn revision_mut<'a>(
+    state: &'a mut State,
+    key: &crate::manifest::ObjectKey,
+    revision: crate::id::Revision,
+) -> Result<&'a mut RevisionRecord, StateError> {
+    let found = state.revisions.iter_mut().find(|record| record.key == *key && record.revision == revision);
+    found.ok_or_else(|| missing(&format!("{key}@{revision}")))
+}
+
+fn missing(what: &str) -> StateError {
+    StateError::Constraint(format!("{what} does not exist"))
+}
+
+fn refuse<T>(why: String) -> Result<T, StateError> {
+    Err(StateError::Constraint(why))
+}

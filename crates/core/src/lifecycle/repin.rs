@@ -1,0 +1,84 @@
+//! What an approval pins, and what happens to it when the server or the policy underneath changes.
+
+use super::draft::{Draft, NewRevision};
+use super::fields::Effect;
+use super::rule::Finding;
+use super::signatures::environment_approvals;
+use super::world::{declared, pending, policy_key, server_key};
+use crate::audit::EventKind;
+use crate::id::Revision;
+use crate::manifest::{BindingSpec, Kind, ObjectKey, Spec};
+use crate::state::{Lifecycle, Pins, RevisionRecord, State};
+
+/// The contents that whoever signs this binding now will see: what stands, else what is pending.
+pub(super) fn pins_for(state: &State, binding: &BindingSpec) -> Option<Pins> {
+    let server = declared(state, &server_key(&binding.environment, &binding.server))?;
+    let policy = declared(state, &policy_key(&binding.environment, &binding.policy))?;
+    Some(Pins { server: server.revision, policy: policy.revision, policy_hash: policy.content })
+}
+
+/// After a server's or policy's revision took its place: bindings that pin another one are pinned
+/// anew at once where nobody has to approve, or where the change only tightened; everywhere else the
+/// old content goes on deciding and a pending revision with the new pins asks for approval.
+pub(super) fn repin(
+    draft: &mut Draft,
+    key: &ObjectKey,
+    revision: Revision,
+    effect: Effect,
+) -> Result<(), Vec<Finding>> {
+    let (Kind::Server | Kind::Policy, Some(environment)) = (key.kind, key.environment.as_ref()) else {
+        return Ok(());
+    };
+    let at_once = effect == Effect::Tightening || environment_approvals(&draft.state, environment) == 0;
+    let affected: Vec<(RevisionRecord, Pins)> = draft
+        .state
+        .revisions
+        .iter()
+        .filter_map(|record| new_pins(&draft.state, record, key, revision).map(|pins| (record.clone(), pins)))
+        .collect();
+    for (record, pins) in affected {
+        if at_once {
+            draft.pin(&record.key, record.revision, pins)?;
+        } else {
+            ask_again(draft, &record, pins)?;
+        }
+    }
+    Ok(())
+}
+
+fn new_pins(state: &State, record: &RevisionRecord, key: &ObjectKey, revision: Revision) -> Option<Pins> {
+    let Spec::Binding(binding) = &record.spec else { return None };
+    let alive = matches!(record.status, Lifecycle::Active | Lifecycle::Disabled | Lifecycle::Pending);
+    let old = record.pins.filter(|_| alive)?;
+    let is_server = *key == server_key(&binding.environment, &binding.server);
+    let is_policy = *key == policy_key(&binding.environment, &binding.policy);
+    let pins = if is_server {
+        Pins { server: revision, ..old }
+    } else if is_policy {
+        Pins { policy: revision, policy_hash: state.exact(key, revision)?.content, ..old }
+    } else {
+        return None;
+    };
+    (pins != old).then_some(pins)
+}
+
+fn ask_again(draft: &mut Draft, record: &RevisionRecord, pins: Pins) -> Result<(), Vec<Finding>> {
+    let waits = record.status == Lifecycle::Pending;
+    if waits {
+        draft.status(&record.key, record.revision, Lifecycle::Withdrawn, Some(EventKind::ObjectStatus))?;
+    } else if pending(&draft.state, &record.key).is_some() {
+        // The pending revision is asked about on its own; it holds the newer content.
+        return Ok(());
+    }
+    let changer = draft.operator.clone().unwrap_or_else(|| record.author.clone());
+    let author = if waits { &record.author } else { &changer };
+    draft.insert(NewRevision {
+        spec: &record.spec,
+        status: Lifecycle::Pending,
+        author,
+        pins: Some(pins),
+        approvals: Vec::new(),
+        evidence: EventKind::ObjectWritten,
+    })?;
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! The second half of the error table: every reason for which an operator's act is refused, with its
+//! stable code, HTTP status, what to do and who can do it.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::manifest::ObjectKey;
+
+/// One row of the table.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// The stable code, `area.reason`.
+    pub code: &'static str,
+    /// The HTTP status of the control API.
+    pub status: u16,
+    /// Who can do something about it.
+    pub fixer: &'static str,
+    /// What to do.
+    pub hint: &'static str,
+}
+
+macro_rules! rules {
+    ($($name:ident: $code:literal, $status:literal, $fixer:literal, $hint:literal;)+) => {
+        $(
+            #[doc = concat!("`", $code, "`: ", $hint, ".")]
+            pub static $name: Rule = Rule { code: $code, status: $status, fixer: $fixer, hint: $hint };
+        )+
+        /// Every row, in the order of the table.
+        pub static ALL: &[&Rule] = &[$(&$name,)+];
+    };
+}
+
+rules! {
+    OPERATOR_FORBIDDEN: "operator.forbidden", 403, "an administrator", "ask for a role that covers the team and the environment";
+    OBJECT_UNKNOWN: "object.unknown", 404, "the operator", "check kind, environment and name with a list";
+    OBJECT_STATE: "object.state", 409, "the operator", "read the card: this step does not exist from where the object stands";
+    OBJECT_KIND: "object.kind", 422, "the operator", "this act does not exist for objects of this kind; write a new revision";
+    STATE_STEP: "state.step", 500, "the gateway's operator", "report this: a change broke a rule of the state";
+    APPROVAL_OWN_WORK: "approval.own_work", 403, "another approver", "the author of a revision never approves it: ask somebody else";
+    APPROVAL_NOT_PENDING: "approval.not_pending", 409, "the approver", "read the card again: only a pending revision can be approved";
+    APPROVAL_ALREADY: "approval.already", 409, "another approver", "you have signed; the missing signatures are on the card";
+    APPROVAL_DEPENDENCY: "approval.dependency", 409, "an approver", "approve the server and the policy that the revision pins first";
+    MANIFEST_DUPLICATE: "manifest.duplicate", 422, "the author", "declare each object once";
+    MANIFEST_MALFORMED: "manifest.malformed", 422, "the author", "mend the object as the message says";
+    ENVIRONMENT_UNKNOWN: "environment.unknown", 422, "the author", "declare the environment, or correct its name";
+    ENVIRONMENT_TIER: "environment.tier", 422, "the author", "mend or disable the bindings that break the stricter rules first";
+    SERVER_UNKNOWN: "server.undeclared", 422, "the author", "declare the server in this environment, or correct its name";
+    SERVER_ENVIRONMENT: "server.environment", 422, "the author", "bindings open servers of their own environment only: declare the server there";
+    SERVER_ROUTE: "server.route", 422, "the server's owner", "correct the route";
+    POLICY_UNKNOWN: "policy.undeclared", 422, "the author", "declare the policy in this environment, or correct its name";
+    POLICY_INVALID: "policy.invalid", 422, "the policy's owner", "correct the Cedar text; `policy check` shows every problem";
+    AGENT_UNKNOWN: "agent.undeclared", 422, "the author", "declare the agent, or correct its name";
+    AGENT_ENVIRONMENT: "agent.environment", 422, "the agent's owner", "add the environment to the agent, or leave the agent out";
+    AGENT_PROOF: "agent.no_proof", 422, "the agent's owner", "list under `proofs` what proves that a caller is this agent";
+    WORKLOAD_UNKNOWN: "workload.undeclared", 422, "the author", "workload mappings are not available in this version";
+    STORE_UNKNOWN: "store.unknown", 422, "the gateway's operator", "configure the store in `gateway.yaml`, or correct the reference";
+    STORE_ENVIRONMENT: "store.environment", 422, "the author", "use a store that serves this environment";
+    STORE_UNDELEGATED: "store.undelegated", 422, "the gateway's operator", "delegate the store's path prefixes to owner teams under `paths`";
+    STORE_READ_ONLY: "store.read_only", 422, "the operator", "put the value with the store's own tools";
+    PATH_UNOWNED: "path.unowned", 422, "the gateway's operator", "use a path under a delegated prefix, or delegate this one";
+    REFERENCE_TEMPLATE: "reference.template", 422, "the author", "use only templates whose part of the actor every caller of this binding has";
+    REFERENCE_MALFORMED: "reference.malformed", 422, "the operator", "write `store://path#field`";
+    BINDING_REVOKED_NAME: "binding.revoked_name", 409, "the author", "a revoked name never comes back: choose another";
+    BINDING_DRIFT: "binding.drift", 409, "the author", "the binding was rotated since this manifest: take over the reference from `export`, or rotate";
+    BINDING_MODE: "binding.mode_unavailable", 422, "the author", "use `service_account`: the other modes are not available in this version";
+    BINDING_SECRET_MISSING: "binding.secret_missing", 422, "the author", "name the secret: the server needs a credential";
+    BINDING_SECRET_UNEXPECTED: "binding.secret_unexpected", 422, "the author", "remove `secret` and `inject`: the server takes no credential";
+    BINDING_INJECT_MISSING: "binding.inject_missing", 422, "the author", "say under `inject` where the secret goes";
+    BINDING_INJECT_UNEXPECTED: "binding.inject_unexpected", 422, "the author", "remove `inject`: there is no secret to inject";
+    BINDING_NO_ACTOR: "binding.no_actor", 422, "the author", "say under `actor` whom the binding serves";
+    BINDING_ACTOR_USER: "binding.actor_user", 422, "the author", "write users as `issuer|subject`";
+    BINDING_RISK: "binding.risk_ceiling", 422, "the author", "lower the binding's risk to the agent's ceiling";
+    BINDING_LIMITS: "binding.limits", 422, "the author", "use limits of at least 1, or leave them out";
+    BINDING_REVIEW_BY: "binding.review_by", 422, "the author", "write `review_by` as YYYY-MM-DD";
+    BINDING_EXPIRES: "binding.expires_in_past", 422, "the author", "set `expires_at` to a time to come";
+    BINDING_EXCEPTION: "binding.exception_reason", 422, "the author", "give the approver a reason for each exception, once";
+    BINDING_TIED: "binding.tied", 422, "the author", "make one of the two more specific, or disable one: calls that both match would be refused";
+    PRODUCTION_ANY: "production.any_actor", 422, "the author", "name agents, users or groups: `any` is refused in production";
+    PRODUCTION_LOCAL_STORE: "production.local_store", 422, "the author", "use a secret store of the enterprise's, or ask for the exception `local_store`";
+    PRODUCTION_QUERY: "production.query_injection", 422, "the author", "inject into a header, or ask for the exception `query_injection`";
+    PRODUCTION_DURABILITY: "production.process_durability", 422, "the gateway's operator", "set `audit.durability: fsync`, or ask for the exception `process_durability`";
+    TOKEN_LIFETIME: "agent_token.lifetime", 422, "the operator", "use a lifetime between one minute and 90 days";
+    TOKEN_ENVIRONMENT: "agent_token.environment", 422, "the operator", "use an environment that the agent may enter and that allows agent tokens";
+    TOKEN_PROOF: "agent_token.not_a_proof", 422, "the agent's owner", "list `agent_token` among the agent's proofs";
+    TOKEN_UNKNOWN: "agent_token.unknown", 404, "the operator", "list the agent's tokens";
+    LOGIN_REFUSED: "login.refused", 401, "an administrator", "the bootstrap token is wrong, used up or expired";
+    LOGIN_NAME: "login.name", 422, "the operator", "choose a name without `|` that is not `bootstrap`";
+}
+
+/// One problem with one object.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Finding {
+    /// The rule that was broken.
+    #[serde(flatten, serialize_with = "rule_fields")]
+    pub rule: &'static Rule,
+    /// The object, where the finding is about one.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "key_text")]
+    pub object: Option<ObjectKey>,
+    /// What is wrong; never repeats a value that could be a secret.
+    pub message: String,
+}
+
+impl Finding {
+    /// A problem with an object.
+    pub fn of(rule: &'static Rule, object: &ObjectKey, message: impl fmt::Display) -> Self {
+        Self { rule, object: Some(object.clone()), message: message.to_string() }
+    }
+
+    /// A problem that is about no single object.
+    pub fn general(rule: &'static Rule, message: impl fmt::Display) -> Self {
+        Self { rule, object: None, message: message.to_string() }
+    }
+}
+
+fn rule_fields<S: Serializer>(rule: &&'static Rule, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Fields {
+        code: &'static str,
+        hint: &'static str,
+        fixer: &'static str,
+    }
+    Fields { code: rule.code, hint: rule.hint, fixer: rule.fixer }.serialize(serializer)
+}
+
+fn key_text<S: Serializer>(key: &Option<ObjectKey>, serializer: S) -> Result<S::Ok, S::Error> {
+    match key {
+        Some(key) => serializer.collect_str(key),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,136 @@
+//! Switching off and on, ending for ever, and running out.
+
+use super::Context;
+use super::apply::forbidden;
+use super::draft::Draft;
+use super::rule::{self, Finding};
+use super::signatures::{approvals_for, may_touch};
+use crate::audit::{Decision, Event, EventKind};
+use crate::id::{OperatorName, Revision};
+use crate::manifest::{Kind, ObjectKey, Spec};
+use crate::operator::Role;
+use crate::state::{Change, Lifecycle, RevisionRecord, State};
+use crate::time::Timestamp;
+
+/// A change of status, decided.
+#[derive(Clone, Debug)]
+pub struct Switched {
+    /// What to commit.
+    pub change: Change,
+    /// The revision it is about.
+    pub revision: Revision,
+}
+
+/// Switches an object off. Never needs approval, for it only takes away; a policy cannot be switched
+/// off, for that would also take away what it forbids, and an environment is the frame of the rest.
+///
+/// # Errors
+/// `operator.forbidden`, `object.state`, `object.kind`.
+pub fn disable(context: &Context<'_>, key: &ObjectKey) -> Result<Switched, Vec<Finding>> {
+    let record = standing(context, key, Lifecycle::Active, "switched off")?;
+    if !may_touch(context.operator, Role::Editor, &record.spec) {
+        return Err(vec![forbidden(key)]);
+    }
+    switch(context, record, Lifecycle::Disabled)
+}
+
+/// Switches a disabled object on again: an approver's act where the environment asks for approvals.
+///
+/// # Errors
+/// `operator.forbidden`, `object.state`, `object.kind`.
+pub fn enable(context: &Context<'_>, key: &ObjectKey) -> Result<Switched, Vec<Finding>> {
+    let record = standing(context, key, Lifecycle::Disabled, "switched on")?;
+    let approved = approvals_for(context.state, &record.spec) > 0;
+    let role = if approved { Role::Approver } else { Role::Editor };
+    if !may_touch(context.operator, role, &record.spec) {
+        return Err(vec![forbidden(key)]);
+    }
+    switch(context, record, Lifecycle::Active)
+}
+
+fn standing<'a>(
+    context: &Context<'a>,
+    key: &ObjectKey,
+    wanted: Lifecycle,
+    verb: &str,
+) -> Result<&'a RevisionRecord, Vec<Finding>> {
+    if matches!(key.kind, Kind::Policy | Kind::Environment) {
+        let message = format!("a {} cannot be {verb}", key.kind.word());
+        return Err(vec![Finding::of(&rule::OBJECT_KIND, key, message)]);
+    }
+    let found = context.state.standing(key);
+    let Some(record) = found else {
+        return Err(vec![Finding::of(&rule::OBJECT_UNKNOWN, key, "nothing of this name stands")]);
+    };
+    if record.status != wanted {
+        let message = format!("it is {} and cannot be {verb}", record.status);
+        return Err(vec![Finding::of(&rule::OBJECT_STATE, key, message)]);
+    }
+    Ok(record)
+}
+
+fn switch(
+    context: &Context<'_>,
+    record: &RevisionRecord,
+    status: Lifecycle,
+) -> Result<Switched, Vec<Finding>> {
+    let mut draft = Draft::new(context.state, Some(&context.operator.name), context.now);
+    draft.status(&record.key, record.revision, status, Some(EventKind::ObjectStatus))?;
+    Ok(Switched { change: draft.finish(), revision: record.revision })
+}
+
+/// Ends a binding for ever. Never needs approval; its name stays refused.
+///
+/// # Errors
+/// `operator.forbidden`, `object.unknown`, `object.state`, `object.kind`.
+pub fn revoke(context: &Context<'_>, key: &ObjectKey) -> Result<Switched, Vec<Finding>> {
+    if key.kind != Kind::Binding {
+        return Err(vec![Finding::of(&rule::OBJECT_KIND, key, "only bindings are revoked")]);
+    }
+    let alive: Vec<&RevisionRecord> =
+        context.state.history(key).filter(|record| record.status.may_become(Lifecycle::Revoked)).collect();
+    let Some(main) = context.state.standing(key).or_else(|| alive.last().copied()) else {
+        let known = context.state.history(key).next().is_some();
+        let rule = if known { &rule::OBJECT_STATE } else { &rule::OBJECT_UNKNOWN };
+        return Err(vec![Finding::of(rule, key, "there is nothing left to revoke")]);
+    };
+    if !may_touch(context.operator, Role::Editor, &main.spec) {
+        return Err(vec![forbidden(key)]);
+    }
+    let mut draft = Draft::new(context.state, Some(&context.operator.name), context.now);
+    for record in &alive {
+        let evidence = (record.revision == main.revision).then_some(EventKind::BindingRevoked);
+        draft.status(key, record.revision, Lifecycle::Revoked, evidence)?;
+    }
+    Ok(Switched { change: draft.finish(), revision: main.revision })
+}
+
+/// Moves every binding past its end to `expired`; absent where there is none.
+pub fn expire(state: &State, now: Timestamp) -> Option<Change> {
+    let over = |record: &&RevisionRecord| {
+        let stands = matches!(record.status, Lifecycle::Active | Lifecycle::Disabled);
+        stands && matches!(&record.spec, Spec::Binding(spec) if spec.expires_at.is_some_and(|end| end <= now))
+    };
+    let mut draft = Draft::new(state, None, now);
+    for record in state.revisions.iter().filter(over) {
+        let evidence = Some(EventKind::ObjectStatus);
+        draft.status(&record.key, record.revision, Lifecycle::Expired, evidence).ok()?;
+    }
+    (!draft.is_empty()).then(|| draft.finish())
+}
+
+/// The evidence that an operator's act was refused.
+pub fn refused(
+    operator: Option<&OperatorName>,
+    code: &str,
+    object: Option<&ObjectKey>,
+    now: Timestamp,
+) -> Event {
+    let mut event = Event::new(EventKind::OperatorRefused, now);
+    event.operator = operator.cloned();
+    event.decision = Some(Decision::Deny);
+    event.reason = Some(code.to_owned());
+    event.environment = object.and_then(|object| object.environment.clone());
+    event.object = object.cloned();
+    event
+}

@@ -1,0 +1,286 @@
+//! Every rule that a declared object must keep, judged without touching anything outside.
+
+use super::rule::{self, Finding, Rule};
+use super::world::{World, policy_key};
+use super::{Context, Facts};
+use crate::id::{AgentName, EnvironmentName};
+use crate::manifest::{
+    AgentSpec, BindingSpec, CredentialMode, CredentialNeed, EnvironmentSpec, Exception, ExceptionRule,
+    Injection, Kind, ObjectKey, ServerSpec, Spec, Tier,
+};
+use crate::reference::{SecretReference, TemplateValues};
+use crate::stores::{StoreClass, StoreEntry, Stores};
+use crate::time::Timestamp;
+
+/// What is wrong with an object as it would stand in the state at hand.
+pub fn validate(context: &Context<'_>, spec: &Spec) -> Vec<Finding> {
+    let batch = std::slice::from_ref(spec);
+    let world = World::new(context.state, batch);
+    let mut judge = Judge::new(context, &world);
+    judge.spec(spec);
+    judge.findings
+}
+
+pub(super) struct Judge<'a> {
+    world: &'a World<'a>,
+    stores: &'a Stores,
+    facts: &'a Facts,
+    now: Timestamp,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(context: &'a Context<'_>, world: &'a World<'a>) -> Self {
+        let (stores, facts, now) = (context.stores, context.facts, context.now);
+        Self { world, stores, facts, now, findings: Vec::new() }
+    }
+
+    pub(super) fn spec(&mut self, spec: &Spec) {
+        let key = spec.key();
+        if !matches!(spec, Spec::Environment(_)) {
+            for name in spec.environments() {
+                self.known_environment(&key, name);
+            }
+        }
+        match spec {
+            Spec::Environment(spec) => self.environment(&key, spec),
+            Spec::Server(spec) => self.server(&key, spec),
+            Spec::Agent(spec) => self.agent(&key, spec),
+            // Whether the Cedar text holds is for the policy compiler to say.
+            Spec::Policy(_) => {}
+            Spec::Binding(spec) => self.binding(&key, spec),
+        }
+    }
+
+    fn find(&mut self, rule: &'static Rule, key: &ObjectKey, message: impl std::fmt::Display) {
+        self.findings.push(Finding::of(rule, key, message));
+    }
+
+    fn known_environment(&mut self, key: &ObjectKey, name: &EnvironmentName) {
+        if self.world.environment(name).is_none() {
+            self.find(&rule::ENVIRONMENT_UNKNOWN, key, format!("environment `{name}` is not declared"));
+        }
+    }
+
+    /// Raising the tier acts at once, so what already stands must keep the stricter rules.
+    fn environment(&mut self, key: &ObjectKey, spec: &EnvironmentSpec) {
+        if spec.tier != Tier::Production {
+            return;
+        }
+        let bindings = self.world.bindings(&spec.name);
+        let broken: Vec<_> = bindings
+            .into_iter()
+            .filter(|binding| {
+                let mut judge = Judge { findings: Vec::new(), ..*self };
+                judge.production(key, binding);
+                !judge.findings.is_empty()
+            })
+            .map(|binding| format!("`{}`", binding.name))
+            .collect();
+        if !broken.is_empty() {
+            let message = format!("these bindings break the rules of production: {}", broken.join(", "));
+            self.find(&rule::ENVIRONMENT_TIER, key, message);
+        }
+    }
+
+    fn server(&mut self, key: &ObjectKey, spec: &ServerSpec) {
+        if let Err(error) = spec.route.check() {
+            self.find(&rule::SERVER_ROUTE, key, error);
+        }
+    }
+
+    fn agent(&mut self, key: &ObjectKey, spec: &AgentSpec) {
+        if spec.proofs.is_empty() {
+            self.find(&rule::AGENT_PROOF, key, "the agent has no proof, so nobody can be it");
+        }
+        if spec.environments.is_empty() {
+            self.find(&rule::AGENT_ENVIRONMENT, key, "the agent may enter no environment");
+        }
+    }
+
+    fn binding(&mut self, key: &ObjectKey, spec: &BindingSpec) {
+        self.plain_fields(key, spec);
+        self.actor(key, spec);
+        match self.world.server(spec) {
+            Some(server) => self.credential(key, spec, server.credential),
+            None if self.world.server_elsewhere(spec) => {
+                let message =
+                    format!("server `{}` exists, but not in environment `{}`", spec.server, spec.environment);
+                self.find(&rule::SERVER_ENVIRONMENT, key, message);
+            }
+            None => {
+                self.find(&rule::SERVER_UNKNOWN, key, format!("server `{}` is not declared", spec.server));
+            }
+        }
+        if self.world.spec(&policy_key(&spec.environment, &spec.policy)).is_none() {
+            self.find(&rule::POLICY_UNKNOWN, key, format!("policy `{}` is not declared", spec.policy));
+        }
+        if let Some(secret) = &spec.secret {
+            self.reference(key, spec, secret);
+        }
+        if self.world.is_production(&spec.environment) {
+            self.production(key, spec);
+        }
+        self.ties(key, spec);
+    }
+
+    fn plain_fields(&mut self, key: &ObjectKey, spec: &BindingSpec) {
+        if spec.mode != CredentialMode::ServiceAccount {
+            let message = format!("mode `{}` is not available in this version", spec.mode.word());
+            self.find(&rule::BINDING_MODE, key, message);
+        }
+        if let Some(limits) = spec.limits
+            && (limits.calls_per_minute == Some(0) || limits.concurrent_calls == Some(0))
+        {
+            self.find(&rule::BINDING_LIMITS, key, "a limit of 0 would refuse every call");
+        }
+        if let Some(day) = &spec.review_by
+            && Timestamp::parse(&format!("{day}T00:00:00Z")).is_err()
+        {
+            self.find(&rule::BINDING_REVIEW_BY, key, "`review_by` is no date");
+        }
+        if spec.expires_at.is_some_and(|end| end <= self.now) {
+            self.find(&rule::BINDING_EXPIRES, key, "`expires_at` has passed");
+        }
+        let exceptions: &[Exception] = &spec.exceptions;
+        let repeated =
+            exceptions.iter().any(|one| exceptions.iter().filter(|other| other.rule == one.rule).count() > 1);
+        if repeated || exceptions.iter().any(|exception| exception.reason.trim().is_empty()) {
+            self.find(&rule::BINDING_EXCEPTION, key, "an exception has no reason, or stands twice");
+        }
+    }
+
+    fn actor(&mut self, key: &ObjectKey, spec: &BindingSpec) {
+        if spec.actor.is_empty() {
+            self.find(&rule::BINDING_NO_ACTOR, key, "the actor selector selects nobody");
+        }
+        for agent in &spec.actor.agents {
+            self.named_agent(key, spec, agent);
+        }
+        for workload in &spec.actor.workloads {
+            self.find(&rule::WORKLOAD_UNKNOWN, key, format!("workload `{workload}` is not declared"));
+        }
+        if spec.actor.users.iter().any(|user| !user.contains('|')) {
+            self.find(&rule::BINDING_ACTOR_USER, key, "a user is not written as `issuer|subject`");
+        }
+    }
+
+    fn named_agent(&mut self, key: &ObjectKey, spec: &BindingSpec, name: &AgentName) {
+        let agent_key = ObjectKey { kind: Kind::Agent, environment: None, name: name.to_string() };
+        let Some(Spec::Agent(agent)) = self.world.spec(&agent_key) else {
+            self.find(&rule::AGENT_UNKNOWN, key, format!("agent `{name}` is not declared"));
+            return;
+        };
+        if !agent.environments.contains(&spec.environment) {
+            let message = format!("agent `{name}` may not enter environment `{}`", spec.environment);
+            self.find(&rule::AGENT_ENVIRONMENT, key, message);
+        }
+        if spec.risk > agent.risk_ceiling {
+            let message = format!("risk `{}` is above the ceiling of agent `{name}`", spec.risk);
+            self.find(&rule::BINDING_RISK, key, message);
+        }
+    }
+
+    fn credential(&mut self, key: &ObjectKey, spec: &BindingSpec, need: CredentialNeed) {
+        match (need, &spec.secret, &spec.inject) {
+            (CredentialNeed::Required, None, _) => {
+                self.find(&rule::BINDING_SECRET_MISSING, key, "the binding names no secret");
+            }
+            (CredentialNeed::Required, Some(_), None) => {
+                self.find(
+                    &rule::BINDING_INJECT_MISSING,
+                    key,
+                    "the binding does not say where the secret goes",
+                );
+            }
+            (CredentialNeed::None, Some(_), _) => {
+                self.find(&rule::BINDING_SECRET_UNEXPECTED, key, "the server takes no credential");
+            }
+            (CredentialNeed::None, None, Some(_)) => {
+                self.find(&rule::BINDING_INJECT_UNEXPECTED, key, "there is no secret to inject");
+            }
+            (CredentialNeed::Required, Some(_), Some(_)) | (CredentialNeed::None, None, None) => {}
+        }
+    }
+
+    fn reference(&mut self, key: &ObjectKey, spec: &BindingSpec, secret: &SecretReference) {
+        let agent = (!spec.actor.agents.is_empty()).then_some("x");
+        let values = TemplateValues { agent, user: None, environment: &spec.environment };
+        if spec.mode == CredentialMode::ServiceAccount && secret.resolve(&values).is_err() {
+            let message = "a service account's reference asks for a part of the actor that may be absent";
+            self.find(&rule::REFERENCE_TEMPLATE, key, message);
+        }
+        let name = secret.store();
+        let Some(entry) = self.stores.entry(name) else {
+            self.find(&rule::STORE_UNKNOWN, key, format!("store `{name}` is not configured"));
+            return;
+        };
+        if !entry.environments.contains(&spec.environment) {
+            let message = format!("store `{name}` does not serve environment `{}`", spec.environment);
+            self.find(&rule::STORE_ENVIRONMENT, key, message);
+        }
+        if !entry.paths.is_empty() && entry.owners_of(secret).is_none() {
+            self.find(&rule::PATH_UNOWNED, key, format!("no team owns this path of store `{name}`"));
+        }
+    }
+
+    fn production(&mut self, key: &ObjectKey, spec: &BindingSpec) {
+        if spec.actor.any {
+            self.find(&rule::PRODUCTION_ANY, key, "the actor `any` is refused in production");
+        }
+        let query = matches!(spec.inject, Some(Injection::Query { .. }));
+        if query && !spec.excepts(ExceptionRule::QueryInjection) {
+            self.find(&rule::PRODUCTION_QUERY, key, "the secret would stand in the URL");
+        }
+        if self.facts.process_durability && !spec.excepts(ExceptionRule::ProcessDurability) {
+            let message = "the audit log of this gateway does not survive a loss of power";
+            self.find(&rule::PRODUCTION_DURABILITY, key, message);
+        }
+        let entry = spec.secret.as_ref().and_then(|secret| self.stores.entry(secret.store()));
+        if let Some(StoreEntry { class, paths, .. }) = entry {
+            if *class == StoreClass::Local && !spec.excepts(ExceptionRule::LocalStore) {
+                self.find(&rule::PRODUCTION_LOCAL_STORE, key, "the store is local to this machine");
+            }
+            if paths.is_empty() {
+                self.find(&rule::STORE_UNDELEGATED, key, "the store's paths are delegated to no team");
+            }
+        }
+    }
+
+    /// Two bindings that some call would match equally well: that call would always be refused.
+    fn ties(&mut self, key: &ObjectKey, spec: &BindingSpec) {
+        let tied: Vec<_> = self
+            .world
+            .bindings(&spec.environment)
+            .into_iter()
+            .filter(|other| other.name != spec.name && other.server == spec.server && ties(spec, other))
+            .map(|other| other.name.clone())
+            .collect();
+        for other in tied {
+            let message = format!("as specific as binding `{other}` for the same actors and tools");
+            self.find(&rule::BINDING_TIED, key, message);
+        }
+    }
+}
+
+fn ties(one: &BindingSpec, other: &BindingSpec) -> bool {
+    let (tools, others) = (one.tools.is_named(), other.tools.is_named());
+    one.actor.specificity(tools) == other.actor.specificity(others)
+        && meet(&one.actor.agents, &other.actor.agents)
+        && meet(&one.actor.workloads, &other.actor.workloads)
+        && meet(&one.actor.users, &other.actor.users)
+        && meet(&one.actor.groups, &other.actor.groups)
+        && tools_meet(one, other)
+}
+
+fn meet<T: PartialEq>(one: &[T], other: &[T]) -> bool {
+    (one.is_empty() && other.is_empty()) || one.iter().any(|entry| other.contains(entry))
+}
+
+pub(crate) fn tools_meet(one: &BindingSpec, other: &BindingSpec) -> bool {
+    use crate::manifest::ToolSelector::{All, Named};
+    match (&one.tools, &other.tools) {
+        (All, _) | (_, All) => true,
+        (Named(one), Named(other)) => meet(one, other),
+    }
+}
