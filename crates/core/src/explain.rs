@@ -146,10 +146,10 @@ fn explained(
         Asked::Tool(tool) if !spec.tools.covers(tool.as_str()) => {
             against.push(format!("does not cover tool `{tool}`"));
         }
-        Asked::Method(method) if matches!(wanted(call.wanted), Wanted::Method(_)) => {
-            if !spec.names_method(method) {
-                against.push(format!("does not list method `{method}`"));
-            }
+        Asked::Method(method)
+            if matches!(wanted(call.wanted), Wanted::Method(_)) && !spec.names_method(method) =>
+        {
+            against.push(format!("does not list method `{method}`"));
         }
         _ => {}
     }

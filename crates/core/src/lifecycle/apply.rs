@@ -228,7 +228,7 @@ pub(super) fn replace(
     let approvals = approvals.into_iter().filter(|approval| approval.approver != author).collect();
     let revision = draft.insert(NewRevision { spec, status, author: &author, pins, approvals, evidence })?;
     let effect = effect(old.as_ref().map(|record| &record.spec), spec);
-    repin(draft, &key, revision, effect)?;
+    repin(draft, &key, revision, effect, &author)?;
     Ok(revision)
 }
 

@@ -132,7 +132,7 @@ fn complete(draft: &mut Draft, context: &Context<'_>, record: &RevisionRecord) -
         draft.status(&record.key, record.revision, Lifecycle::Disabled, Some(EventKind::ObjectStatus))?;
     }
     let effect = effect(old.as_ref().map(|old| &old.spec), &record.spec);
-    repin(draft, &record.key, record.revision, effect)
+    repin(draft, &record.key, record.revision, effect, &record.author)
 }
 
 fn newly_pending(before: &State, after: &State) -> Vec<PendingBinding> {

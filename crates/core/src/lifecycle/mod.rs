@@ -69,3 +69,6 @@ pub struct Context<'a> {
 fn key_text<S: serde::Serializer>(key: &ObjectKey, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(key)
 }
+
+#[cfg(test)]
+mod tests;

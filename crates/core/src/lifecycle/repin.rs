@@ -6,7 +6,7 @@ use super::rule::Finding;
 use super::signatures::environment_approvals;
 use super::world::{declared, pending, policy_key, server_key};
 use crate::audit::EventKind;
-use crate::id::Revision;
+use crate::id::{OperatorName, Revision};
 use crate::manifest::{BindingSpec, Kind, ObjectKey, Spec};
 use crate::state::{Lifecycle, Pins, RevisionRecord, State};
 
@@ -19,12 +19,13 @@ pub(super) fn pins_for(state: &State, binding: &BindingSpec) -> Option<Pins> {
 
 /// After a server's or policy's revision took its place: bindings that pin another one are pinned
 /// anew at once where nobody has to approve, or where the change only tightened; everywhere else the
-/// old content goes on deciding and a pending revision with the new pins asks for approval.
+/// old content goes on deciding and a pending revision with the new pins asks for approval, in the name of whoever made the change.
 pub(super) fn repin(
     draft: &mut Draft,
     key: &ObjectKey,
     revision: Revision,
     effect: Effect,
+    author: &OperatorName,
 ) -> Result<(), Vec<Finding>> {
     let (Kind::Server | Kind::Policy, Some(environment)) = (key.kind, key.environment.as_ref()) else {
         return Ok(());
@@ -40,7 +41,7 @@ pub(super) fn repin(
         if at_once {
             draft.pin(&record.key, record.revision, pins)?;
         } else {
-            ask_again(draft, &record, pins)?;
+            ask_again(draft, &record, pins, author)?;
         }
     }
     Ok(())
@@ -62,7 +63,12 @@ fn new_pins(state: &State, record: &RevisionRecord, key: &ObjectKey, revision: R
     (pins != old).then_some(pins)
 }
 
-fn ask_again(draft: &mut Draft, record: &RevisionRecord, pins: Pins) -> Result<(), Vec<Finding>> {
+fn ask_again(
+    draft: &mut Draft,
+    record: &RevisionRecord,
+    pins: Pins,
+    changer: &OperatorName,
+) -> Result<(), Vec<Finding>> {
     let waits = record.status == Lifecycle::Pending;
     if waits {
         draft.status(&record.key, record.revision, Lifecycle::Withdrawn, Some(EventKind::ObjectStatus))?;
@@ -70,8 +76,7 @@ fn ask_again(draft: &mut Draft, record: &RevisionRecord, pins: Pins) -> Result<(
         // The pending revision is asked about on its own; it holds the newer content.
         return Ok(());
     }
-    let changer = draft.operator.clone().unwrap_or_else(|| record.author.clone());
-    let author = if waits { &record.author } else { &changer };
+    let author = if waits { &record.author } else { changer };
     draft.insert(NewRevision {
         spec: &record.spec,
         status: Lifecycle::Pending,
