@@ -70,7 +70,7 @@ pub async fn serve(
     loop {
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            () = stopped(&mut stop) => return Ok(()),
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => drop(tokio::spawn(connection(thread.clone(), stream, peer.ip()))),
                 // Out of descriptors and the like: give others time to end.
@@ -129,7 +129,7 @@ where
         tokio::pin!(served);
         tokio::select! {
             _ = served.as_mut() => return,
-            _ = stop.wait_for(|stop| *stop) => served.as_mut().graceful_shutdown(),
+            () = stopped(&mut stop) => served.as_mut().graceful_shutdown(),
         }
         let _ = served.await;
     } else {
@@ -141,8 +141,14 @@ where
         tokio::pin!(served);
         tokio::select! {
             _ = served.as_mut() => return,
-            _ = stop.wait_for(|stop| *stop) => served.as_mut().graceful_shutdown(),
+            () = stopped(&mut stop) => served.as_mut().graceful_shutdown(),
         }
         let _ = served.await;
     }
+}
+
+/// Returns once the process is told to stop, or nobody is left to tell it.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // The guard that this returns must not live across an await.
+    drop(shutdown.wait_for(|stop| *stop).await);
 }

@@ -71,12 +71,10 @@ fn kind(address: IpAddr) -> Option<(&'static str, Option<AddressScope>)> {
                 Some(("private", Some(AddressScope::Private)))
             } else if first & 0xffc0 == 0xfe80 {
                 Some(("link-local", Some(AddressScope::LinkLocal)))
-            } else if v6.is_unspecified() || v6.is_multicast() || first & 0xe000 != 0x2000 {
-                Some(("reserved", None))
-            } else if matches!(v6.segments(), [0x2001, 0xdb8 | 0, ..] | [0x2001, 0x10..=0x3f, ..]) {
-                Some(("reserved", None))
             } else {
-                None
+                // Global unicast is 2000::/3, without documentation, Teredo and ORCHID ranges.
+                let special = matches!(v6.segments(), [0x2001, 0xdb8 | 0 | 0x10..=0x3f, ..]);
+                (special || first & 0xe000 != 0x2000).then_some(("reserved", None))
             }
         }
     }

@@ -115,8 +115,10 @@ fn failure(error: &Error) -> Refusal {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut words = Vec::new();
     while let Some(current) = cause {
-        if current.downcast_ref::<AddressRefused>().is_some() {
-            return Refusal::new(Code::AddressRefused).because(current);
+        // An I/O error hides what it was made of from `source`.
+        let inner = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(refused) = inner.and_then(|inner| inner.downcast_ref::<AddressRefused>()) {
+            return Refusal::new(Code::AddressRefused).because(refused);
         }
         words.push(current.to_string());
         cause = current.source();

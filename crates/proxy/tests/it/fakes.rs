@@ -1,0 +1,159 @@
+//! Fakes of the seams: a store, an audit log, a policy engine and a verifier that tests steer.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use gateway_core::audit::{Event, EventKind};
+use gateway_core::identity::{IdentityError, Presented, VerifiedClaims, VerifiedIdentity};
+use gateway_core::lease::{SecretVersion, VersionId};
+use gateway_core::manifest::ContentHash;
+use gateway_core::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict};
+use gateway_core::ports::{
+    AuditError, AuditSink, IdentityVerifier, Random, SecretCache, SecretStore, Sequence, StoreError,
+    StoreErrorKind,
+};
+use gateway_core::reference::ResolvedReference;
+use gateway_core::secret::Secret;
+use gateway_core::time::{Clock, Timestamp};
+
+/// A store whose one value tests change; every fetch makes a fresh copy unless it is cached.
+#[derive(Debug, Default)]
+pub struct FakeStore {
+    pub value: Mutex<String>,
+    pub version: AtomicU64,
+    pub down: AtomicBool,
+    cached: Mutex<HashMap<ResolvedReference, Arc<SecretVersion>>>,
+}
+
+#[async_trait]
+impl SecretStore for FakeStore {
+    async fn fetch(&self, reference: &ResolvedReference) -> Result<Arc<SecretVersion>, StoreError> {
+        if let Some(version) = self.cached.lock().unwrap().get(reference) {
+            return Ok(Arc::clone(version));
+        }
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "down on cue"));
+        }
+        let version = Arc::new(SecretVersion {
+            secret: Secret::copy_from(self.value.lock().unwrap().as_bytes()),
+            version: VersionId::new(&self.version.load(Ordering::SeqCst).to_string()),
+            created_at: None,
+            expires_at: None,
+            store_request_id: None,
+        });
+        self.cached.lock().unwrap().insert(reference.clone(), Arc::clone(&version));
+        Ok(version)
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl SecretCache for FakeStore {
+    fn forget(&self, reference: &ResolvedReference) -> u32 {
+        u32::from(self.cached.lock().unwrap().remove(reference).is_some())
+    }
+
+    fn forget_all(&self) -> u32 {
+        let mut cached = self.cached.lock().unwrap();
+        let count = cached.len() as u32;
+        cached.clear();
+        count
+    }
+}
+
+/// Keeps every event, and fails on cue.
+#[derive(Debug, Default)]
+pub struct FakeAudit {
+    pub events: Mutex<Vec<Event>>,
+    pub down: AtomicBool,
+}
+
+impl FakeAudit {
+    pub fn kinds(&self) -> Vec<EventKind> {
+        self.events.lock().unwrap().iter().map(|event| event.kind).collect()
+    }
+
+    fn add(&self, event: Event) -> Result<Sequence, AuditError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(AuditError("full on cue".to_owned()));
+        }
+        let mut events = self.events.lock().unwrap();
+        events.push(event);
+        Ok(Sequence(events.len() as u64))
+    }
+}
+
+#[async_trait]
+impl AuditSink for FakeAudit {
+    async fn record(&self, event: Event) -> Result<Sequence, AuditError> {
+        self.add(event)
+    }
+
+    fn note(&self, event: Event) -> Result<Sequence, AuditError> {
+        self.add(event)
+    }
+}
+
+/// Permits every tool whose name does not begin with `forbidden`.
+#[derive(Debug)]
+pub struct FakePolicy;
+
+impl PolicyCompiler for FakePolicy {
+    fn compile(&self, _: &[PolicySource]) -> Result<Arc<dyn PolicyEngine>, Vec<PolicyIssue>> {
+        Ok(Arc::new(Self))
+    }
+}
+
+impl PolicyEngine for FakePolicy {
+    fn decide(&self, question: &Question<'_>) -> Verdict {
+        let allowed = question.tool.is_none_or(|tool| !tool.as_str().starts_with("forbidden"));
+        Verdict { allowed, policies: Vec::new(), reasons: Vec::new() }
+    }
+
+    fn version(&self) -> ContentHash {
+        ContentHash::of(b"fake")
+    }
+}
+
+/// Knows tokens by their text.
+#[derive(Debug, Default)]
+pub struct FakeVerifier {
+    pub tokens: Mutex<HashMap<String, VerifiedClaims>>,
+}
+
+#[async_trait]
+impl IdentityVerifier for FakeVerifier {
+    #[allow(clippy::disallowed_methods, reason = "a verifier looks at the token and mints the identity")]
+    async fn verify(
+        &self,
+        presented: &Presented,
+        _: Timestamp,
+    ) -> Result<Arc<VerifiedIdentity>, IdentityError> {
+        let text = String::from_utf8(presented.token().expose().to_vec()).unwrap();
+        let claims = self.tokens.lock().unwrap().get(&text).cloned().ok_or(IdentityError::Signature)?;
+        Ok(Arc::new(VerifiedIdentity::assert_verified(claims, presented.digest())))
+    }
+}
+
+/// The system's clock and a counter for randomness.
+#[derive(Debug, Default)]
+pub struct Outside(AtomicU64);
+
+impl Clock for Outside {
+    #[allow(clippy::disallowed_methods, reason = "tests run in real time")]
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Timestamp::from_micros(since.as_micros() as i64)
+    }
+}
+
+impl Random for Outside {
+    fn fill(&self, bytes: &mut [u8]) {
+        let next = self.0.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+        bytes.iter_mut().rev().zip(next.iter().rev()).for_each(|(to, from)| *to = *from);
+    }
+}

@@ -1,0 +1,96 @@
+//! A scripted upstream: keeps what it was sent, answers what the test says.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+pub type ScriptedBody = BoxBody<Bytes, Infallible>;
+type Answering = Pin<Box<dyn Future<Output = Response<ScriptedBody>> + Send>>;
+type Script = Arc<dyn Fn(Seen) -> Answering + Send + Sync>;
+
+/// One request as the upstream saw it.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+pub struct Upstream {
+    pub address: SocketAddr,
+    pub seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Upstream {
+    pub async fn start<F>(script: impl Fn(Seen) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Response<ScriptedBody>> + Send + 'static,
+    {
+        let script: Script = Arc::new(move |seen| Box::pin(script(seen)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&seen);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (script, log) = (Arc::clone(&script), Arc::clone(&log));
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (script, log) = (Arc::clone(&script), Arc::clone(&log));
+                    async move {
+                        let (parts, body) = request.into_parts();
+                        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                        let one = Seen { method: parts.method, uri: parts.uri, headers: parts.headers, body };
+                        log.lock().unwrap().push(one.clone());
+                        Ok::<_, Infallible>(script(one).await)
+                    }
+                });
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        Self { address, seen }
+    }
+
+    pub fn count(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
+    pub fn last(&self) -> Seen {
+        self.seen.lock().unwrap().last().cloned().unwrap()
+    }
+}
+
+/// A whole JSON answer.
+pub fn json(text: impl Into<String>) -> Response<ScriptedBody> {
+    typed("application/json", text)
+}
+
+pub fn typed(kind: &str, text: impl Into<String>) -> Response<ScriptedBody> {
+    let body = Full::new(Bytes::from(text.into())).boxed();
+    Response::builder().header("content-type", kind).body(body).unwrap()
+}
+
+/// An event stream fed by the test through the sender.
+pub fn events() -> (mpsc::UnboundedSender<&'static str>, Response<ScriptedBody>) {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<&'static str>();
+    let stream = futures::stream::poll_fn(move |context| {
+        receiver.poll_recv(context).map(|text| text.map(|text| Ok(Frame::data(Bytes::from(text)))))
+    });
+    let body = BodyExt::boxed(StreamBody::new(stream));
+    (sender, Response::builder().header("content-type", "text/event-stream").body(body).unwrap())
+}
