@@ -3,3 +3,4 @@
 pub mod https;
 pub mod state;
 pub mod policy;
+pub mod store;

@@ -1,0 +1,365 @@
+//! The `stores` section of the configuration.
+//!
+//! No field takes a secret: credentials are named by file, and unknown fields are refused. The common
+//! fields are repeated in each kind, because flattening would let unknown fields pass.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::id::{EnvironmentName, StoreName, TeamName};
+use gateway_core::ports::{SecretStore, SecretWriter};
+use gateway_core::stores::{PathDelegation, StoreClass, StoreEntry};
+use gateway_core::time::Clock;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::cached::{CacheLimits, Cached};
+use super::deadline::Deadline;
+use super::env::EnvStore;
+use super::file::FileStore;
+use super::forgetting::Forgetting;
+use super::sealed::SealedStore;
+use super::vault::{VaultLogin, VaultSettings, VaultStore};
+use crate::https::is_loopback;
+
+/// One store of the configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StoreConfig {
+    /// The embedded store.
+    Sealed(SealedConfig),
+    /// OpenBao or Vault.
+    Vault(Box<VaultConfig>),
+    /// Files.
+    File(FileConfig),
+    /// Environment variables of the gateway.
+    Env(EnvConfig),
+}
+
+/// A path prefix and the teams that may name paths under it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PathConfig {
+    /// The prefix, ending in `/` or naming one path exactly.
+    pub prefix: String,
+    /// The owner teams.
+    pub owners: Vec<TeamName>,
+}
+
+macro_rules! store_configs {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* })+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $kind,)*
+            /// The environments it serves.
+            pub environments: Vec<EnvironmentName>,
+            /// Who may name which paths.
+            #[serde(default)]
+            pub paths: Vec<PathConfig>,
+            /// How long a value serves from memory, in seconds; 0 switches the cache off. Default 60.
+            #[serde(default = "default_cache_seconds")]
+            pub cache_seconds: u64,
+            /// How long one fetch may take, in milliseconds. Default 3000.
+            #[serde(default = "default_timeout_ms")]
+            pub timeout_ms: u64,
+        }
+
+        impl $name {
+            fn shared(&self) -> Shared<'_> {
+                Shared {
+                    environments: &self.environments,
+                    paths: &self.paths,
+                    cache_seconds: self.cache_seconds,
+                    timeout_ms: self.timeout_ms,
+                }
+            }
+        }
+    )+};
+}
+
+store_configs! {
+    /// The embedded store.
+    SealedConfig {
+        /// The file of the sealed values.
+        path: PathBuf,
+        /// The file of the key: 32 bytes as base64 or hex, readable by the gateway alone. Made where
+        /// neither it nor the store exists.
+        key_file: PathBuf,
+    }
+    /// OpenBao or Vault.
+    VaultConfig {
+        /// The address, or those of all nodes of one cluster.
+        address: VaultAddress,
+        /// How the gateway logs in.
+        auth: VaultLogin,
+        /// The namespace.
+        #[serde(default)]
+        namespace: Option<String>,
+        /// PEM file of the certificate authorities to trust; the system's where absent.
+        #[serde(default)]
+        ca_file: Option<PathBuf>,
+        /// The KV version 2 mounts. Where absent, the first segment of a path is its mount.
+        #[serde(default)]
+        mounts: Vec<String>,
+        /// The outbound proxy.
+        #[serde(default)]
+        proxy: Option<Url>,
+    }
+    /// Files.
+    FileConfig {
+        /// The directory that nothing outside of is read. Where absent, paths are absolute.
+        #[serde(default)]
+        base: Option<PathBuf>,
+        /// Whether the files may be readable by their group. Default no.
+        #[serde(default)]
+        allow_group_read: bool,
+    }
+    /// Environment variables of the gateway.
+    EnvConfig {
+        /// The variables that may be read.
+        names: Vec<String>,
+    }
+}
+
+/// One address or several.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum VaultAddress {
+    /// One node, or whatever balances between them.
+    One(Url),
+    /// The nodes of one cluster.
+    Several(Vec<Url>),
+}
+
+impl VaultAddress {
+    fn all(&self) -> &[Url] {
+        match self {
+            Self::One(address) => std::slice::from_ref(address),
+            Self::Several(addresses) => addresses,
+        }
+    }
+}
+
+/// What every kind has.
+struct Shared<'a> {
+    environments: &'a [EnvironmentName],
+    paths: &'a [PathConfig],
+    cache_seconds: u64,
+    timeout_ms: u64,
+}
+
+/// Why a store cannot be made.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("store `{store}`: {reason}")]
+pub struct StoreBuildError {
+    /// The store's name.
+    pub store: StoreName,
+    /// What is in the way.
+    pub reason: String,
+}
+
+const fn default_cache_seconds() -> u64 {
+    60
+}
+
+const fn default_timeout_ms() -> u64 {
+    3_000
+}
+
+impl StoreConfig {
+    fn shared(&self) -> Shared<'_> {
+        match self {
+            Self::Sealed(config) => config.shared(),
+            Self::Vault(config) => config.shared(),
+            Self::File(config) => config.shared(),
+            Self::Env(config) => config.shared(),
+        }
+    }
+
+    /// The environments it serves.
+    pub fn environments(&self) -> &[EnvironmentName] {
+        self.shared().environments
+    }
+
+    /// Takes relative paths as relative to this directory: that of the configuration file.
+    pub fn rebase(&mut self, directory: &Path) {
+        let files: Vec<&mut PathBuf> = match self {
+            Self::Sealed(config) => vec![&mut config.path, &mut config.key_file],
+            Self::Vault(config) => {
+                config.ca_file.iter_mut().chain(std::iter::once(config.auth.file_mut())).collect()
+            }
+            Self::File(config) => config.base.iter_mut().collect(),
+            Self::Env(_) => Vec::new(),
+        };
+        for file in files {
+            *file = directory.join(&*file);
+        }
+    }
+
+    /// Every problem at once, each naming its field. Reads nothing.
+    pub fn validate(&self) -> Vec<String> {
+        let mut problems = self.shared().validate();
+        match self {
+            Self::Sealed(config) if config.path == config.key_file => {
+                problems.push("key_file: must be another file than `path`".to_owned());
+            }
+            Self::Sealed(_) | Self::File(_) => {}
+            Self::Vault(config) => config.validate(&mut problems),
+            Self::Env(config) => config.validate(&mut problems),
+        }
+        problems
+    }
+
+    /// Makes the store with its decorators. No network, no file but those of the sealed store and
+    /// the certificate authorities.
+    ///
+    /// # Errors
+    /// Why it cannot be made; [`StoreConfig::validate`] finds most of it earlier.
+    pub fn build(&self, name: &StoreName, clock: Arc<dyn Clock>) -> Result<StoreEntry, StoreBuildError> {
+        let failed = |reason: String| StoreBuildError { store: name.clone(), reason };
+        let problems = self.validate();
+        if !problems.is_empty() {
+            return Err(failed(problems.join("; ")));
+        }
+        let mut writer: Option<Arc<dyn SecretWriter>> = None;
+        let (plain, class): (Arc<dyn SecretStore>, StoreClass) = match self {
+            Self::Sealed(config) => {
+                let store = SealedStore::open(name.as_str(), &config.path, &config.key_file)
+                    .map_err(|error| failed(error.to_string()))?;
+                writer = Some(Arc::new(store.clone()));
+                (Arc::new(store), StoreClass::Local)
+            }
+            Self::Vault(config) => {
+                let store = VaultStore::new(config.settings(), clock.clone());
+                (Arc::new(store.map_err(|error| failed(error.to_string()))?), StoreClass::External)
+            }
+            Self::File(config) => {
+                (Arc::new(FileStore::new(config.base.clone(), config.allow_group_read)), StoreClass::Local)
+            }
+            Self::Env(config) => (Arc::new(EnvStore::new(config.names.iter().cloned())), StoreClass::Local),
+        };
+        let shared = self.shared();
+        let limits = CacheLimits::with_time_to_live(Duration::from_secs(shared.cache_seconds));
+        let limited = Arc::new(Deadline::new(plain, Duration::from_millis(shared.timeout_ms)));
+        let cached = Arc::new(Cached::new(limited, limits, clock));
+        let writer = writer.map(|writer| -> Arc<dyn SecretWriter> {
+            Arc::new(Forgetting::new(writer, cached.clone(), name.clone()))
+        });
+        let paths = shared
+            .paths
+            .iter()
+            .map(|path| PathDelegation { prefix: path.prefix.clone(), owners: path.owners.clone() });
+        Ok(StoreEntry {
+            store: cached.clone(),
+            cache: cached,
+            writer,
+            class,
+            environments: shared.environments.to_vec(),
+            paths: paths.collect(),
+        })
+    }
+}
+
+impl Shared<'_> {
+    fn validate(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.environments.is_empty() {
+            problems.push("environments: name at least one".to_owned());
+        }
+        if self.environments.iter().collect::<BTreeSet<_>>().len() != self.environments.len() {
+            problems.push("environments: one is named twice".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        for (index, path) in self.paths.iter().enumerate() {
+            let prefix = path.prefix.trim_start_matches('/');
+            let segments = prefix.strip_suffix('/').unwrap_or(prefix).split('/');
+            if segments.into_iter().any(|segment| matches!(segment, "" | "." | "..")) {
+                problems.push(format!("paths[{index}].prefix: empty, or with an empty, `.` or `..` segment"));
+            }
+            if prefix.contains(['{', '}', '*', '#', '?', '%']) {
+                problems.push(format!("paths[{index}].prefix: a plain path, without patterns or templates"));
+            }
+            if path.owners.is_empty() {
+                problems.push(format!("paths[{index}].owners: name at least one team"));
+            }
+            if !seen.insert(prefix) {
+                problems.push(format!("paths[{index}].prefix: delegated twice; list the teams in one entry"));
+            }
+        }
+        if self.cache_seconds > 300 {
+            problems.push("cache_seconds: at most 300".to_owned());
+        }
+        if !(50..=30_000).contains(&self.timeout_ms) {
+            problems.push("timeout_ms: from 50 to 30000".to_owned());
+        }
+        problems
+    }
+}
+
+impl VaultConfig {
+    fn validate(&self, problems: &mut Vec<String>) {
+        if self.address.all().is_empty() {
+            problems.push("address: name at least one".to_owned());
+        }
+        for address in self.address.all() {
+            if address.scheme() != "https" && !(address.scheme() == "http" && is_loopback(address)) {
+                problems.push("address: must be https (plain http only to a loopback address)".to_owned());
+            }
+            if has_userinfo(address) || address.query().is_some() || address.fragment().is_some() {
+                problems.push("address: no user, password, query or fragment may stand in it".to_owned());
+            }
+        }
+        if self.proxy.as_ref().is_some_and(has_userinfo) {
+            problems.push("proxy: no user or password may stand in it".to_owned());
+        }
+        if matches!(&self.auth, VaultLogin::Approle(login) if login.role_id.is_empty()) {
+            problems.push("auth.approle.role_id: must not be empty".to_owned());
+        }
+        let mounts = self.mounts.iter().map(String::as_str).chain(self.auth.mount());
+        if mounts.into_iter().any(|mount| mount.split('/').any(|part| matches!(part, "" | "." | ".."))) {
+            problems.push("mounts, auth: a mount is written without leading or trailing `/`".to_owned());
+        }
+        let plain = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+        if self.namespace.as_deref().is_some_and(|name| !plain(name)) {
+            problems.push("namespace: empty, or with spaces or special characters".to_owned());
+        }
+    }
+
+    fn settings(&self) -> VaultSettings {
+        VaultSettings {
+            addresses: self.address.all().to_vec(),
+            login: self.auth.clone(),
+            namespace: self.namespace.clone(),
+            mounts: self.mounts.clone(),
+            ca_file: self.ca_file.clone(),
+            proxy: self.proxy.clone(),
+            timeout: Duration::from_millis(self.timeout_ms),
+        }
+    }
+}
+
+impl EnvConfig {
+    fn validate(&self, problems: &mut Vec<String>) {
+        if self.names.is_empty() {
+            problems.push("names: list the variables that may be read".to_owned());
+        }
+        let plain = |name: &str| {
+            let inner = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            inner && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
+        };
+        if let Some(index) = self.names.iter().position(|name| !plain(name)) {
+            problems.push(format!("names[{index}]: letters, digits and `_` only"));
+        }
+    }
+}
+
+fn has_userinfo(address: &Url) -> bool {
+    !address.username().is_empty() || address.password().is_some()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+use gateway_core::reference::ResolvedReference;
+use gateway_core::secret::Secret;
+use gateway_core::time::Timestamp;
+use gateway_testkit::clock::ManualClock;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn parse(document: Value) -> Result<StoreConfig, String> {
+    serde_json::from_value(document).map_err(|error| error.to_string())
+}
+
+fn vault(changes: Value) -> Value {
+    let mut document = json!({
+        "kind": "vault",
+        "address": "https://vault.internal:8200",
+        "auth": { "approle": { "role_id": "r", "secret_id_file": "s" } },
+        "environments": ["production"],
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        document[name] = value.clone();
+    }
+    document
+}
+
+fn problem(document: Value) -> String {
+    let problems = parse(document).unwrap().validate();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    problems[0].clone()
+}
+
+#[test]
+fn the_blueprints_examples_are_valid() {
+    let sealed = json!({ "kind": "sealed", "path": "a", "key_file": "b", "environments": ["dev"] });
+    for document in [
+        sealed,
+        vault(json!({})),
+        vault(
+            json!({ "address": ["https://a:8200", "https://b:8200"], "namespace": "team", "mounts": ["kv", "t/kv"] }),
+        ),
+        vault(json!({ "auth": { "token_file": "t" }, "address": "http://127.0.0.1:8200" })),
+        vault(json!({ "auth": { "jwt": { "role": "r", "jwt_file": "f" } } })),
+        vault(json!({ "auth": { "kubernetes": { "role": "r" } } })),
+        json!({ "kind": "file", "base": "/run/secrets", "environments": ["dev"],
+            "paths": [{ "prefix": "teams/a/", "owners": ["a"] }] }),
+        json!({ "kind": "env", "names": ["GITHUB_TOKEN"], "environments": ["dev"], "cache_seconds": 0 }),
+    ] {
+        assert_eq!(parse(document.clone()).unwrap().validate(), Vec::<String>::new(), "{document}");
+    }
+}
+
+#[test]
+fn no_field_takes_a_secret() {
+    for document in [
+        vault(json!({ "token": "s.abc" })),
+        vault(json!({ "auth": { "token": "s.abc" } })),
+        vault(json!({ "auth": { "approle": { "role_id": "r", "secret_id": "x" } } })),
+        vault(json!({ "auth": { "jwt": { "role": "r", "jwt": "x" } } })),
+        json!({ "kind": "sealed", "path": "a", "key": "x", "key_file": "b", "environments": ["dev"] }),
+        json!({ "kind": "env", "names": [], "values": {}, "environments": ["dev"] }),
+    ] {
+        let error = parse(document.clone()).unwrap_err();
+        assert!(error.contains("unknown"), "{document}: {error}");
+    }
+    assert!(problem(vault(json!({ "address": "https://u:p@vault:8200" }))).starts_with("address:"));
+    assert!(problem(vault(json!({ "proxy": "http://u:p@proxy:3128" }))).starts_with("proxy:"));
+}
+
+#[test]
+fn every_problem_is_named() {
+    assert!(problem(vault(json!({ "environments": [] }))).starts_with("environments:"));
+    assert!(problem(vault(json!({ "address": "http://vault.internal:8200" }))).contains("https"));
+    assert!(problem(vault(json!({ "address": [] }))).starts_with("address:"));
+    assert!(problem(vault(json!({ "cache_seconds": 301 }))).starts_with("cache_seconds:"));
+    assert!(problem(vault(json!({ "timeout_ms": 0 }))).starts_with("timeout_ms:"));
+    assert!(problem(vault(json!({ "mounts": ["kv/"] }))).starts_with("mounts"));
+    assert!(problem(vault(json!({ "namespace": "a b" }))).starts_with("namespace:"));
+    for prefix in ["", "/", "a//b", "../a", "a/*", "kv/{agent.id}/"] {
+        let paths = json!([{ "prefix": prefix, "owners": ["a"] }]);
+        assert!(problem(vault(json!({ "paths": paths }))).starts_with("paths[0].prefix:"), "{prefix}");
+    }
+    let paths = json!([{ "prefix": "kv/", "owners": [] }]);
+    assert!(problem(vault(json!({ "paths": paths }))).starts_with("paths[0].owners:"));
+    let env = json!({ "kind": "env", "names": ["A=B"], "environments": ["dev"] });
+    assert!(problem(env).starts_with("names[0]:"));
+}
+
+#[tokio::test]
+async fn a_built_sealed_store_shows_its_own_writes_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let document = json!({ "kind": "sealed", "path": "s.db", "key_file": "s.key", "environments": ["dev"] });
+    let mut config = parse(document).unwrap();
+    config.rebase(directory.path());
+    let name = StoreName::parse("local").unwrap();
+    let entry = config.build(&name, Arc::new(ManualClock::default())).unwrap();
+    assert_eq!(entry.class, StoreClass::Local);
+    let writer = entry.writer.as_ref().unwrap();
+    let field = Some("token".to_owned());
+    let wanted = ResolvedReference { store: name, path: "a/b".to_owned(), field, version: None };
+    for number in ["1", "2"] {
+        let value = Secret::copy_from(b"value");
+        writer.put("a/b", "token", value, Timestamp::from_seconds(0)).await.unwrap();
+        assert_eq!(entry.store.fetch(&wanted).await.unwrap().version.as_str(), number);
+    }
+    assert_eq!(entry.cache.forget(&wanted), 1);
+}
+
+#[tokio::test]
+async fn a_built_store_is_cut_off_at_its_deadline() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "a-token").unwrap();
+    let auth = json!({ "token_file": token.path() });
+    let document = vault(json!({ "address": address, "auth": auth, "timeout_ms": 100 }));
+    let name = StoreName::parse("vault-prod").unwrap();
+    let entry = parse(document).unwrap().build(&name, Arc::new(ManualClock::default())).unwrap();
+    assert_eq!(entry.class, StoreClass::External);
+    let field = Some("token".to_owned());
+    let wanted = ResolvedReference { store: name, path: "kv/a".to_owned(), field, version: None };
+    let error = entry.store.fetch(&wanted).await.unwrap_err();
+    assert_eq!(error.kind, gateway_core::ports::StoreErrorKind::Timeout);
+}

@@ -1,0 +1,127 @@
+//! Takes one string out of a JSON document without leaving copies of it behind.
+//!
+//! `serde_json` decodes strings through a scratch buffer that nobody zeroes. So the document is parsed
+//! with raw values, which only borrow from our own zeroed buffer, and the one wanted string is decoded
+//! here, straight into a buffer that is zeroed too.
+
+use std::collections::HashMap;
+
+use gateway_core::ports::{StoreError, StoreErrorKind};
+use gateway_core::secret::Secret;
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+/// The fields of a JSON object, undecoded.
+pub(super) type Fields<'a> = HashMap<String, &'a RawValue>;
+
+/// Decodes the named field.
+///
+/// # Errors
+/// `NotFound` where it is missing or null, `Malformed` where it is no string, `Empty` where it is `""`.
+pub(super) fn secret_field(fields: &Fields<'_>, name: &str) -> Result<Secret, StoreError> {
+    let missing = || StoreError::new(StoreErrorKind::NotFound, format!("there is no field `{name}`"));
+    let raw = fields.get(name).ok_or_else(missing)?.get();
+    if raw == "null" {
+        return Err(missing());
+    }
+    let quoted = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
+    let Some(secret) = quoted.and_then(decode) else {
+        let inside = format!("the field `{name}` is not a string");
+        return Err(StoreError::new(StoreErrorKind::Malformed, inside));
+    };
+    if secret.is_empty() {
+        return Err(StoreError::new(StoreErrorKind::Empty, format!("the field `{name}` is empty")));
+    }
+    Ok(secret)
+}
+
+/// Decodes the inside of a JSON string (RFC 8259, section 7). A lone surrogate has no UTF-8 form.
+fn decode(text: &str) -> Option<Secret> {
+    // Decoding never lengthens, so the buffer never moves.
+    let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));
+    let mut rest = text;
+    while let Some((plain, tail)) = rest.split_once('\\') {
+        decoded.extend_from_slice(plain.as_bytes());
+        let mut tail = tail.chars();
+        let c = match tail.next()? {
+            'n' => '\n',
+            't' => '\t',
+            'r' => '\r',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'u' => {
+                let (c, after) = unicode(tail.as_str())?;
+                tail = after.chars();
+                c
+            }
+            c @ ('"' | '\\' | '/') => c,
+            _ => return None,
+        };
+        decoded.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        rest = tail.as_str();
+    }
+    decoded.extend_from_slice(rest.as_bytes());
+    Some(Secret::new(std::mem::take(&mut *decoded)))
+}
+
+/// One `\u` escape, or a pair of them, after its `\u`.
+fn unicode(text: &str) -> Option<(char, &str)> {
+    let (high, rest) = four(text)?;
+    if let Some(c) = char::from_u32(high) {
+        return Some((c, rest));
+    }
+    let (low, rest) = four(rest.strip_prefix("\\u")?)?;
+    let pair = [u16::try_from(high).ok()?, u16::try_from(low).ok()?];
+    let c = char::decode_utf16(pair).next()?.ok()?;
+    Some((c, rest))
+}
+
+fn four(text: &str) -> Option<(u32, &str)> {
+    let (digits, rest) = text.split_at_checked(4)?;
+    let hexadecimal = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u32::from_str_radix(digits, 16).ok().filter(|_| hexadecimal).map(|value| (value, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "the test compares what was decoded")]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn field(document: &str) -> Result<Secret, StoreErrorKind> {
+        let fields: Fields<'_> = serde_json::from_str(document).unwrap();
+        secret_field(&fields, "a").map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn refuses_what_is_no_text() {
+        let cases = [
+            (r#"{"b":"x"}"#, StoreErrorKind::NotFound),
+            (r#"{"a":null}"#, StoreErrorKind::NotFound),
+            (r#"{"a":7}"#, StoreErrorKind::Malformed),
+            (r#"{"a":{"a":"x"}}"#, StoreErrorKind::Malformed),
+            (r#"{"a":"\ud800"}"#, StoreErrorKind::Malformed),
+            (r#"{"a":"\ud800\u0041"}"#, StoreErrorKind::Malformed),
+            (r#"{"a":""}"#, StoreErrorKind::Empty),
+        ];
+        for (document, kind) in cases {
+            assert_eq!(field(document).unwrap_err(), kind, "{document}");
+        }
+    }
+
+    #[test]
+    fn decodes_every_escape() {
+        let secret = field(r#"{"a":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00z"}"#).unwrap();
+        assert_eq!(secret.expose(), "\"\\/\u{8}\u{c}\n\r\té😀z".as_bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_json(text in ".{1,60}") {
+            let document = serde_json::json!({ "a": text }).to_string();
+            let secret = field(&document).unwrap();
+            prop_assert_eq!(secret.expose(), text.as_bytes());
+        }
+    }
+}
