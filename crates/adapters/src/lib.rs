@@ -1,5 +1,6 @@
 //! Every implementation of a core trait that touches the outside.
 
+pub mod audit;
 pub mod https;
 pub mod state;
 pub mod policy;

@@ -51,6 +51,8 @@ pub enum EventKind {
     AgentTokenIssued,
     /// An agent token was revoked.
     AgentTokenRevoked,
+    /// A bootstrap token was made on the host.
+    BootstrapTokenIssued,
     /// An operator logged in.
     OperatorLogin,
     /// An operator was refused.

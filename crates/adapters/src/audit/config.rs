@@ -1,0 +1,108 @@
+//! `audit` in `gateway.yaml`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// When a record counts as written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// The operating system has it: survives `kill -9`, not a power loss.
+    Process,
+    /// The disk has it, through a sync shared with its neighbours: survives a power loss.
+    #[default]
+    Fsync,
+}
+
+/// The evidence's configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditConfig {
+    /// Where the segments are; one gateway process at a time.
+    pub directory: PathBuf,
+    /// When a record counts as written. Default `fsync`.
+    #[serde(default)]
+    pub durability: Durability,
+    /// Size in bytes at which a new segment begins. Default 64 MiB, at least 4 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment_bytes: Option<u64>,
+    /// Free space in bytes below which the alarm is on. Default 256 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserve_bytes: Option<u64>,
+    /// The longest time in seconds before new records get a signed checkpoint. Default 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_seconds: Option<u64>,
+    /// The number of new records that get a signed checkpoint at once. Default 10,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_records: Option<u64>,
+    /// The file of the key that signs checkpoints. Default `checkpoint-key.pk8` in the directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+    /// Where records and checkpoints are sent, off the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<SinkConfig>,
+}
+
+impl AuditConfig {
+    /// The defaults, in this directory.
+    pub fn new(directory: impl Into<PathBuf>, durability: Durability) -> Self {
+        Self {
+            directory: directory.into(),
+            durability,
+            segment_bytes: None,
+            reserve_bytes: None,
+            checkpoint_seconds: None,
+            checkpoint_records: None,
+            key_file: None,
+            sink: None,
+        }
+    }
+
+    pub(super) fn segment_limit(&self) -> u64 {
+        self.segment_bytes.unwrap_or(64 * 1024 * 1024).max(4 * 1024)
+    }
+
+    pub(super) fn reserve(&self) -> u64 {
+        self.reserve_bytes.unwrap_or(256 * 1024 * 1024)
+    }
+
+    pub(super) fn checkpoint_every(&self) -> Duration {
+        Duration::from_secs(self.checkpoint_seconds.unwrap_or(10).max(1))
+    }
+
+    pub(super) fn checkpoint_after(&self) -> u64 {
+        self.checkpoint_records.unwrap_or(10_000).max(1)
+    }
+
+    /// The file of the key that signs checkpoints.
+    pub fn key_path(&self) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| self.directory.join("checkpoint-key.pk8"))
+    }
+}
+
+/// A webhook that takes newline-delimited JSON by POST and answers 2xx once it holds it. It gets every
+/// chain line and every signed checkpoint, in order, at least once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SinkConfig {
+    /// The address. Plain `http://` is for loopback addresses only.
+    pub url: Url,
+    /// PEM file of the only certificate authorities to trust; the system's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// File with the bearer token, read anew for every batch so that it can be rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// The proxy to go through; a direct connection where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Url>,
+    /// The largest number of lines in a batch. Default 500.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_lines: Option<usize>,
+    /// The time in seconds for one batch. Default 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
+}
