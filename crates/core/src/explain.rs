@@ -212,6 +212,13 @@ fn judge(
         Asked::Method(method) if method.starts_with("prompts/") => (Action::GetPrompt, None, method),
         Asked::Method(method) => (Action::OtherMethod, None, method),
     };
+    if matches!(wanted(call.wanted), Wanted::Session | Wanted::List) {
+        story.winner = Some(binding.name_at_revision());
+        (story.allowed, story.refusal, story.mode) = (true, None, Some(binding.spec.mode));
+        "whoever the binding serves may open the server; what it may call is decided per tool"
+            .clone_into(&mut story.because);
+        return;
+    }
     let risk = tool.map_or(Risk::Read, |tool| binding.risk_of(server, tool.as_str()));
     let hidden = if tool.is_some() { Code::ToolUnknown } else { Code::MethodUnknown };
     (story.winner, story.mode) = (Some(binding.name_at_revision()), Some(binding.spec.mode));

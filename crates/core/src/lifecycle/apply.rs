@@ -220,13 +220,16 @@ pub(super) fn replace(
     let key = spec.key();
     let old = supersede(draft, &key)?;
     let disabled = old.as_ref().is_some_and(|record| record.status == Lifecycle::Disabled);
-    let status = if disabled { Lifecycle::Disabled } else { Lifecycle::Active };
+    let status = Lifecycle::Active;
     let Some(author) = draft.operator.clone() else {
         return Err(vec![Finding::of(&rule::STATE_STEP, &key, "a revision has no author")]);
     };
     // Whoever signed the old content and now writes the new one is its author, not its approver.
     let approvals = approvals.into_iter().filter(|approval| approval.approver != author).collect();
     let revision = draft.insert(NewRevision { spec, status, author: &author, pins, approvals, evidence })?;
+    if disabled {
+        draft.status(&key, revision, Lifecycle::Disabled, Some(EventKind::ObjectStatus))?;
+    }
     let effect = effect(old.as_ref().map(|record| &record.spec), spec);
     repin(draft, &key, revision, effect, &author)?;
     Ok(revision)

@@ -37,8 +37,8 @@ pub use signatures::{
 };
 pub use status::{Switched, disable, enable, expire, refused, revoke};
 pub use tokens::{
-    MAX_TOKEN_LIFETIME, MintedToken, OPERATOR_TOKEN_LIFETIME, OPERATOR_TOKEN_PREFIX, TokenWish,
-    is_well_formed, issue_agent_token, issue_bootstrap, login, mint, operator_by_token, revoke_agent_token,
+    MAX_TOKEN_LIFETIME, MintedToken, OPERATOR_TOKEN_LIFETIME, TokenWish, issue_agent_token, issue_bootstrap,
+    login, operator_by_token, revoke_agent_token,
 };
 pub(crate) use validate::tools_meet;
 pub use validate::validate;

@@ -53,9 +53,8 @@ pub fn perform(state: &mut State, operation: &Operation) -> Result<(), StateErro
             Ok(())
         }
         Operation::RevokeAgentToken { id, at } => {
-            let token = state.agent_tokens.iter_mut().find(|token| token.id == *id);
-            let token = token.ok_or_else(|| missing(id))?;
-            token.revoked_at.get_or_insert(*at);
+            let token = state.agent_tokens.iter_mut().find(|t| t.id == *id && t.revoked_at.is_none());
+            token.ok_or_else(|| missing(id))?.revoked_at = Some(*at);
             Ok(())
         }
         Operation::InsertOperatorToken(token) => {
@@ -63,9 +62,8 @@ pub fn perform(state: &mut State, operation: &Operation) -> Result<(), StateErro
             Ok(())
         }
         Operation::EndOperatorToken { id, at } => {
-            let token = state.operator_tokens.iter_mut().find(|token| token.id == *id);
-            let token = token.ok_or_else(|| missing(id))?;
-            token.ended_at.get_or_insert(*at);
+            let token = state.operator_tokens.iter_mut().find(|t| t.id == *id && t.ended_at.is_none());
+            token.ok_or_else(|| missing(id))?.ended_at = Some(*at);
             Ok(())
         }
     }
@@ -75,6 +73,9 @@ fn insert(state: &mut State, record: &RevisionRecord) -> Result<(), StateError> 
     let key = &record.key;
     if state.history(key).any(|old| old.status == Lifecycle::Revoked) {
         return refuse(format!("{key}: a revoked name never comes back"));
+    }
+    if !matches!(record.status, Lifecycle::Draft | Lifecycle::Pending | Lifecycle::Active) {
+        return refuse(format!("{key}: a revision does not begin as {}", record.status));
     }
     if record.revision != state.next_revision(key) {
         return refuse(format!("{key}: revision {} is not the next one", record.revision));

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::Context;
 use super::apply::forbidden;
 use super::draft::Draft;
@@ -11,16 +9,12 @@ use super::rule::{self, Finding};
 use super::world::server_key;
 use crate::audit::{Decision, Event, EventKind};
 use crate::id::{AgentName, OperatorName};
-use crate::identity::{AGENT_TOKEN_PREFIX, Entry, TokenDigest};
+use crate::identity::{Entry, TokenDigest};
 use crate::manifest::{AgentProof, AgentSpec, Kind, ObjectKey, Spec};
 use crate::operator::{Operator, Role, RoleGrant, Scope};
 use crate::secret::Secret;
 use crate::state::{AgentTokenRecord, Change, Operation, OperatorTokenRecord, State};
 use crate::time::Timestamp;
-
-/// The prefix of operators' tokens. It is not a prefix of agents' tokens nor the other way round:
-/// neither opens the other's door.
-pub const OPERATOR_TOKEN_PREFIX: &str = "mcpgwop_";
 
 /// The longest life of an agent token: 90 days.
 pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
@@ -37,26 +31,6 @@ pub struct MintedToken {
     pub digest: TokenDigest,
     /// Its public id.
     pub id: String,
-}
-
-/// Makes a token: prefix, 256 random bits as 64 hex digits, and 8 hex digits of SHA-256 over both
-/// as a checksum, so that scanners can tell a token from noise.
-pub fn mint(prefix: &str, random: [u8; 32], id: [u8; 8]) -> MintedToken {
-    let mut text = format!("{prefix}{}", hex::encode(random));
-    text.push_str(&checksum(&text));
-    let token = Secret::new(text.into_bytes());
-    MintedToken { digest: TokenDigest::of(&token), token, id: hex::encode(id) }
-}
-
-/// Whether the text has the shape and the checksum of a token with this prefix.
-pub fn is_well_formed(prefix: &str, text: &str) -> bool {
-    let body = text.strip_prefix(prefix).filter(|body| body.len() == 72 && body.is_ascii());
-    let split = body.and_then(|_| text.split_at_checked(text.len().saturating_sub(8)));
-    split.is_some_and(|(front, check)| checksum(front) == check)
-}
-
-fn checksum(text: &str) -> String {
-    hex::encode(Sha256::digest(text)).chars().take(8).collect()
 }
 
 /// What an agent token is asked for.
@@ -162,7 +136,12 @@ fn judge(context: &Context<'_>, wish: &TokenWish<'_>, agent: &AgentSpec, key: &O
 /// `agent_token.unknown`, also where the operator has no role for the agent's team.
 pub fn revoke_agent_token(context: &Context<'_>, id: &str) -> Result<Change, Vec<Finding>> {
     let unknown = || vec![Finding::general(&rule::TOKEN_UNKNOWN, "no such token")];
-    let token = context.state.agent_tokens.iter().find(|token| token.id == id).ok_or_else(unknown)?;
+    let token = context
+        .state
+        .agent_tokens
+        .iter()
+        .find(|token| token.id == id && token.revoked_at.is_none())
+        .ok_or_else(unknown)?;
     let key = agent_key(&token.agent);
     let record = context.state.history(&key).last().ok_or_else(unknown)?;
     let may = token.entries.iter().all(|entry| {
@@ -254,18 +233,4 @@ pub fn operator_by_token(state: &State, presented: TokenDigest, now: Timestamp) 
     let token = state.operator_tokens.iter().find(|token| token.digest == presented)?;
     let holds = !token.bootstrap && token.ended_at.is_none() && now < token.expires_at;
     holds.then(|| Operator { name: token.operator.clone(), grants: token.roles.clone() })
-}
-
-const _: () = assert!(!starts_with(OPERATOR_TOKEN_PREFIX, AGENT_TOKEN_PREFIX));
-
-const fn starts_with(text: &str, prefix: &str) -> bool {
-    matches!(text.as_bytes().split_at_checked(prefix.len()), Some((front, _)) if same(front, prefix.as_bytes()))
-}
-
-const fn same(one: &[u8], other: &[u8]) -> bool {
-    match (one.split_first(), other.split_first()) {
-        (None, None) => true,
-        (Some((a, one)), Some((b, other))) => *a == *b && same(one, other),
-        _ => false,
-    }
 }
