@@ -4,3 +4,4 @@ pub mod contract;
 pub mod postgres;
 pub mod clock;
 pub mod store;
+pub mod openbao;

@@ -1,0 +1,287 @@
+//! The vault store against a real OpenBao server.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null, it never panics")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gateway_adapters::store::{
+    AppRole, CacheLimits, Cached, Deadline, JwtLogin, VaultLogin, VaultSettings, VaultStore,
+};
+use gateway_core::id::StoreName;
+use gateway_core::lease::SecretVersion;
+use gateway_core::ports::{SecretStore, StoreErrorKind};
+use gateway_core::reference::{ResolvedReference, VersionSelector};
+use gateway_core::time::Timestamp;
+use gateway_testkit::clock::ManualClock;
+use gateway_testkit::contract::store::{StoreWorld, battery};
+use gateway_testkit::openbao::OpenBao;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+fn settings(server: &OpenBao, login: VaultLogin) -> VaultSettings {
+    VaultSettings {
+        addresses: vec![server.address().parse().unwrap()],
+        login,
+        namespace: None,
+        mounts: Vec::new(),
+        ca_file: None,
+        proxy: None,
+        timeout: Duration::from_secs(5),
+    }
+}
+
+fn root(server: &OpenBao) -> VaultLogin {
+    VaultLogin::TokenFile(server.private_file("root-token", server.root_token()))
+}
+
+fn open(settings: VaultSettings) -> VaultStore {
+    VaultStore::new(settings, Arc::new(ManualClock::default())).unwrap()
+}
+
+fn reference(path: &str) -> ResolvedReference {
+    let store = StoreName::parse("vault-prod").unwrap();
+    ResolvedReference { store, path: path.to_owned(), field: Some("token".to_owned()), version: None }
+}
+
+fn pinned(path: &str, version: u64) -> ResolvedReference {
+    ResolvedReference { version: Some(VersionSelector::Version(version.to_string())), ..reference(path) }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tests compare values")]
+fn text(version: &SecretVersion) -> &str {
+    std::str::from_utf8(version.secret.expose()).unwrap()
+}
+
+async fn kind(store: &impl SecretStore, wanted: &ResolvedReference) -> StoreErrorKind {
+    store.fetch(wanted).await.unwrap_err().kind
+}
+
+struct World {
+    server: OpenBao,
+    store: VaultStore,
+}
+
+#[async_trait]
+impl StoreWorld for World {
+    fn store(&self) -> &dyn SecretStore {
+        &self.store
+    }
+
+    async fn put(&self, name: &str, value: &[u8]) -> Option<ResolvedReference> {
+        let value = std::str::from_utf8(value).ok()?;
+        self.server.put(&format!("kv/{name}"), &json!({ "other": 1, "token": value })).await;
+        Some(reference(&format!("kv/{name}")))
+    }
+
+    fn absent(&self) -> ResolvedReference {
+        reference("kv/absent")
+    }
+
+    fn keeps_versions(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn keeps_the_contract() {
+    let server = OpenBao::start().await;
+    let store = open(settings(&server, root(&server)));
+    battery(&World { server, store }).await;
+}
+
+#[tokio::test]
+async fn tells_versions_times_and_request_ids_and_refuses_deleted_ones() {
+    let server = OpenBao::start().await;
+    let store = open(settings(&server, root(&server)));
+    for number in 1..=3 {
+        server.put("kv/team/bot", &json!({ "token": format!("v{number}"), "port": 443 })).await;
+    }
+    let newest = store.fetch(&reference("kv/team/bot")).await.unwrap();
+    assert_eq!((text(&newest), newest.version.as_str()), ("v3", "3"));
+    assert!(newest.created_at.is_some() && newest.store_request_id.is_some());
+    assert_eq!(text(&store.fetch(&pinned("kv/team/bot", 1)).await.unwrap()), "v1");
+    server.write("kv/delete/team/bot", &json!({ "versions": [2] })).await;
+    server.write("kv/destroy/team/bot", &json!({ "versions": [1] })).await;
+    for gone in [1, 2] {
+        let error = store.fetch(&pinned("kv/team/bot", gone)).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::NotFound);
+        assert!(error.inside.contains("deleted or destroyed"), "{error}");
+    }
+    server.write("kv/undelete/team/bot", &json!({ "versions": [2] })).await;
+    assert_eq!(text(&store.fetch(&pinned("kv/team/bot", 2)).await.unwrap()), "v2");
+    let port = ResolvedReference { field: Some("port".to_owned()), ..reference("kv/team/bot") };
+    assert_eq!(kind(&store, &port).await, StoreErrorKind::Malformed);
+    assert_eq!(kind(&store, &reference("no-such-mount/a")).await, StoreErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_version_that_the_store_will_delete_says_when_it_ends() {
+    let server = OpenBao::start().await;
+    // The store judges by the gateway's clock: here one that is long before the deletion.
+    let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(0)));
+    let store = VaultStore::new(settings(&server, root(&server)), clock).unwrap();
+    server.write("kv/metadata/short", &json!({ "delete_version_after": "1h" })).await;
+    server.put("kv/short", &json!({ "token": "v" })).await;
+    let version = store.fetch(&reference("kv/short")).await.unwrap();
+    let span = version.expires_at.unwrap().since(version.created_at.unwrap());
+    assert_eq!(span.as_secs(), 3600);
+    let after = version.expires_at.unwrap();
+    let store = VaultStore::new(settings(&server, root(&server)), Arc::new(ManualClock::at(after))).unwrap();
+    assert_eq!(kind(&store, &reference("kv/short")).await, StoreErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn logs_in_by_approle_and_again_when_the_token_dies() {
+    let server = OpenBao::start().await;
+    server.put("kv/a", &json!({ "token": "value" })).await;
+    server.mount("other").await;
+    server.put("other/a", &json!({ "token": "value" })).await;
+    server.read_policy("reader", "kv").await;
+    let (role_id, secret_id) = server.approle("gateway", &json!({ "token_policies": "reader" })).await;
+    let secret_id_file = server.private_file("secret-id", &secret_id);
+    let login = VaultLogin::Approle(AppRole { mount: "approle".to_owned(), role_id, secret_id_file });
+    let store = open(settings(&server, login));
+    store.probe().await.unwrap();
+    assert_eq!(text(&store.fetch(&reference("kv/a")).await.unwrap()), "value");
+    let tokens = tokens(&server).await;
+    assert_eq!(kind(&store, &reference("other/a")).await, StoreErrorKind::Denied);
+    assert_eq!(self::tokens(&server).await, tokens, "a denied path is no reason to log in again");
+    revoke_all(&server, "approle").await;
+    assert_eq!(text(&store.fetch(&reference("kv/a")).await.unwrap()), "value", "one new login");
+    store.probe().await.unwrap();
+    server.private_file("secret-id", "00000000-0000-0000-0000-000000000000");
+    revoke_all(&server, "approle").await;
+    assert_eq!(kind(&store, &reference("kv/a")).await, StoreErrorKind::Denied);
+    server.private_file("secret-id", &secret_id);
+    assert_eq!(text(&store.fetch(&reference("kv/a")).await.unwrap()), "value", "the file is read anew");
+}
+
+async fn tokens(server: &OpenBao) -> usize {
+    let list = Method::from_bytes(b"LIST").unwrap();
+    let (status, answer) = server.call(list, "auth/token/accessors", &Value::Null).await;
+    assert_eq!(status, 200, "{answer}");
+    answer["data"]["keys"].as_array().unwrap().len()
+}
+
+async fn revoke_all(server: &OpenBao, mount: &str) {
+    server.write(&format!("sys/leases/revoke-force/auth/{mount}"), &json!({})).await;
+}
+
+#[tokio::test]
+async fn logs_in_by_jwt() {
+    let server = OpenBao::start().await;
+    server.put("kv/a", &json!({ "token": "value" })).await;
+    server.read_policy("reader", "kv").await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    server.write("sys/auth/jwt", &json!({ "type": "jwt" })).await;
+    let trust = json!({ "jwt_validation_pubkeys": [key.public_key_pem()], "jwt_supported_algs": ["ES256"] });
+    server.write("auth/jwt/config", &trust).await;
+    let role = json!({ "role_type": "jwt", "bound_audiences": ["openbao"], "user_claim": "sub",
+        "bound_subject": "gateway", "token_policies": "reader" });
+    server.write("auth/jwt/role/gateway", &role).await;
+    let sign = |subject: &str| {
+        // The server judges the times by its own clock, so they only need to be far apart.
+        let claims =
+            json!({ "sub": subject, "aud": "openbao", "iat": 1, "nbf": 1, "exp": 4_000_000_000_u64 });
+        let key = EncodingKey::from_ec_pem(key.serialize_pem().as_bytes()).unwrap();
+        jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &key).unwrap()
+    };
+    let jwt_file = server.private_file("jwt", &sign("gateway"));
+    let login = JwtLogin { mount: "jwt".to_owned(), role: "gateway".to_owned(), jwt_file };
+    let store = open(settings(&server, VaultLogin::Jwt(login.clone())));
+    assert_eq!(text(&store.fetch(&reference("kv/a")).await.unwrap()), "value");
+    server.private_file("jwt", &sign("somebody-else"));
+    let store = open(settings(&server, VaultLogin::Jwt(login)));
+    assert_eq!(kind(&store, &reference("kv/a")).await, StoreErrorKind::Denied);
+}
+
+#[tokio::test]
+async fn a_namespace_holds_its_own_secrets() {
+    let server = OpenBao::start().await;
+    server.write("sys/namespaces/team", &json!({})).await;
+    server.mount_in(Some("team"), "kv").await;
+    server.put("kv/a", &json!({ "token": "root" })).await;
+    let body = json!({ "data": { "token": "team" } });
+    let (status, answer) = server.call_in(Some("team"), Method::POST, "kv/data/a", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    let in_root = open(settings(&server, root(&server)));
+    let namespace = Some("team".to_owned());
+    let in_team = open(VaultSettings { namespace, ..settings(&server, root(&server)) });
+    assert_eq!(text(&in_root.fetch(&reference("kv/a")).await.unwrap()), "root");
+    assert_eq!(text(&in_team.fetch(&reference("kv/a")).await.unwrap()), "team");
+}
+
+#[tokio::test]
+async fn renews_its_token_before_it_ends_and_logs_in_before_the_last_renewal() {
+    let server = OpenBao::start().await;
+    server.put("kv/a", &json!({ "token": "value" })).await;
+    server.read_policy("reader", "kv").await;
+    let short = json!({ "token_policies": "reader", "token_ttl": "3s", "token_max_ttl": "7s" });
+    let (role_id, secret_id) = server.approle("gateway", &short).await;
+    let secret_id_file = server.private_file("secret-id", &secret_id);
+    let login = VaultLogin::Approle(AppRole { mount: "approle".to_owned(), role_id, secret_id_file });
+    let store = open(settings(&server, login));
+    store.fetch(&reference("kv/a")).await.unwrap();
+    let root_only = tokens(&server).await - 1;
+    // A login at use would mean that the keeper failed, so none can happen: the credential is gone.
+    let credential = server.private_file("secret-id", "");
+    let begin = tokio::time::Instant::now();
+    while begin.elapsed() < Duration::from_millis(4_500) {
+        store.fetch(&reference("kv/a")).await.expect("the first token lives beyond its 3 s");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(tokens(&server).await, root_only + 1, "one token, renewed");
+    std::fs::write(credential, &secret_id).unwrap();
+    while begin.elapsed() < Duration::from_secs(10) {
+        store.fetch(&reference("kv/a")).await.expect("another login came before the 7 s were over");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn trusts_the_named_authority_only() {
+    let server = OpenBao::start_tls().await;
+    server.put("kv/a", &json!({ "token": "value" })).await;
+    let ca_file = Some(server.ca_file());
+    let store = open(VaultSettings { ca_file, ..settings(&server, root(&server)) });
+    assert_eq!(text(&store.fetch(&reference("kv/a")).await.unwrap()), "value");
+    let stranger = open(settings(&server, root(&server)));
+    let error = stranger.fetch(&reference("kv/a")).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Unavailable);
+    assert!(error.inside.contains("UnknownIssuer"), "{error}");
+}
+
+#[tokio::test]
+async fn an_outage_is_bridged_until_the_time_to_live_and_over_by_itself() {
+    let mut server = OpenBao::start().await;
+    server.put("kv/a", &json!({ "token": "value" })).await;
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(VaultStore::new(settings(&server, root(&server)), clock.clone()).unwrap());
+    let limited = Arc::new(Deadline::new(store, Duration::from_secs(3)));
+    let cached = Cached::new(limited, CacheLimits::default(), clock.clone());
+    cached.fetch(&reference("kv/a")).await.unwrap();
+    server.stop();
+    clock.advance(Duration::from_secs(59));
+    assert_eq!(text(&cached.fetch(&reference("kv/a")).await.unwrap()), "value");
+    assert_eq!(kind(&cached, &reference("kv/b")).await, StoreErrorKind::Unavailable);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(kind(&cached, &reference("kv/a")).await, StoreErrorKind::Unavailable);
+    server.start_again().await;
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(text(&cached.fetch(&reference("kv/a")).await.unwrap()), "value");
+}
+
+#[tokio::test]
+async fn a_sealed_server_is_an_outage() {
+    let server = OpenBao::start().await;
+    server.put("kv/a", &json!({ "token": "value" })).await;
+    let store = open(settings(&server, root(&server)));
+    store.fetch(&reference("kv/a")).await.unwrap();
+    server.write("sys/seal", &json!({})).await;
+    assert_eq!(kind(&store, &reference("kv/a")).await, StoreErrorKind::Unavailable);
+    assert_eq!(store.probe().await.unwrap_err().kind, StoreErrorKind::Unavailable);
+}
