@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod https;
+pub mod identity;
 pub mod state;
 pub mod policy;
 pub mod store;

@@ -1,0 +1,174 @@
+//! From signed claims to an identity, by the rules of their issuer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::actor::{Groups, UserIdentity};
+use gateway_core::id::GroupName;
+use gateway_core::identity::{Entry, IdentityError, ProofKind, VerifiedClaims};
+use gateway_core::time::Timestamp;
+use serde_json::Value;
+
+use super::config::Preset;
+use super::rules::IssuerRules;
+use super::token::SignedClaims;
+
+/// A token from further in the future than this was not issued by a sane clock.
+const ISSUED_AHEAD: Duration = Duration::from_secs(60);
+
+impl IssuerRules {
+    /// Judges times and audience, and reads who it is. The signature, `iss`, `alg` and `typ` were
+    /// judged before.
+    pub(super) fn accept(
+        &self,
+        claims: &SignedClaims,
+        now: Timestamp,
+    ) -> Result<VerifiedClaims, IdentityError> {
+        let expires_at = self.times(claims, now)?;
+        let entries = self.entries(claims)?;
+        // A token bound to a key of its holder (RFC 7800) proves nothing without that key.
+        if claims.value("cnf").is_some() {
+            return Err(IdentityError::Claims);
+        }
+        let client = self.client(claims)?;
+        let (subject, is_person) = self.subject(claims, client)?;
+        let subject: Arc<str> = Arc::from(subject.as_str());
+        let user = is_person
+            .then(|| UserIdentity { issuer: Arc::clone(&self.issuer), subject: Arc::clone(&subject) });
+        let groups = if user.is_some() { self.groups(claims) } else { Groups::Unknown };
+        Ok(VerifiedClaims {
+            proof: ProofKind::Jwt,
+            issuer: Arc::clone(&self.issuer),
+            subject,
+            user,
+            groups,
+            client: client.map(Arc::from),
+            act_subject: self.actor(claims)?,
+            agent: None,
+            entries,
+            expires_at,
+        })
+    }
+
+    /// When the token ends for us, the leeway included.
+    fn times(&self, claims: &SignedClaims, now: Timestamp) -> Result<Timestamp, IdentityError> {
+        let end = date(claims, "exp")?.ok_or(IdentityError::Claims)?.plus(self.leeway);
+        if now >= end {
+            return Err(IdentityError::Expired);
+        }
+        if date(claims, "nbf")?.is_some_and(|start| now.plus(self.leeway) < start) {
+            return Err(IdentityError::NotYetValid);
+        }
+        if date(claims, "iat")?.is_some_and(|issued| now.plus(self.leeway).plus(ISSUED_AHEAD) < issued) {
+            return Err(IdentityError::NotYetValid);
+        }
+        Ok(end)
+    }
+
+    /// The doors of every audience that is ours; at least one must be.
+    fn entries(&self, claims: &SignedClaims) -> Result<Vec<Entry>, IdentityError> {
+        let values: Vec<&str> = match claims.value("aud") {
+            Some(Value::String(value)) => vec![value],
+            Some(Value::Array(list)) => {
+                list.iter().map(Value::as_str).collect::<Option<_>>().ok_or(IdentityError::Claims)?
+            }
+            None | Some(_) => return Err(IdentityError::Claims),
+        };
+        let mut ours = values.iter().filter_map(|value| self.audiences.get(*value)).peekable();
+        if ours.peek().is_none() {
+            return Err(IdentityError::Audience);
+        }
+        Ok(ours.flatten().cloned().collect())
+    }
+
+    /// The client application. Two claims that name different ones are refused: either could be it.
+    fn client<'a>(&self, claims: &'a SignedClaims) -> Result<Option<&'a str>, IdentityError> {
+        let (first, second) = match self.preset {
+            Some(Preset::Entra) => ("azp", "appid"),
+            Some(Preset::Okta) => ("cid", "client_id"),
+            None => ("client_id", "azp"),
+        };
+        match (claims.text(first)?, claims.text(second)?) {
+            (Some(one), Some(other)) if one != other => Err(IdentityError::Claims),
+            (one, other) => Ok(one.or(other)),
+        }
+    }
+
+    /// The subject, and whether it is a person.
+    fn subject(&self, claims: &SignedClaims, client: Option<&str>) -> Result<(String, bool), IdentityError> {
+        match self.preset {
+            Some(Preset::Entra) => {
+                let subject = format!("{}/{}", claims.required("tid")?, claims.required("oid")?);
+                let for_app = claims.text("idtyp")? == Some("app") || claims.text("scp")?.is_none();
+                Ok((subject, !for_app))
+            }
+            Some(Preset::Okta) => match claims.text("uid")? {
+                Some(uid) => Ok((uid.to_owned(), true)),
+                None => Ok((claims.required("sub")?.to_owned(), false)),
+            },
+            None => {
+                let subject = claims.required(&self.subject_claim)?;
+                Ok((subject.to_owned(), !is_client_itself(claims, client)?))
+            }
+        }
+    }
+
+    /// The person's groups. Not told, told elsewhere (Entra's overage), or in a form we do not know:
+    /// unknown. A name that no group of ours can have is left out: it could match nothing.
+    fn groups(&self, claims: &SignedClaims) -> Groups {
+        let Some(name) = &self.groups_claim else { return Groups::Unknown };
+        let overage = claims.value("hasgroups").is_some()
+            || claims.value("_claim_names").is_some_and(|names| names.get(name).is_some());
+        let list = match claims.value(name) {
+            Some(Value::Array(list)) if !overage => list,
+            _ => return Groups::Unknown,
+        };
+        let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+        match names {
+            Some(names) => Groups::Known(
+                names.into_iter().filter_map(|name| GroupName::parse(name).ok()).collect::<BTreeSet<_>>(),
+            ),
+            None => Groups::Unknown,
+        }
+    }
+
+    /// The outermost actor (RFC 8693, section 4.1). An actor of another issuer's names is none of ours.
+    fn actor(&self, claims: &SignedClaims) -> Result<Option<Arc<str>>, IdentityError> {
+        let Some(actor) = claims.value("act") else { return Ok(None) };
+        let actor = actor.as_object().ok_or(IdentityError::Claims)?;
+        let issuer = actor.get("iss").map_or(Some(&*self.issuer), Value::as_str);
+        if issuer != Some(&*self.issuer) {
+            return Ok(None);
+        }
+        let subject = actor.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty());
+        subject.map(|subject| Some(Arc::from(subject))).ok_or(IdentityError::Claims)
+    }
+}
+
+/// Whether the token speaks for the client alone (RFC 9068, section 5, and what providers do instead).
+fn is_client_itself(claims: &SignedClaims, client: Option<&str>) -> Result<bool, IdentityError> {
+    let says = |name: &str, word: &str| claims.text(name).map(|text| text == Some(word));
+    if says("gty", "client-credentials")? || says("gty", "client_credentials")? || says("idtyp", "app")? {
+        return Ok(true);
+    }
+    let Some(client) = client else { return Ok(false) };
+    let subject = claims.text("sub")?;
+    // Auth0 appends `@clients`; Keycloak makes a user of its own for each client.
+    let service_user = format!("service-account-{}", client.to_ascii_lowercase());
+    Ok(subject == Some(client)
+        || subject.and_then(|subject| subject.strip_suffix("@clients")) == Some(client)
+        || matches!(claims.value("preferred_username"), Some(Value::String(name)) if *name == service_user))
+}
+
+/// A `NumericDate` (RFC 7519, section 2), rounded down to whole seconds.
+fn date(claims: &SignedClaims, name: &str) -> Result<Option<Timestamp>, IdentityError> {
+    let Some(value) = claims.value(name) else { return Ok(None) };
+    let seconds = match (value.as_i64(), value.as_f64()) {
+        (Some(seconds), _) => seconds,
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and within the range checked here")]
+        (None, Some(seconds)) if (0.0..1e11).contains(&seconds) => seconds.floor() as i64,
+        _ => return Err(IdentityError::Claims),
+    };
+    Ok(Some(Timestamp::from_seconds(seconds)))
+}

@@ -1,0 +1,23 @@
+//! Who calls: JWTs of configured OpenID Connect issuers, gateway-issued tokens, and operators.
+//!
+//! A token is read into `UnverifiedClaims`, which tell nothing but the issuer they name; only a verified
+//! signature turns them into claims, and only the issuer's rules turn those into an identity.
+
+mod agent_token;
+mod algorithm;
+mod cache;
+mod claims;
+mod config;
+mod jwks;
+mod keys;
+mod operators;
+mod rules;
+mod strict_json;
+mod token;
+mod verifier;
+
+pub use agent_token::{Minted, TokenKind};
+pub use algorithm::JwtAlgorithm;
+pub use config::{AudienceConfig, IdentityIssue, IssuerConfig, Preset, validate_issuers};
+pub use operators::{OidcOperators, OperatorIssuerConfig, RoleMapping, validate_doors};
+pub use verifier::{IssuerHealth, OidcVerifier};

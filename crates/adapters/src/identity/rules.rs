@@ -1,0 +1,93 @@
+//! What is expected of one issuer's tokens, ready for use.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::identity::Entry;
+use url::Url;
+
+use super::algorithm::JwtAlgorithm;
+use super::config::{Basics, IdentityIssue, IssuerConfig, Preset};
+use super::jwks::IssuerKeys;
+use crate::https::{OutboundClient, OutboundConfig};
+
+/// The rules for tokens of one issuer.
+#[derive(Debug)]
+pub(super) struct IssuerRules {
+    pub(super) issuer: Arc<str>,
+    pub(super) algorithms: Vec<JwtAlgorithm>,
+    /// The audiences of ours; what each opens (nothing for the control plane's own).
+    pub(super) audiences: HashMap<String, Vec<Entry>>,
+    pub(super) subject_claim: String,
+    pub(super) groups_claim: Option<String>,
+    pub(super) preset: Option<Preset>,
+    pub(super) leeway: Duration,
+    token_types: Vec<String>,
+}
+
+/// One issuer: its rules and its keys.
+#[derive(Debug)]
+pub(super) struct Issuer {
+    pub(super) rules: IssuerRules,
+    pub(super) keys: IssuerKeys,
+}
+
+impl IssuerRules {
+    pub(super) fn new(
+        basics: &Basics<'_>,
+        groups_claim: Option<&String>,
+        audiences: HashMap<String, Vec<Entry>>,
+    ) -> Self {
+        let preset_groups = || basics.preset.map(|_| "groups".to_owned());
+        Self {
+            issuer: Arc::from(basics.issuer),
+            algorithms: basics.algorithms.to_vec(),
+            audiences,
+            subject_claim: basics.subject_claim.unwrap_or("sub").to_owned(),
+            groups_claim: groups_claim.cloned().or_else(preset_groups),
+            preset: basics.preset,
+            leeway: Duration::from_secs(u64::from(basics.leeway_seconds)),
+            token_types: basics.token_types.to_vec(),
+        }
+    }
+
+    /// Whether a token of this type is an access token here (RFC 9068, section 4; RFC 8725, 3.11).
+    pub(super) fn takes_type(&self, token_type: Option<&str>) -> bool {
+        let token_type = token_type.unwrap_or("absent");
+        self.token_types.iter().any(|taken| taken.eq_ignore_ascii_case(token_type))
+    }
+}
+
+impl Issuer {
+    /// Makes the rules and a client for the keys. Reads `ca_file` now, touches no network.
+    pub(super) fn new(
+        rules: IssuerRules,
+        basics: &Basics<'_>,
+        ca_file: Option<&PathBuf>,
+        proxy: Option<&Url>,
+    ) -> Result<Self, IdentityIssue> {
+        let outbound = OutboundConfig {
+            ca_file: ca_file.cloned(),
+            proxy: proxy.cloned(),
+            max_body: 512 * 1024,
+            ..OutboundConfig::default()
+        };
+        let client = OutboundClient::new(&outbound)
+            .map_err(|error| basics.issue("ca_file", &error.to_string(), None))?;
+        let keys = IssuerKeys::new(Arc::clone(&rules.issuer), basics.jwks_url.cloned(), client);
+        Ok(Self { rules, keys })
+    }
+
+    pub(super) fn of_data_plane(config: &IssuerConfig, public_url: &Url) -> Result<Self, IdentityIssue> {
+        let mut audiences: HashMap<String, Vec<Entry>> = HashMap::new();
+        for audience in config.audiences(public_url)? {
+            let entry = Entry { environment: audience.environment, servers: audience.servers };
+            audiences.entry(audience.value).or_default().push(entry);
+        }
+        let basics = config.basics();
+        let rules = IssuerRules::new(&basics, config.groups_claim.as_ref(), audiences);
+        Self::new(rules, &basics, config.ca_file.as_ref(), config.proxy.as_ref())
+    }
+}
