@@ -303,7 +303,8 @@ pub fn is_loopback(url: &Url) -> bool {
 }
 
 fn transport(host: &str, error: reqwest::Error) -> OutboundError {
-    if error.is_timeout() {
+    // A connection that takes too long is a host that cannot be reached; another one may be.
+    if error.is_timeout() && !error.is_connect() {
         return OutboundError::Timeout(host.to_owned());
     }
     OutboundError::Unreachable { host: host.to_owned(), reason: causes(&error.without_url()) }

@@ -4,6 +4,7 @@
 //! fields are repeated in each kind, because flattening would let unknown fields pass.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use gateway_core::id::{EnvironmentName, StoreName, TeamName};
 use gateway_core::ports::{SecretStore, SecretWriter};
 use gateway_core::stores::{PathDelegation, StoreClass, StoreEntry};
 use gateway_core::time::Clock;
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use super::cached::{CacheLimits, Cached};
@@ -126,13 +128,44 @@ store_configs! {
 }
 
 /// One address or several.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum VaultAddress {
     /// One node, or whatever balances between them.
     One(Url),
     /// The nodes of one cluster.
     Several(Vec<Url>),
+}
+
+// By hand, because an untagged enum answers every mistake with the same riddle.
+impl<'de> Deserialize<'de> for VaultAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = VaultAddress;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address such as `https://vault.internal:8200`, or a list of them")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<VaultAddress, E> {
+                Url::parse(text)
+                    .map(VaultAddress::One)
+                    .map_err(|error| E::custom(format!("address: {error}")))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<VaultAddress, A::Error> {
+                let mut addresses = Vec::new();
+                while let Some(address) = list.next_element()? {
+                    addresses.push(address);
+                }
+                Ok(VaultAddress::Several(addresses))
+            }
+        }
+
+        deserializer.deserialize_any(Reader)
+    }
 }
 
 impl VaultAddress {

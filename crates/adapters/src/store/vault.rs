@@ -66,11 +66,13 @@ impl VaultStore {
     /// # Errors
     /// The certificate authorities or the addresses cannot be used.
     pub fn new(settings: VaultSettings, clock: Arc<dyn Clock>) -> Result<Self, OutboundBuildError> {
+        let nodes = u32::try_from(settings.addresses.len()).unwrap_or(u32::MAX - 1);
         let outbound = OutboundConfig {
             ca_file: settings.ca_file,
             proxy: settings.proxy,
             timeout: settings.timeout,
-            connect_timeout: settings.timeout,
+            // A node that swallows connections must leave time for the others.
+            connect_timeout: settings.timeout / nodes.saturating_add(1),
             max_body: 4 * 1024 * 1024,
             allow_plain_http: false,
         };

@@ -67,6 +67,14 @@ fn no_field_takes_a_secret() {
 }
 
 #[test]
+fn an_address_that_is_none_is_explained_and_not_repeated() {
+    let error = parse(vault(json!({ "address": "vault-canary" }))).unwrap_err();
+    assert!(error.contains("address") && !error.contains("canary"), "{error}");
+    let error = parse(vault(json!({ "address": 8200 }))).unwrap_err();
+    assert!(error.contains("such as `https://"), "{error}");
+}
+
+#[test]
 fn every_problem_is_named() {
     assert!(problem(vault(json!({ "environments": [] }))).starts_with("environments:"));
     assert!(problem(vault(json!({ "address": "http://vault.internal:8200" }))).contains("https"));
