@@ -23,6 +23,8 @@ pub struct Settings {
     pub request_body_bytes: usize,
     /// The largest answer that has to be held whole (lists), and the largest single SSE event.
     pub held_answer_bytes: usize,
+    /// The largest head of a request.
+    pub header_bytes: usize,
     /// How long a request body may take to arrive.
     pub request_body_time: Duration,
     /// How many requests may be open at once.
@@ -55,6 +57,7 @@ impl Settings {
             proxy_protocol: false,
             request_body_bytes: 4 << 20,
             held_answer_bytes: 16 << 20,
+            header_bytes: 64 << 10,
             request_body_time: Duration::from_secs(30),
             concurrent_requests: 20_000,
             sessions_per_actor: 1_000,

@@ -22,7 +22,7 @@ const ENTRIES_PER_SHARD: usize = 4096;
 #[derive(Debug)]
 pub struct World {
     /// What decides.
-    pub snapshot: Snapshot,
+    pub snapshot: Arc<Snapshot>,
     decisions: Sharded<DecisionKey, Result<Permit, Refusal>>,
     actors: Sharded<(TokenDigest, EnvironmentName), Arc<Actor>>,
 }
@@ -45,7 +45,7 @@ pub struct DecisionKey {
 impl World {
     /// Starts with no decisions.
     pub fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot, decisions: Sharded::default(), actors: Sharded::default() }
+        Self { snapshot: Arc::new(snapshot), decisions: Sharded::default(), actors: Sharded::default() }
     }
 
     /// The decision under this snapshot, made at most once for equal keys.

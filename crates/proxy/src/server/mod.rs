@@ -114,6 +114,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut stop = thread.shutdown.clone();
+    let header_bytes = thread.gateway.settings.header_bytes;
     let service = service_fn(move |request: Request<Incoming>| {
         let thread = thread.clone();
         async move { Ok::<_, Infallible>(thread.gateway.handle(&thread.upstreams, peer, request).await) }
@@ -124,7 +125,7 @@ where
             .timer(TokioTimer::new())
             .keep_alive_interval(Some(Duration::from_secs(30)))
             .max_concurrent_streams(256)
-            .max_header_list_size(64 * 1024)
+            .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
             .serve_connection(stream, service);
         tokio::pin!(served);
         tokio::select! {
@@ -136,7 +137,7 @@ where
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
-            .max_buf_size(128 * 1024)
+            .max_buf_size(header_bytes)
             .serve_connection(stream, service);
         tokio::pin!(served);
         tokio::select! {

@@ -1,0 +1,117 @@
+//! The operators' listener.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use gateway_adapters::audit::Durability;
+use gateway_control::{ControlContext, StoredOperators, control_router};
+use gateway_core::lifecycle::Facts;
+use gateway_proxy::probe::Prober;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use super::operators::Operators;
+use super::parts::Parts;
+use super::ports::{Current, Evidence, Minter, Pages};
+use super::system::SystemClock;
+use super::{StartError, keys, tls};
+use crate::config::Config;
+
+const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// Binds the listener and serves it until `stopped` says so.
+pub(super) async fn serve(
+    config: &Config,
+    parts: &Parts,
+    stopped: watch::Receiver<bool>,
+) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+    let address = config.control.listen;
+    let cannot = |error| StartError::machine(format!("listen on {address}"), error);
+    let listener = TcpListener::bind(address).await.map_err(cannot)?;
+    let bound = listener.local_addr().map_err(cannot)?;
+    let tls = config.control.tls.as_ref().map(tls::server).transpose()?.map(|config| {
+        // Operators' clients speak HTTP/1.1 here.
+        let mut config = (*config).clone();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    });
+    let router = control_router(context(config, parts)?);
+    Ok((bound, tokio::spawn(accept(listener, tls, router, stopped))))
+}
+
+fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError> {
+    let key_file = config.audit.directory.join("fingerprint.key");
+    let fingerprints = keys::fingerprint_key(&key_file, &*parts.entropy)
+        .map_err(|error| StartError::machine(key_file.display().to_string(), error))?;
+    let key = parts.checkpointer.signer().public_key().clone();
+    Ok(ControlContext {
+        state: parts.state.clone(),
+        stores: parts.stores.clone(),
+        facts: Facts { process_durability: config.audit.durability == Durability::Process },
+        publisher: parts.publisher.clone(),
+        live: parts.gateway.clone(),
+        probe: Arc::new(Prober::new(parts.gateway.clone())),
+        audit: parts.audit.clone(),
+        audit_reader: Arc::new(Evidence { log: parts.audit.clone(), key: key.clone() }),
+        compiler: parts.compiler.clone(),
+        snapshots: Arc::new(Current(parts.gateway.clone())),
+        operators: Arc::new(Operators {
+            stored: StoredOperators(parts.state.clone()),
+            people: parts.operators.clone(),
+        }),
+        tokens: Arc::new(Minter(parts.entropy.clone())),
+        pages: Arc::new(Pages { gateway: parts.gateway.clone(), log: parts.audit.clone(), key }),
+        clock: Arc::new(SystemClock),
+        random: parts.entropy.clone(),
+        fingerprints,
+    })
+}
+
+async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            _ = stopped.changed() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => drop(tokio::spawn(connection(stream, tls.clone(), router.clone()))),
+            Err(error) => {
+                tracing::warn!(%error, "an operator's connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router) {
+    match tls {
+        None => speak(stream, router).await,
+        Some(acceptor) => {
+            if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIME, acceptor.accept(stream)).await {
+                speak(stream, router).await;
+            }
+        }
+    }
+}
+
+async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router) {
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // A connection that breaks is the client's affair.
+    drop(served.await);
+}

@@ -1,0 +1,204 @@
+//! Opening every part in the order in which they need one another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_adapters::audit::{AuditLog, Checkpointer, Durability, Opened, Signer, Sink};
+use gateway_adapters::identity::{OidcOperators, OidcVerifier};
+use gateway_adapters::policy::CedarCompiler;
+use gateway_adapters::state;
+use gateway_core::audit::{Event, EventKind};
+use gateway_core::ports::{AuditSink as _, Publisher as _, StateWriter};
+use gateway_core::snapshot::Snapshot;
+use gateway_core::stores::Stores;
+use gateway_core::time::Clock as _;
+use gateway_proxy::gateway::{Gateway, Wiring};
+use gateway_proxy::settings::Settings;
+use gateway_proxy::world::WorldCell;
+use tokio::task::JoinHandle;
+
+use super::publish::StatePublisher;
+use super::system::{SystemClock, SystemEntropy};
+use super::{StartError, bootstrap};
+use crate::config::Config;
+
+/// The poll floor: how long a change may stay unseen where no notification arrives.
+const FLOOR: Duration = Duration::from_secs(1);
+
+/// Everything that was opened.
+pub(super) struct Parts {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) audit: Arc<AuditLog>,
+    pub(super) checkpointer: Arc<Checkpointer>,
+    pub(super) sink: Option<Arc<Sink>>,
+    pub(super) state: Arc<dyn StateWriter>,
+    pub(super) stores: Arc<Stores>,
+    pub(super) publisher: Arc<StatePublisher>,
+    pub(super) compiler: Arc<CedarCompiler>,
+    pub(super) verifier: Arc<OidcVerifier>,
+    pub(super) operators: Arc<OidcOperators>,
+    pub(super) entropy: Arc<SystemEntropy>,
+}
+
+impl Parts {
+    pub(super) async fn open(config: &Config) -> Result<Self, StartError> {
+        let clock = Arc::new(SystemClock);
+        let entropy = Arc::new(SystemEntropy::default());
+        let stores = Arc::new(stores(config)?);
+        let (audit, opened) = AuditLog::open(&config.audit, &*entropy)?;
+        let audit = Arc::new(audit);
+        let state = state::open(&config.state, clock.clone(), entropy.clone()).await?;
+        let compiler =
+            Arc::new(CedarCompiler::new().map_err(|error| StartError::machine("the policy schema", error))?);
+        let served = config.environments.clone().unwrap_or_default();
+        let loaded = state.load().await?;
+        if loaded.epoch < opened.epoch {
+            return Err(StartError::StateBehind { state: loaded.epoch.0, chain: opened.epoch.0 });
+        }
+        let snapshot = Snapshot::build(&loaded, &*compiler, &served)?;
+        let verifier = Arc::new(
+            OidcVerifier::new(&config.issuers, &config.public_url).map_err(|issues| identity(&issues))?,
+        );
+        let operators =
+            Arc::new(OidcOperators::new(&config.operators.issuers).map_err(|issues| identity(&issues))?);
+        let gateway = Gateway::new(Wiring {
+            world: WorldCell::new(snapshot, clock.now()),
+            verifier: verifier.clone(),
+            stores: stores.clone(),
+            audit: audit.clone(),
+            clock: clock.clone(),
+            random: entropy.clone(),
+            settings: settings(config),
+        });
+        let publisher = Arc::new(StatePublisher::new(
+            state.clone(),
+            compiler.clone(),
+            audit.clone(),
+            gateway.clone(),
+            served,
+        ));
+        record_start(&audit, opened, config, loaded.epoch).await?;
+        bootstrap::first(config, &*state, &*entropy, &loaded).await?;
+        let epoch = state.epoch().await?;
+        publisher.publish(epoch).await.map_err(|refusal| {
+            StartError::machine("the state cannot be taken over", refusal.inside().unwrap_or("refused"))
+        })?;
+        let key_path = config.audit.key_path();
+        let signer = Signer::open_or_create(&key_path)
+            .map_err(|error| StartError::machine(key_path.display().to_string(), error))?;
+        let checkpointer = Checkpointer::open(audit.clone(), signer, &config.audit, clock)
+            .map_err(|error| StartError::machine("the checkpoints", error))?;
+        let sink = config.audit.sink.clone().map(|sink| Sink::new(audit.clone(), sink, entropy.clone()));
+        let sink = sink.transpose().map_err(|error| StartError::machine("the audit sink", error))?;
+        Ok(Self {
+            gateway,
+            audit,
+            checkpointer: Arc::new(checkpointer),
+            sink: sink.map(Arc::new),
+            state,
+            stores,
+            publisher,
+            compiler,
+            verifier,
+            operators,
+            entropy,
+        })
+    }
+
+    /// Starts the work that goes on beside the calls.
+    pub(super) fn background(&self) -> Vec<JoinHandle<()>> {
+        let mut tasks = vec![
+            tokio::spawn(Arc::clone(&self.audit).run_flusher()),
+            tokio::spawn(Arc::clone(&self.checkpointer).run()),
+            tokio::spawn(Arc::clone(&self.publisher).follow(FLOOR)),
+            tokio::spawn(keep_house(Arc::clone(&self.gateway))),
+            tokio::spawn(refresh_keys(Arc::clone(&self.verifier), Arc::clone(&self.operators))),
+        ];
+        if let Some(sink) = &self.sink {
+            tasks.push(tokio::spawn(Arc::clone(sink).run()));
+        }
+        tasks
+    }
+}
+
+async fn keep_house(gateway: Arc<Gateway>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        gateway.sweep();
+    }
+}
+
+async fn refresh_keys(verifier: Arc<OidcVerifier>, operators: Arc<OidcOperators>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(30));
+    loop {
+        tick.tick().await;
+        verifier.refresh_stale(SystemClock.now()).await;
+        operators.refresh_stale(SystemClock.now()).await;
+    }
+}
+
+fn stores(config: &Config) -> Result<Stores, StartError> {
+    let mut entries = Vec::with_capacity(config.stores.len());
+    for (name, store) in &config.stores {
+        entries.push((name.clone(), store.build(name, Arc::new(SystemClock))?));
+    }
+    Ok(Stores::new(entries))
+}
+
+fn identity(issues: &[gateway_adapters::identity::IdentityIssue]) -> StartError {
+    let lines: Vec<String> =
+        issues.iter().map(|issue| format!("{}: {}: {}", issue.issuer, issue.field, issue.message)).collect();
+    StartError::Identity(lines.join("; "))
+}
+
+/// What the data plane is told.
+fn settings(config: &Config) -> Settings {
+    let limits = &config.limits;
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let mut settings = Settings::new(config.public_url.as_str());
+    settings.allowed_hosts.push(config.listen.to_string());
+    if config.listen.ip().is_loopback() {
+        settings.allowed_hosts.push(format!("localhost:{}", config.listen.port()));
+    }
+    settings.allowed_origins.clone_from(&config.allowed_origins);
+    settings.authorization_servers = config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
+    settings.trusted_proxies.clone_from(&config.trusted_proxies);
+    settings.proxy_protocol = config.proxy_protocol;
+    settings.request_body_bytes = size(limits.request_body_bytes);
+    settings.held_answer_bytes = size(limits.response_bytes);
+    settings.header_bytes = size(limits.header_bytes);
+    settings.request_body_time = Duration::from_secs(limits.request_body_seconds);
+    settings.concurrent_requests = size(limits.concurrent_requests);
+    settings.sessions_per_actor = size(limits.sessions_per_actor);
+    settings.session_idle = Duration::from_secs(limits.session_idle_seconds);
+    settings.session_lifetime = Duration::from_secs(limits.session_lifetime_seconds);
+    settings.staleness_production = Duration::from_secs(limits.staleness_production_seconds);
+    settings.staleness_other = Duration::from_secs(limits.staleness_other_seconds);
+    settings.process_durability = config.audit.durability == Durability::Process;
+    settings
+}
+
+/// Closes what a crash left open, and says which configuration serves from now on.
+async fn record_start(
+    audit: &AuditLog,
+    opened: Opened,
+    config: &Config,
+    epoch: gateway_core::id::Epoch,
+) -> Result<(), StartError> {
+    if let Some(torn) = opened.torn {
+        tracing::warn!(segment = torn.segment, bytes = torn.bytes, "a torn record was cut off the audit log");
+    }
+    for open in opened.open_intents {
+        let mut event = open.event;
+        event.kind = EventKind::OutcomeUnknown;
+        event.time = SystemClock.now();
+        event.decision = None;
+        audit.record(event).await?;
+    }
+    let mut event = Event::new(EventKind::Started, SystemClock.now());
+    event.content = Some(config.content);
+    event.epoch = Some(epoch);
+    audit.record(event).await?;
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! The control plane's own ports, wired to adapters.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gateway_adapters::audit::{AuditLog, Filter, Found, Order, PublicKey, VerifyReport, verify_directory};
+use gateway_adapters::identity::TokenKind;
+use gateway_control::{
+    AuditEntry, AuditOrder, AuditPage, AuditProblem, AuditQuery, AuditReadError, AuditReader, AuditVerdict,
+    Readiness, SnapshotSource, StatusPages, TokenKind as Wanted, TokenMinter,
+};
+use gateway_core::identity::TokenDigest;
+use gateway_core::ports::{Random as _, Sequence};
+use gateway_core::secret::Secret;
+use gateway_core::snapshot::Snapshot;
+use gateway_core::time::Clock as _;
+use gateway_proxy::gateway::Gateway;
+use zeroize::Zeroizing;
+
+use super::system::{SystemClock, SystemEntropy};
+
+/// How many records are given where nobody says.
+const PAGE: u32 = 100;
+const MOST: u32 = 1_000;
+
+/// Reads the evidence of this process.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    pub(super) log: Arc<AuditLog>,
+    pub(super) key: PublicKey,
+}
+
+impl Evidence {
+    /// Reading walks files, so it leaves the runtime's threads alone.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&AuditLog) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, AuditReadError> {
+        let log = Arc::clone(&self.log);
+        let done = tokio::task::spawn_blocking(move || read(&log)).await;
+        done.map_err(|error| AuditReadError(error.to_string()))?.map_err(AuditReadError)
+    }
+}
+
+#[async_trait]
+impl AuditReader for Evidence {
+    async fn search(&self, query: &AuditQuery) -> Result<AuditPage, AuditReadError> {
+        let order = match query.order {
+            AuditOrder::NewestFirst => Order::NewestFirst,
+            AuditOrder::OldestFirst => Order::OldestFirst,
+        };
+        let limit = usize::try_from(query.limit.unwrap_or(PAGE).min(MOST)).unwrap_or(usize::MAX);
+        let filter = filter(query);
+        let found = self.off_thread(move |log| {
+            let reader = log.reader().map_err(|error| error.to_string())?;
+            reader.search(&filter, order, limit).map_err(|error| error.to_string())
+        });
+        found.await.map(page)
+    }
+
+    async fn tail(&self, after: Sequence, limit: u32) -> Result<AuditPage, AuditReadError> {
+        let limit = usize::try_from(limit.min(MOST)).unwrap_or(usize::MAX);
+        let found = self.off_thread(move |log| {
+            let reader = log.reader().map_err(|error| error.to_string())?;
+            reader.tail(after, limit).map_err(|error| error.to_string())
+        });
+        found.await.map(page)
+    }
+
+    async fn verify(&self) -> Result<AuditVerdict, AuditReadError> {
+        let key = self.key.clone();
+        let report = self.off_thread(move |log| {
+            log.flush().map_err(|error| error.to_string())?;
+            verify_directory(log.directory(), &[key], None).map_err(|error| error.to_string())
+        });
+        report.await.map(|report| verdict(&report))
+    }
+}
+
+fn filter(query: &AuditQuery) -> Filter {
+    Filter {
+        request_id: query.request_id.clone(),
+        binding: query.binding.clone(),
+        agent: query.agent.clone(),
+        user: query.user.clone(),
+        operator: query.operator.clone(),
+        server: query.server.clone(),
+        environment: query.environment.clone(),
+        tool: query.tool.clone(),
+        kind: query.kind,
+        decision: query.decision,
+        from: query.from,
+        until: query.until,
+        after: query.after.map(Sequence),
+    }
+}
+
+fn page(found: Found) -> AuditPage {
+    let entry = |stored: gateway_adapters::audit::Stored| AuditEntry {
+        sequence: stored.sequence,
+        hash: stored.hash.to_string(),
+        event: stored.event,
+    };
+    AuditPage {
+        records: found.records.into_iter().map(entry).collect(),
+        more: found.more,
+        unreadable: found.unreadable,
+    }
+}
+
+fn verdict(report: &VerifyReport) -> AuditVerdict {
+    AuditVerdict {
+        holds: report.holds(),
+        records: report.records,
+        segments: report.segments,
+        checkpoints: report.checkpoints,
+        last_hash: report.last_hash.map(|hash| hash.to_string()),
+        problem: report.first_problem.map(|problem| AuditProblem {
+            segment: problem.segment,
+            sequence: problem.sequence.0,
+            message: problem.kind.to_string(),
+        }),
+    }
+}
+
+/// Makes tokens of the operating system's randomness.
+#[derive(Debug)]
+pub(super) struct Minter(pub(super) Arc<SystemEntropy>);
+
+impl TokenMinter for Minter {
+    fn mint(&self, kind: Wanted) -> (Secret, TokenDigest) {
+        let mut random = Zeroizing::new([0_u8; 32]);
+        self.0.fill(&mut *random);
+        let kind = match kind {
+            Wanted::Agent => TokenKind::Agent,
+            Wanted::Operator => TokenKind::Operator,
+        };
+        let minted = kind.mint(&random);
+        (minted.token, minted.digest)
+    }
+}
+
+/// What decides now.
+#[derive(Debug)]
+pub(super) struct Current(pub(super) Arc<Gateway>);
+
+impl SnapshotSource for Current {
+    fn current(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.0.world.current().snapshot)
+    }
+}
+
+/// Health, figures and public keys.
+#[derive(Debug)]
+pub(super) struct Pages {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) log: Arc<AuditLog>,
+    pub(super) key: PublicKey,
+}
+
+#[async_trait]
+impl StatusPages for Pages {
+    async fn readiness(&self) -> Readiness {
+        let mut waiting_for = Vec::new();
+        let bound = self.gateway.settings.staleness_other;
+        if !self.gateway.world.is_fresh(SystemClock.now(), bound) {
+            waiting_for
+                .push("the state has not been seen to be current: check the state database".to_owned());
+        }
+        let status = self.log.status();
+        if let Some(why) = status.failed {
+            waiting_for.push(format!("the audit log cannot be written: {why}"));
+        }
+        if status.disk_low {
+            waiting_for.push("the audit log's disk is below its reserve".to_owned());
+        }
+        Readiness { waiting_for }
+    }
+
+    fn metrics(&self) -> String {
+        let status = self.log.status();
+        let mut text = self.gateway.figures();
+        text.push_str(&format!(
+            "# TYPE mcp_gateway_audit_records gauge\nmcp_gateway_audit_records {}\n\
+             # TYPE mcp_gateway_audit_failed gauge\nmcp_gateway_audit_failed {}\n\
+             # TYPE mcp_gateway_epoch gauge\nmcp_gateway_epoch {}\n",
+            status.sequence.0,
+            u8::from(status.failed.is_some()),
+            self.gateway.world.epoch(),
+        ));
+        text
+    }
+
+    fn jwks(&self) -> serde_json::Value {
+        // Serialising keys cannot fail; an empty set would verify nothing.
+        PublicKey::to_jwks(std::slice::from_ref(&self.key))
+            .unwrap_or_else(|_| serde_json::json!({"keys": []}))
+    }
+}
