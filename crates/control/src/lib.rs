@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The management API: operators, manifests, approvals, rotation and revocation.
+//!
+//! Every write reads the state, decides with `gateway_core::lifecycle`, commits by compare-and-swap
+//! and publishes before it answers. No handler returns a secret value, except a token that was just
+//! made, once. This crate may import `gateway_core` and nothing else of the workspace.
+
+mod auth;
+mod body;
+mod context;
+mod ports;
+mod problem;
+mod router;
+mod routes;
+mod write;
+
+pub use context::ControlContext;
+pub use ports::{
+    AuditEntry, AuditOrder, AuditPage, AuditProblem, AuditQuery, AuditReadError, AuditReader, AuditVerdict,
+    OperatorVerifier, Readiness, SnapshotSource, StatusPages, StoredOperators, TokenKind, TokenMinter,
+};
+pub use problem::Problem;
+pub use router::{control_router, openapi_document};
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,6 @@ use crate::id::{AgentName, OperatorName};
 use crate::identity::{Entry, TokenDigest};
 use crate::manifest::{AgentProof, AgentSpec, Kind, ObjectKey, Spec};
 use crate::operator::{Operator, Role, RoleGrant, Scope};
-use crate::secret::Secret;
 use crate::state::{AgentTokenRecord, Change, Operation, OperatorTokenRecord, State};
 use crate::time::Timestamp;
 
@@ -22,11 +21,9 @@ pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 /// How long an operator's token holds: twelve hours, a working day.
 pub const OPERATOR_TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3_600);
 
-/// A token that was just made: its text for its owner, once, and what the state keeps of it.
-#[derive(Debug)]
+/// What the state keeps of a token that was just made; its text is shown to its owner, once.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MintedToken {
-    /// The token. Shown once, stored nowhere.
-    pub token: Secret,
     /// What is stored in its place.
     pub digest: TokenDigest,
     /// Its public id.

@@ -113,8 +113,8 @@ fn an_expired_binding_is_swept_once() {
 }
 
 fn minted(seed: u8) -> MintedToken {
-    let token = Secret::new(vec![seed; 32]);
-    MintedToken { digest: TokenDigest::of(&token), token, id: format!("id-{seed}") }
+    let digest = TokenDigest::of(&Secret::new(vec![seed; 32]));
+    MintedToken { digest, id: format!("id-{seed}") }
 }
 
 fn wish<'a>(agent: &'a crate::id::AgentName, entries: &'a [Entry], days: u64) -> TokenWish<'a> {

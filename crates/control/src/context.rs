@@ -1,0 +1,101 @@
+//! What the routes work with.
+
+use std::sync::Arc;
+
+use gateway_core::audit::Event;
+use gateway_core::id::RequestId;
+use gateway_core::lifecycle::{Context, Facts};
+use gateway_core::operator::Operator;
+use gateway_core::policy::PolicyCompiler;
+use gateway_core::ports::{
+    AuditSink, CredentialProbe, LiveTraffic, Publisher, Random, Sequence, StateWriter,
+};
+use gateway_core::secret::FingerprintKey;
+use gateway_core::state::{Change, State};
+use gateway_core::stores::Stores;
+use gateway_core::time::{Clock, Timestamp};
+
+use crate::ports::{AuditReader, OperatorVerifier, SnapshotSource, StatusPages, TokenMinter};
+
+/// Everything the control plane is wired to.
+#[derive(Debug)]
+pub struct ControlContext {
+    /// The state.
+    pub state: Arc<dyn StateWriter>,
+    /// The configured stores.
+    pub stores: Arc<Stores>,
+    /// What the configuration says that manifests are judged by.
+    pub facts: Facts,
+    /// Brings changes to the data plane and evidence to the chain.
+    pub publisher: Arc<dyn Publisher>,
+    /// The traffic that revocation ends.
+    pub live: Arc<dyn LiveTraffic>,
+    /// Tries credentials at upstreams.
+    pub probe: Arc<dyn CredentialProbe>,
+    /// Where evidence goes.
+    pub audit: Arc<dyn AuditSink>,
+    /// Where evidence is read.
+    pub audit_reader: Arc<dyn AuditReader>,
+    /// Compiles policies.
+    pub compiler: Arc<dyn PolicyCompiler>,
+    /// What decides now.
+    pub snapshots: Arc<dyn SnapshotSource>,
+    /// Who operators are.
+    pub operators: Arc<dyn OperatorVerifier>,
+    /// Makes tokens.
+    pub tokens: Arc<dyn TokenMinter>,
+    /// Health, metrics and keys.
+    pub pages: Arc<dyn StatusPages>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// The key of fingerprints.
+    pub fingerprints: FingerprintKey,
+}
+
+impl ControlContext {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn request_id(&self) -> RequestId {
+        let mut random = [0_u8; 10];
+        self.random.fill(&mut random);
+        RequestId::mint(self.now(), random)
+    }
+
+    pub(crate) fn token_id(&self) -> String {
+        let mut random = [0_u8; 8];
+        self.random.fill(&mut random);
+        hex::encode(random)
+    }
+
+    pub(crate) fn deciding<'a>(&'a self, state: &'a State, operator: &'a Operator) -> Context<'a> {
+        Context { state, stores: &self.stores, facts: &self.facts, operator, now: self.now() }
+    }
+
+    /// Records what has happened; where the chain cannot be written now, in the state's outbox, from
+    /// which it is drained later. Absent means pending.
+    pub(crate) async fn evidence(&self, event: Event) -> Option<Sequence> {
+        match self.audit.record(event.clone()).await {
+            Ok(sequence) => Some(sequence),
+            Err(error) => {
+                tracing::error!(%error, "evidence goes to the outbox");
+                self.file(event).await;
+                None
+            }
+        }
+    }
+
+    async fn file(&self, event: Event) {
+        for _ in 0..crate::write::TRIES {
+            let Ok(expected) = self.state.epoch().await else { continue };
+            let change = Change { expected, operations: Vec::new(), events: vec![event.clone()] };
+            if self.state.commit(change).await.is_ok() {
+                return;
+            }
+        }
+        tracing::error!(kind = ?event.kind, "evidence could be written nowhere");
+    }
+}

@@ -1,0 +1,203 @@
+//! What the control plane needs beyond the ports of `core`; the binary wires each to an adapter.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gateway_core::audit::{Decision, Event, EventKind};
+use gateway_core::identity::{IdentityError, Presented, TokenDigest};
+use gateway_core::lifecycle::operator_by_token;
+use gateway_core::operator::Operator;
+use gateway_core::ports::{Sequence, StateReader};
+use gateway_core::secret::Secret;
+use gateway_core::snapshot::Snapshot;
+use gateway_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Authenticates an operator by a bearer token.
+#[async_trait]
+pub trait OperatorVerifier: Send + Sync + fmt::Debug {
+    /// The operator behind the token.
+    ///
+    /// # Errors
+    /// Why the token is not accepted; [`IdentityError::KeysUnavailable`] where the fault is not the caller's.
+    async fn verify(&self, presented: &Presented, now: Timestamp) -> Result<Operator, IdentityError>;
+}
+
+/// Authenticates by the operators' tokens that the state holds.
+#[derive(Debug)]
+pub struct StoredOperators(
+    /// Where they are kept.
+    pub Arc<dyn StateReader>,
+);
+
+#[async_trait]
+impl OperatorVerifier for StoredOperators {
+    async fn verify(&self, presented: &Presented, now: Timestamp) -> Result<Operator, IdentityError> {
+        let state = self.0.load().await.map_err(|_| IdentityError::KeysUnavailable)?;
+        operator_by_token(&state, presented.digest(), now).ok_or(IdentityError::Revoked)
+    }
+}
+
+/// What a token is made for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenKind {
+    /// An agent's, on the data plane.
+    Agent,
+    /// An operator's, on the control plane.
+    Operator,
+}
+
+/// Makes tokens with the prefix and checksum of their kind.
+pub trait TokenMinter: Send + Sync + fmt::Debug {
+    /// A fresh token and the digest to store in its place.
+    fn mint(&self, kind: TokenKind) -> (Secret, TokenDigest);
+}
+
+/// The newest snapshot.
+pub trait SnapshotSource: Send + Sync + fmt::Debug {
+    /// What decides now on this replica.
+    fn current(&self) -> Arc<Snapshot>;
+}
+
+/// The pages that tell machines how the gateway is.
+#[async_trait]
+pub trait StatusPages: Send + Sync + fmt::Debug {
+    /// Whether it may be sent traffic.
+    async fn readiness(&self) -> Readiness;
+    /// The metrics in the Prometheus text format.
+    fn metrics(&self) -> String;
+    /// The public keys of receipts, as a JWK set (RFC 7517).
+    fn jwks(&self) -> serde_json::Value;
+}
+
+/// Whether the gateway may be sent traffic, and what stands in the way.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Readiness {
+    /// The parts that are not ready, in words for the operator; empty means ready.
+    pub waiting_for: Vec<String>,
+}
+
+/// Which records a search is after; all conditions that are set must hold.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditQuery {
+    /// The request's id.
+    pub request_id: Option<String>,
+    /// The binding, as `name` or `name@revision`.
+    pub binding: Option<String>,
+    /// The agent.
+    pub agent: Option<String>,
+    /// The user, as `iss|sub`.
+    pub user: Option<String>,
+    /// The operator.
+    pub operator: Option<String>,
+    /// The server.
+    pub server: Option<String>,
+    /// The environment.
+    pub environment: Option<String>,
+    /// The tool.
+    pub tool: Option<String>,
+    /// What happened.
+    pub kind: Option<EventKind>,
+    /// Allowed or refused.
+    pub decision: Option<Decision>,
+    /// Not before.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// Only records after this one.
+    pub after: Option<u64>,
+    /// In which order.
+    pub order: AuditOrder,
+    /// How many at most; 100 where absent, 1,000 is the most.
+    pub limit: Option<u32>,
+}
+
+/// In which order records are given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditOrder {
+    /// The newest first.
+    #[default]
+    NewestFirst,
+    /// The oldest first.
+    OldestFirst,
+}
+
+/// One record of the chain.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct AuditEntry {
+    /// Its place in the chain.
+    pub sequence: Sequence,
+    /// Its hash, in hex.
+    pub hash: String,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Some records.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct AuditPage {
+    /// The records.
+    pub records: Vec<AuditEntry>,
+    /// Whether there are more.
+    pub more: bool,
+    /// Records that could not be read: run a verification.
+    pub unreadable: u64,
+}
+
+/// What a verification found.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct AuditVerdict {
+    /// Whether the chain holds.
+    pub holds: bool,
+    /// Records read.
+    pub records: u64,
+    /// Segments read.
+    pub segments: u64,
+    /// Checkpoints whose signature holds.
+    pub checkpoints: u64,
+    /// The hash of the last record, in hex.
+    pub last_hash: Option<String>,
+    /// The first problem.
+    pub problem: Option<AuditProblem>,
+}
+
+/// Where a chain breaks.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct AuditProblem {
+    /// The segment.
+    pub segment: u64,
+    /// The record.
+    pub sequence: u64,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// The audit log cannot be read. The inside story is for the operator's log.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the audit log cannot be read: {0}")]
+pub struct AuditReadError(pub String);
+
+/// Reads evidence.
+#[async_trait]
+pub trait AuditReader: Send + Sync + fmt::Debug {
+    /// Finds records.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    async fn search(&self, query: &AuditQuery) -> Result<AuditPage, AuditReadError>;
+
+    /// The records after one, oldest first.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    async fn tail(&self, after: Sequence, limit: u32) -> Result<AuditPage, AuditReadError>;
+
+    /// Verifies the whole chain.
+    ///
+    /// # Errors
+    /// The log cannot be read at all; what is wrong with it is in the verdict.
+    async fn verify(&self) -> Result<AuditVerdict, AuditReadError>;
+}

@@ -1,0 +1,114 @@
+//! All routes on one page, and the document that describes them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use http::header;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth::{authenticate, record};
+use crate::context::ControlContext;
+use crate::problem::Problem;
+use crate::routes::{act, apply, audit, binding, health, login, object, policy, rotate, secret, token};
+
+/// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
+const BODY_BYTES: usize = 1024 * 1024;
+const MANIFEST_BYTES: usize = 16 * 1024 * 1024;
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "MCP gateway control API",
+    description = "Operators, manifests, approvals, rotation, revocation and evidence. Errors are RFC 9457 \
+                   problems with a stable `code`, a `hint`, a `fixer` and, for manifests, `findings`."
+))]
+struct Description;
+
+type Routes = OpenApiRouter<Arc<ControlContext>>;
+
+fn manifests() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(apply::apply))
+        .routes(routes!(apply::diff))
+        .layer(DefaultBodyLimit::max(MANIFEST_BYTES))
+}
+
+fn operators() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(apply::export))
+        .routes(routes!(binding::list))
+        .routes(routes!(binding::card_of))
+        .routes(routes!(binding::validate))
+        .routes(routes!(binding::explain))
+        .routes(routes!(act::approve_binding))
+        .routes(routes!(act::approve_object))
+        .routes(routes!(act::disable))
+        .routes(routes!(act::enable))
+        .routes(routes!(act::revoke))
+        .routes(routes!(rotate::rotate))
+        .routes(routes!(object::servers))
+        .routes(routes!(object::agents))
+        .routes(routes!(object::policies))
+        .routes(routes!(object::environments))
+        .routes(routes!(token::issue, token::list))
+        .routes(routes!(token::revoke))
+        .routes(routes!(secret::check))
+        .routes(routes!(secret::put))
+        .routes(routes!(policy::check))
+        .routes(routes!(policy::test))
+        .routes(routes!(policy::explain))
+        .routes(routes!(audit::search))
+        .routes(routes!(audit::tail))
+        .routes(routes!(audit::verify))
+        .routes(routes!(login::me))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+}
+
+fn open() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(login::login))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::jwks))
+}
+
+fn describe(api: &mut utoipa::openapi::OpenApi) {
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let components = api.components.get_or_insert_with(Default::default);
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+}
+
+/// The OpenAPI document of every route.
+pub fn openapi_document() -> utoipa::openapi::OpenApi {
+    let router = OpenApiRouter::with_openapi(Description::openapi());
+    let mut api = router.merge(manifests()).merge(operators()).merge(open()).into_openapi();
+    describe(&mut api);
+    api
+}
+
+/// The whole control plane, for its own listener.
+pub fn control_router(context: ControlContext) -> Router {
+    let context = Arc::new(context);
+    let document: Arc<str> = openapi_document().to_json().unwrap_or_default().into();
+    let openapi = move || async move {
+        ([(header::CONTENT_TYPE, "application/json")], document.to_string()).into_response()
+    };
+    let guarded = manifests().merge(operators());
+    let (guarded, _) = guarded.split_for_parts();
+    let (open, _) = open().split_for_parts();
+    guarded
+        .route_layer(from_fn_with_state(Arc::clone(&context), authenticate))
+        .merge(open)
+        .route("/v1/openapi.json", get(openapi))
+        .fallback(|| async { Problem::no_route() })
+        .method_not_allowed_fallback(|| async { Problem::no_route() })
+        .layer(from_fn_with_state(Arc::clone(&context), record))
+        .with_state(context)
+}

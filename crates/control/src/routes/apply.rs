@@ -1,0 +1,160 @@
+//! Manifests in and out.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use gateway_core::id::{BindingName, EnvironmentName};
+use gateway_core::lifecycle::{self, Finding, Manifests, Written, WrittenAs, may_touch, rule};
+use gateway_core::manifest::{Kind, Spec};
+use gateway_core::operator::Role;
+use gateway_core::policy::PolicySource;
+use gateway_core::state::State as Objects;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Shared, json, status};
+use crate::auth::Caller;
+use crate::body::{Body, Query, shape};
+use crate::context::ControlContext;
+use crate::problem::Problem;
+use crate::write::policy_problem;
+
+/// How long pruned bindings may take to end their traffic.
+const PRUNE_DEADLINE: Duration = Duration::from_secs(30);
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ManifestBody {
+    /// The declared objects, each with its `kind`.
+    specs: Vec<Value>,
+    /// Environments in which undeclared servers and bindings are disabled.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    prune: Vec<EnvironmentName>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApplyQuery {
+    /// Decide and tell, write nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    dry_run: bool,
+    pending: usize,
+    objects: Vec<Written>,
+}
+
+fn read_specs(values: Vec<Value>) -> Result<Vec<Spec>, Problem> {
+    let mut specs = Vec::with_capacity(values.len());
+    let mut findings = Vec::new();
+    for (index, value) in values.into_iter().enumerate() {
+        match serde_json::from_value::<Spec>(value) {
+            Ok(spec) => specs.push(spec),
+            Err(error) => {
+                let message = format!("object {index}: {}", shape(&error));
+                findings.push(Finding::general(&rule::MANIFEST_MALFORMED, message));
+            }
+        }
+    }
+    if findings.is_empty() { Ok(specs) } else { Err(findings.into()) }
+}
+
+/// Writes what is declared: at once where nobody has to sign, else as pending revisions.
+#[utoipa::path(post, path = "/v1/apply", tag = "manifests", params(ApplyQuery), request_body = ManifestBody,
+    security(("bearer" = [])), responses(
+    (status = 200, description = "Everything decides now", body = Value),
+    (status = 202, description = "Some revisions wait for signatures", body = Value),
+    (status = 409, description = "Drift or a revoked name", body = Value),
+    (status = 422, description = "Findings", body = Value),
+))]
+pub(crate) async fn apply(
+    State(context): Shared,
+    caller: Caller,
+    Query(query): Query<ApplyQuery>,
+    Body(body): Body<ManifestBody>,
+) -> Result<Response, Problem> {
+    let specs = read_specs(body.specs)?;
+    check_policies(&context, &specs)?;
+    let written = context
+        .write(|state| {
+            let manifests = Manifests { specs: &specs, prune: &body.prune };
+            let applied = lifecycle::apply(&context.deciding(state, &caller.0), &manifests)?;
+            if let Some(change) = &applied.change {
+                context.rehearse(state, change)?;
+            }
+            Ok((applied.written, applied.change.filter(|_| !query.dry_run)))
+        })
+        .await?;
+    if !query.dry_run {
+        end_pruned(&context, &written).await;
+    }
+    let pending = written.iter().filter(|object| !object.missing.is_empty()).count();
+    let code = if pending > 0 { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok(status(code, &Answer { dry_run: query.dry_run, pending, objects: written }))
+}
+
+/// Each text alone, so that a pending policy is known to be sound before anybody signs it.
+fn check_policies(context: &ControlContext, specs: &[Spec]) -> Result<(), Problem> {
+    for spec in specs {
+        let Spec::Policy(policy) = spec else { continue };
+        let source = PolicySource {
+            name: policy.name.clone(),
+            revision: gateway_core::id::Revision(0),
+            cedar: policy.cedar.clone(),
+            hash: spec.content_hash(),
+            current: true,
+        };
+        if let Err(issues) = context.compiler.compile(&[source]) {
+            return Err(policy_problem(&policy.environment, &issues));
+        }
+    }
+    Ok(())
+}
+
+async fn end_pruned(context: &ControlContext, written: &[Written]) {
+    let pruned = written.iter().filter(|object| object.outcome == WrittenAs::Pruned);
+    for object in pruned.filter(|object| object.object.kind == Kind::Binding) {
+        let (Some(environment), Ok(name)) =
+            (object.object.environment.as_ref(), BindingName::parse(&object.object.name))
+        else {
+            continue;
+        };
+        if let Err(refusal) = context.live.end(environment, &name, PRUNE_DEADLINE).await {
+            tracing::error!(%refusal, binding = %name, "a pruned binding did not end in time");
+        }
+    }
+}
+
+/// What `apply` would change, field by field. Only objects that one may see are compared.
+#[utoipa::path(post, path = "/v1/diff", tag = "manifests", request_body = ManifestBody,
+    security(("bearer" = [])), responses((status = 200, description = "The differences", body = Value)))]
+pub(crate) async fn diff(
+    State(context): Shared,
+    caller: Caller,
+    Body(body): Body<ManifestBody>,
+) -> Result<Response, Problem> {
+    let specs = read_specs(body.specs)?;
+    let state = visible(&caller, context.state.load().await?);
+    Ok(json(&lifecycle::diff(&state, &specs)))
+}
+
+/// Every object that one may see, as manifests.
+#[utoipa::path(get, path = "/v1/export", tag = "manifests", security(("bearer" = [])),
+    responses((status = 200, description = "The manifests", body = Value)))]
+pub(crate) async fn export(State(context): Shared, caller: Caller) -> Result<Response, Problem> {
+    let state = visible(&caller, context.state.load().await?);
+    Ok(json(&lifecycle::export(&state)))
+}
+
+fn visible(caller: &Caller, mut state: Objects) -> Objects {
+    state.revisions.retain(|record| may_touch(&caller.0, Role::Viewer, &record.spec));
+    state
+}

@@ -1,0 +1,80 @@
+//! Evidence, read and verified.
+
+use axum::extract::State;
+use axum::response::Response;
+use gateway_core::id::EnvironmentName;
+use gateway_core::operator::{Role, Scope};
+use gateway_core::ports::Sequence;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{Shared, json};
+use crate::auth::Caller;
+use crate::body::Query;
+use crate::ports::AuditQuery;
+use crate::problem::Problem;
+
+const MAX_RECORDS: u32 = 1_000;
+
+/// An auditor of everything, or of the one environment asked about.
+fn demand(caller: &Caller, environment: Option<&str>) -> Result<(), Problem> {
+    let environment = environment.map(EnvironmentName::parse).transpose();
+    let environment = environment.map_err(|error| Problem::malformed(error.to_string()))?;
+    caller.demand(Role::Auditor, Scope { team: None, environment: environment.as_ref() })
+}
+
+/// Finds records by request, binding, agent, user, operator, server, environment, tool, kind,
+/// decision and time.
+#[utoipa::path(get, path = "/v1/audit", tag = "audit", security(("bearer" = [])),
+    params(
+        ("request_id" = Option<String>, Query), ("binding" = Option<String>, Query, description = "`name` or `name@revision`"),
+        ("agent" = Option<String>, Query), ("user" = Option<String>, Query, description = "`iss|sub`"),
+        ("operator" = Option<String>, Query), ("server" = Option<String>, Query),
+        ("environment" = Option<String>, Query), ("tool" = Option<String>, Query), ("kind" = Option<String>, Query),
+        ("decision" = Option<String>, Query, description = "`allow` or `deny`"), ("from" = Option<String>, Query),
+        ("until" = Option<String>, Query), ("after" = Option<u64>, Query),
+        ("order" = Option<String>, Query, description = "`newest_first` or `oldest_first`"), ("limit" = Option<u32>, Query),
+    ),
+    responses((status = 200, description = "`records`, and whether there are `more`", body = Value)))]
+pub(crate) async fn search(
+    State(context): Shared,
+    caller: Caller,
+    Query(mut query): Query<AuditQuery>,
+) -> Result<Response, Problem> {
+    demand(&caller, query.environment.as_deref())?;
+    query.limit = Some(query.limit.unwrap_or(100).clamp(1, MAX_RECORDS));
+    Ok(json(&context.audit_reader.search(&query).await?))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TailQuery {
+    /// Only records after this one.
+    #[serde(default)]
+    after: u64,
+    /// How many at most; 100 where absent, 1,000 is the most.
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+/// The records after one, oldest first: ask again with the last sequence number.
+#[utoipa::path(get, path = "/v1/audit/tail", tag = "audit", params(TailQuery), security(("bearer" = [])),
+    responses((status = 200, description = "`records`, and whether there are `more`", body = Value)))]
+pub(crate) async fn tail(
+    State(context): Shared,
+    caller: Caller,
+    Query(query): Query<TailQuery>,
+) -> Result<Response, Problem> {
+    demand(&caller, None)?;
+    let limit = query.limit.unwrap_or(100).clamp(1, MAX_RECORDS);
+    Ok(json(&context.audit_reader.tail(Sequence(query.after), limit).await?))
+}
+
+/// Verifies the whole chain.
+#[utoipa::path(post, path = "/v1/audit/verify", tag = "audit", security(("bearer" = [])),
+    responses((status = 200, description = "Whether it holds, and the first problem", body = Value)))]
+pub(crate) async fn verify(State(context): Shared, caller: Caller) -> Result<Response, Problem> {
+    demand(&caller, None)?;
+    Ok(json(&context.audit_reader.verify().await?))
+}

@@ -1,0 +1,292 @@
+//! The outside of the control plane, in memory.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gateway_core::audit::{Ended, Event};
+use gateway_core::id::{BindingName, EnvironmentName, Epoch, OperatorName};
+use gateway_core::identity::{IdentityError, Presented, TokenDigest};
+use gateway_core::lease::{SecretVersion, VersionId};
+use gateway_core::manifest::ContentHash;
+use gateway_core::operator::Operator;
+use gateway_core::policy::{
+    Permit, PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict,
+};
+use gateway_core::ports::{
+    AuditError, AuditSink, Candidate, CredentialProbe, LiveTraffic, Publisher, Random, SecretCache,
+    SecretStore, SecretWriter, Sequence, StateReader, StateWriter, StoreError, StoreErrorKind,
+};
+use gateway_core::reference::ResolvedReference;
+use gateway_core::refusal::{Code, Refusal};
+use gateway_core::secret::Secret;
+use gateway_core::snapshot::Snapshot;
+use gateway_core::time::{Clock, Timestamp};
+use gateway_testkit::memory_state::MemoryState;
+
+use crate::{
+    AuditEntry, AuditPage, AuditQuery, AuditReadError, AuditReader, AuditVerdict, OperatorVerifier,
+    Readiness, SnapshotSource, StatusPages, TokenKind, TokenMinter,
+};
+
+pub(super) const VALUE: &str = "the-canary-value-of-the-control-plane";
+
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    pub(super) events: Mutex<Vec<Event>>,
+    pub(super) down: AtomicBool,
+}
+
+impl Chain {
+    fn append(&self, event: Event) -> Result<Sequence, AuditError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(AuditError("switched off by the test".into()));
+        }
+        let mut events = self.events.lock().unwrap();
+        events.push(event);
+        Ok(Sequence(events.len() as u64))
+    }
+
+    pub(super) fn all(&self) -> Vec<Event> {
+        self.events.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl AuditSink for Chain {
+    async fn record(&self, event: Event) -> Result<Sequence, AuditError> {
+        self.append(event)
+    }
+    fn note(&self, event: Event) -> Result<Sequence, AuditError> {
+        self.append(event)
+    }
+}
+
+#[async_trait]
+impl AuditReader for Chain {
+    async fn search(&self, query: &AuditQuery) -> Result<AuditPage, AuditReadError> {
+        let events = self.all();
+        let found = events.into_iter().enumerate().filter(|(_, event)| {
+            query.kind.is_none_or(|kind| kind == event.kind)
+                && query
+                    .binding
+                    .as_ref()
+                    .is_none_or(|b| event.binding.as_ref().is_some_and(|found| found.to_string() == *b))
+        });
+        let records = found
+            .map(|(place, event)| AuditEntry {
+                sequence: Sequence(place as u64 + 1),
+                hash: String::new(),
+                event,
+            })
+            .collect();
+        Ok(AuditPage { records, more: false, unreadable: 0 })
+    }
+    async fn tail(&self, _: Sequence, _: u32) -> Result<AuditPage, AuditReadError> {
+        Ok(AuditPage::default())
+    }
+    async fn verify(&self) -> Result<AuditVerdict, AuditReadError> {
+        Ok(AuditVerdict { holds: true, ..AuditVerdict::default() })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) state: Arc<MemoryState>,
+    pub(super) chain: Arc<Chain>,
+    pub(super) snapshot: Mutex<Arc<Snapshot>>,
+}
+
+#[async_trait]
+impl Publisher for World {
+    async fn publish(&self, at_least: Epoch) -> Result<Option<Sequence>, Refusal> {
+        let state = self.state.load().await.unwrap();
+        assert!(state.epoch >= at_least);
+        *self.snapshot.lock().unwrap() = Arc::new(Snapshot::build(&state, &Compiler, &[]).unwrap());
+        let mut last = None;
+        for entry in self.state.outbox(100).await.unwrap() {
+            let sequence = self.chain.append(entry.event);
+            last = Some(sequence.map_err(|error| Refusal::new(Code::AuditUnavailable).because(error))?);
+            self.state.drained(&[entry.id]).await.unwrap();
+        }
+        Ok(last)
+    }
+}
+
+impl SnapshotSource for World {
+    fn current(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.lock().unwrap())
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    pub(super) ended: Mutex<Vec<String>>,
+    pub(super) stuck: AtomicBool,
+}
+
+#[async_trait]
+impl LiveTraffic for Live {
+    async fn end(&self, _: &EnvironmentName, name: &BindingName, _: Duration) -> Result<Ended, Refusal> {
+        self.ended.lock().unwrap().push(name.to_string());
+        if self.stuck.load(Ordering::SeqCst) {
+            return Err(Code::Internal.into());
+        }
+        Ok(Ended { calls: 1, streams: 2, sessions: 3, cached_values: 1 })
+    }
+    fn admit(&self, _: &EnvironmentName, name: &BindingName) {
+        self.ended.lock().unwrap().retain(|ended| ended != name.as_str());
+    }
+    fn open(&self, _: &EnvironmentName, _: &BindingName) -> Ended {
+        Ended::default()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Probe {
+    pub(super) refuses: AtomicBool,
+    pub(super) tries: AtomicU64,
+}
+
+#[async_trait]
+impl CredentialProbe for Probe {
+    async fn probe(&self, _: &Permit, _: Candidate<'_>) -> Result<(), Refusal> {
+        self.tries.fetch_add(1, Ordering::SeqCst);
+        if self.refuses.load(Ordering::SeqCst) { Err(Code::UpstreamUnauthorized.into()) } else { Ok(()) }
+    }
+}
+
+#[derive(Debug)]
+struct Engine;
+
+impl PolicyEngine for Engine {
+    fn decide(&self, question: &Question<'_>) -> Verdict {
+        let policies = vec![question.binding.spec.policy.clone()];
+        Verdict { allowed: true, policies, reasons: Vec::new() }
+    }
+    fn version(&self) -> ContentHash {
+        ContentHash::of(b"engine")
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Compiler;
+
+impl PolicyCompiler for Compiler {
+    fn compile(&self, sources: &[PolicySource]) -> Result<Arc<dyn PolicyEngine>, Vec<PolicyIssue>> {
+        match sources.iter().find(|source| source.cedar.contains("BAD")) {
+            None => Ok(Arc::new(Engine)),
+            Some(source) => Err(vec![PolicyIssue {
+                policy: source.name.clone(),
+                line: 1,
+                column: 2,
+                message: "unexpected token".into(),
+                hint: None,
+            }]),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Vault {
+    pub(super) values: Mutex<HashMap<String, String>>,
+    pub(super) fetched: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl SecretStore for Vault {
+    async fn fetch(&self, reference: &ResolvedReference) -> Result<Arc<SecretVersion>, StoreError> {
+        self.fetched.lock().unwrap().push(reference.to_string());
+        let values = self.values.lock().unwrap();
+        let value = values.get(&reference.path).cloned();
+        let value = value.ok_or_else(|| StoreError::new(StoreErrorKind::NotFound, "nothing there"))?;
+        Ok(Arc::new(SecretVersion {
+            secret: Secret::new(value.into_bytes()),
+            version: VersionId::new("7"),
+            created_at: None,
+            expires_at: None,
+            store_request_id: None,
+        }))
+    }
+    async fn probe(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl SecretCache for Vault {
+    fn forget(&self, _: &ResolvedReference) -> u32 {
+        0
+    }
+    fn forget_all(&self) -> u32 {
+        0
+    }
+}
+
+#[async_trait]
+impl SecretWriter for Vault {
+    #[expect(clippy::disallowed_methods, reason = "the fake store keeps the value")]
+    async fn put(&self, path: &str, _: &str, value: Secret, _: Timestamp) -> Result<VersionId, StoreError> {
+        let text = String::from_utf8(value.expose().to_vec()).unwrap();
+        self.values.lock().unwrap().insert(path.to_owned(), text);
+        Ok(VersionId::new("1"))
+    }
+}
+
+/// Knows operators by tokens of the form `operator:NAME`.
+#[derive(Debug, Default)]
+pub(super) struct People(pub(super) Mutex<HashMap<TokenDigest, Operator>>);
+
+impl People {
+    pub(super) fn add(&self, name: &str, grants: Vec<gateway_core::operator::RoleGrant>) {
+        let digest = TokenDigest::of(&Secret::copy_from(name.as_bytes()));
+        let name = OperatorName::parse(&format!("idp|{name}")).unwrap();
+        self.0.lock().unwrap().insert(digest, Operator { name, grants });
+    }
+}
+
+#[async_trait]
+impl OperatorVerifier for People {
+    async fn verify(&self, presented: &Presented, _: Timestamp) -> Result<Operator, IdentityError> {
+        self.0.lock().unwrap().get(&presented.digest()).cloned().ok_or(IdentityError::Revoked)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Plain(AtomicU64);
+
+impl TokenMinter for Plain {
+    fn mint(&self, kind: TokenKind) -> (Secret, TokenDigest) {
+        let number = self.0.fetch_add(1, Ordering::SeqCst);
+        let token = Secret::new(format!("{kind:?}-token-{number}").into_bytes());
+        let digest = TokenDigest::of(&token);
+        (token, digest)
+    }
+}
+
+impl Random for Plain {
+    fn fill(&self, bytes: &mut [u8]) {
+        let number = self.0.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+        bytes.iter_mut().zip(number.iter().rev()).for_each(|(to, from)| *to = *from);
+    }
+}
+
+#[async_trait]
+impl StatusPages for Plain {
+    async fn readiness(&self) -> Readiness {
+        Readiness::default()
+    }
+    fn metrics(&self) -> String {
+        "gateway_up 1\n".into()
+    }
+    fn jwks(&self) -> serde_json::Value {
+        serde_json::json!({"keys": []})
+    }
+}
+
+impl Clock for Plain {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(1_795_000_000)
+    }
+}

@@ -1,0 +1,202 @@
+mod acts;
+mod credentials;
+mod fakes;
+mod surface;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use gateway_core::audit::EventKind;
+use gateway_core::lifecycle::Facts;
+use gateway_core::operator::{Role, RoleGrant};
+use gateway_core::secret::FingerprintKey;
+use gateway_core::snapshot::Snapshot;
+use gateway_core::state::State;
+use gateway_core::stores::{PathDelegation, StoreClass, StoreEntry, Stores};
+use gateway_testkit::memory_state::MemoryState;
+use http::Request;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::{ControlContext, control_router};
+use fakes::{Chain, Compiler, Live, People, Plain, Probe, VALUE, Vault, World};
+
+const BINDING: &str = "/v1/bindings/production/bot-github";
+const PERMIT: &str = "permit (principal, action, resource);";
+
+struct Office {
+    router: Router,
+    state: Arc<MemoryState>,
+    chain: Arc<Chain>,
+    live: Arc<Live>,
+    probe: Arc<Probe>,
+    vault: Arc<Vault>,
+    people: Arc<People>,
+}
+
+struct Answer {
+    status: u16,
+    body: Value,
+}
+
+impl Answer {
+    fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+}
+
+fn store(vault: &Arc<Vault>, environments: &[&str], paths: &[(&str, &str)], writable: bool) -> StoreEntry {
+    StoreEntry {
+        store: Arc::clone(vault) as _,
+        cache: Arc::clone(vault) as _,
+        writer: writable.then(|| Arc::clone(vault) as _),
+        class: if writable { StoreClass::Local } else { StoreClass::External },
+        environments: environments.iter().map(|name| name.parse().unwrap()).collect(),
+        paths: paths
+            .iter()
+            .map(|(prefix, owner)| PathDelegation {
+                prefix: (*prefix).to_owned(),
+                owners: vec![owner.parse().unwrap()],
+            })
+            .collect(),
+    }
+}
+
+impl Office {
+    fn new() -> Self {
+        Self::holding(State::default())
+    }
+
+    fn holding(state: State) -> Self {
+        let snapshot = Snapshot::build(&state, &Compiler, &[]).unwrap();
+        let state = Arc::new(MemoryState::holding(state));
+        let (chain, live) = (Arc::new(Chain::default()), Arc::new(Live::default()));
+        let (probe, vault) = (Arc::new(Probe::default()), Arc::new(Vault::default()));
+        let (people, plain) = (Arc::new(People::default()), Arc::new(Plain::default()));
+        for path in ["kv/support/bot", "kv/support/other", "kv/platform/root"] {
+            vault.values.lock().unwrap().insert(path.into(), VALUE.into());
+        }
+        people.add("alice", vec![RoleGrant::everywhere(Role::Editor)]);
+        people.add("bob", vec![RoleGrant::everywhere(Role::Approver)]);
+        people.add("carol", vec![RoleGrant::everywhere(Role::Viewer)]);
+        people.add("dora", vec![RoleGrant::everywhere(Role::Auditor)]);
+        people.add("root", vec![RoleGrant::everywhere(Role::Admin)]);
+        people.add("nobody", Vec::new());
+        let world = Arc::new(World {
+            state: Arc::clone(&state),
+            chain: Arc::clone(&chain),
+            snapshot: Mutex::new(Arc::new(snapshot)),
+        });
+        let delegated = [("kv/support/", "support"), ("kv/platform/", "platform")];
+        let stores = Stores::new([
+            ("vault".parse().unwrap(), store(&vault, &["production"], &delegated, false)),
+            ("sealed".parse().unwrap(), store(&vault, &["dev"], &[], true)),
+        ]);
+        let router = control_router(ControlContext {
+            state: Arc::clone(&state) as _,
+            stores: Arc::new(stores),
+            facts: Facts::default(),
+            publisher: Arc::clone(&world) as _,
+            live: Arc::clone(&live) as _,
+            probe: Arc::clone(&probe) as _,
+            audit: Arc::clone(&chain) as _,
+            audit_reader: Arc::clone(&chain) as _,
+            compiler: Arc::new(Compiler),
+            snapshots: world,
+            operators: Arc::clone(&people) as _,
+            tokens: Arc::clone(&plain) as _,
+            pages: Arc::clone(&plain) as _,
+            clock: Arc::clone(&plain) as _,
+            random: plain,
+            fingerprints: FingerprintKey::new([5; 32]),
+        });
+        Self { router, state, chain, live, probe, vault, people }
+    }
+
+    async fn call(&self, who: &str, method: &str, path: &str, body: Value) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !who.is_empty() {
+            request = request.header("authorization", format!("Bearer {who}"));
+        }
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(!text.contains(VALUE), "no answer ever holds a value: {text}");
+        Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    }
+
+    async fn post(&self, who: &str, path: &str, body: Value) -> Answer {
+        self.call(who, "POST", path, body).await
+    }
+
+    async fn get(&self, who: &str, path: &str) -> Answer {
+        self.call(who, "GET", path, Value::Null).await
+    }
+
+    async fn apply(&self, who: &str, specs: &[Value]) -> Answer {
+        self.post(who, "/v1/apply", json!({ "specs": specs })).await
+    }
+
+    fn saw(&self, kind: EventKind) -> bool {
+        self.chain.all().iter().any(|event| event.kind == kind)
+    }
+
+    /// Production, written by alice and signed by bob.
+    async fn production() -> Self {
+        let office = Self::new();
+        assert_eq!(office.apply("alice", &world()).await.status, 202);
+        for path in [
+            "/v1/objects/server/production/github/approve",
+            "/v1/objects/policy/production/triage/approve",
+            "/v1/objects/agent/-/bot/approve",
+            "/v1/bindings/production/bot-github/approve",
+        ] {
+            let answer = office.post("bob", path, json!({"revision": 1})).await;
+            assert_eq!(
+                (answer.status, &answer.body["status"]),
+                (200, &json!("active")),
+                "{path}: {}",
+                answer.body
+            );
+        }
+        office
+    }
+}
+
+fn server(url: &str) -> Value {
+    json!({
+        "kind": "Server", "name": "github", "environment": "production", "owner": "support",
+        "route": {"url": url}, "tools": {"default_risk": "write"}
+    })
+}
+
+fn policy(cedar: &str) -> Value {
+    json!({"kind": "Policy", "name": "triage", "environment": "production", "owner": "support", "cedar": cedar})
+}
+
+fn binding(field: &str, value: Value) -> Value {
+    let mut binding = json!({
+        "kind": "Binding", "name": "bot-github", "environment": "production", "server": "github",
+        "tools": ["list", "comment"], "actor": {"agents": ["bot"]}, "mode": "service_account",
+        "secret": "vault://kv/support/bot#token",
+        "inject": {"header": "Authorization", "format": "Bearer {secret}"},
+        "policy": "triage", "risk": "write", "owner": "support"
+    });
+    binding[field] = value;
+    binding
+}
+
+fn world() -> [Value; 5] {
+    [
+        json!({"kind": "Environment", "name": "production", "tier": "production", "agent_tokens": true}),
+        server("https://github.internal/mcp"),
+        policy(PERMIT),
+        json!({"kind": "Agent", "name": "bot", "environments": ["production"], "owner": "support",
+            "risk_ceiling": "write", "proofs": ["agent_token"]}),
+        binding("risk", json!("write")),
+    ]
+}

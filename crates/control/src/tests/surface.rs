@@ -1,0 +1,74 @@
+use super::*;
+use crate::openapi_document;
+
+fn operations() -> Vec<String> {
+    let document: Value = serde_json::from_str(&openapi_document().to_json().unwrap()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let mut operations: Vec<String> = paths
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
+        })
+        .collect();
+    operations.sort();
+    operations
+}
+
+#[test]
+fn the_document_lists_every_route() {
+    insta::assert_snapshot!(operations().join("\n"), @"");
+}
+
+#[test]
+fn the_document_stays_as_it_is() {
+    insta::assert_snapshot!("openapi", openapi_document().to_pretty_json().unwrap());
+}
+
+#[tokio::test]
+async fn every_documented_route_exists_and_asks_who_one_is() {
+    let office = Office::new();
+    for operation in operations() {
+        let (method, path) = operation.split_once(' ').unwrap();
+        let path = path
+            .replace("{environment}", "production")
+            .replace("{name}", "x")
+            .replace("{kind}", "server")
+            .replace("{id}", "x");
+        let answer = office.call("", method, &path, Value::Null).await;
+        assert_ne!(answer.code(), "request.unknown", "{operation}");
+        let open = !path.starts_with("/v1/");
+        assert_eq!(answer.status == 200, open, "{operation}: {}", answer.status);
+        if path.starts_with("/v1/") && path != "/v1/login" {
+            assert_eq!(answer.status, 401, "{operation}");
+        }
+    }
+    assert_eq!(office.get("", "/v1/openapi.json").await.status, 200);
+    assert_eq!(office.get("alice", "/v1/nothing").await.code(), "request.unknown");
+}
+
+#[tokio::test]
+async fn lists_filter_and_turn_pages() {
+    let office = Office::production().await;
+    let other = {
+        let mut other = binding("name", json!("zeta"));
+        other["actor"] = json!({"groups": ["support"]});
+        other
+    };
+    assert_eq!(office.apply("alice", &[other]).await.status, 202);
+    let first = office.get("carol", "/v1/bindings?limit=1").await.body;
+    assert_eq!(first["items"][0]["name"], "bot-github");
+    let next = first["next"].as_str().unwrap();
+    let second = office.get("carol", &format!("/v1/bindings?limit=1&after={next}")).await.body;
+    assert_eq!((&second["items"][0]["name"], &second["next"]), (&json!("zeta"), &Value::Null));
+    let pending = office.get("carol", "/v1/bindings?status=pending").await.body;
+    assert_eq!(pending["items"].as_array().unwrap().len(), 1);
+    assert_eq!(office.get("carol", "/v1/bindings?color=red").await.status, 400);
+}
+
+#[tokio::test]
+async fn oversized_bodies_are_refused() {
+    let office = Office::production().await;
+    let body = json!({"revision": 1, "padding": "x".repeat(2 << 20)});
+    let answer = office.post("bob", &format!("{BINDING}/approve"), body).await;
+    assert_eq!((answer.status, answer.code()), (413, "request.too_large"));
+}

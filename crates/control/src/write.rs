@@ -1,0 +1,71 @@
+//! The one way in which the control plane writes: read, decide, commit by compare-and-swap, publish.
+
+use gateway_core::id::Epoch;
+use gateway_core::lifecycle::{Finding, commit, rule};
+use gateway_core::manifest::{Kind, ObjectKey};
+use gateway_core::policy::PolicyIssue;
+use gateway_core::ports::StateError;
+use gateway_core::snapshot::Snapshot;
+use gateway_core::state::{Change, State};
+
+use crate::context::ControlContext;
+use crate::problem::Problem;
+
+/// How often a decision is made anew because somebody else was faster.
+pub(crate) const TRIES: usize = 5;
+
+impl ControlContext {
+    /// Decides on the newest state until the decision is committed, then publishes it. Without a
+    /// change nothing is written.
+    pub(crate) async fn write<T>(
+        &self,
+        decide: impl FnMut(&State) -> Result<(T, Option<Change>), Problem> + Send,
+    ) -> Result<T, Problem> {
+        let (value, epoch) = self.commit(decide).await?;
+        if let Some(epoch) = epoch {
+            self.publisher.publish(epoch).await?;
+        }
+        Ok(value)
+    }
+
+    /// The same without publishing.
+    pub(crate) async fn commit<T>(
+        &self,
+        mut decide: impl FnMut(&State) -> Result<(T, Option<Change>), Problem> + Send,
+    ) -> Result<(T, Option<Epoch>), Problem> {
+        for _ in 0..TRIES {
+            let state = self.state.load().await?;
+            let (value, change) = decide(&state)?;
+            let Some(change) = change else { return Ok((value, None)) };
+            match self.state.commit(change).await {
+                Ok(epoch) => return Ok((value, Some(epoch))),
+                Err(StateError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Problem::busy())
+    }
+
+    /// Whether the state would still make a snapshot after the change; a state that does not must
+    /// never be committed.
+    pub(crate) fn rehearse(&self, state: &State, change: &Change) -> Result<(), Problem> {
+        let mut after = state.clone();
+        commit(&mut after, change)?;
+        let built = Snapshot::build(&after, &*self.compiler, &[]);
+        built.map(drop).map_err(|error| policy_problem(&error.environment, &error.issues))
+    }
+}
+
+pub(crate) fn policy_problem(
+    environment: &gateway_core::id::EnvironmentName,
+    issues: &[PolicyIssue],
+) -> Problem {
+    let finding = |issue: &PolicyIssue| {
+        let (environment, name) = (Some(environment.clone()), issue.policy.to_string());
+        let key = ObjectKey { kind: Kind::Policy, environment, name };
+        let hint = issue.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        let message = format!("{}:{}: {}{hint}", issue.line, issue.column, issue.message);
+        Finding::of(&rule::POLICY_INVALID, &key, message)
+    };
+    issues.iter().map(finding).collect::<Vec<_>>().into()
+}
