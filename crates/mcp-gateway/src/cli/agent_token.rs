@@ -1,0 +1,180 @@
+//! `agent token …`: tokens that the gateway issues to agents. Shown once, stored as a hash.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use gateway_core::manifest::Kind;
+use serde_json::{Value, json};
+
+use super::access::take_token;
+use super::binding::{items, or_nothing};
+use super::failure::{Exit, Failure};
+use super::object::{self, GetArguments, ListArguments, ReadCommand};
+use super::pick::{list, text, time};
+use super::session::Session;
+use super::token_file;
+use super::view::{Table, View};
+
+/// What to do with agents.
+#[derive(Subcommand, Debug)]
+pub(super) enum AgentCommand {
+    /// List them
+    List(ListArguments),
+    /// Show one
+    Get(GetArguments),
+    /// Issue, list and revoke agents' tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// What to do with tokens.
+#[derive(Subcommand, Debug)]
+pub(super) enum TokenCommand {
+    /// Issue a token; it is shown once, or written to a private file
+    Issue(IssueArguments),
+    /// List the tokens of an agent (never the tokens themselves)
+    List(AgentName),
+    /// Revoke a token by its id
+    Revoke(TokenId),
+}
+
+/// One agent.
+#[derive(Args, Debug)]
+pub(super) struct AgentName {
+    /// The agent
+    #[arg(value_name = "AGENT")]
+    agent: String,
+}
+
+/// One token.
+#[derive(Args, Debug)]
+pub(super) struct TokenId {
+    /// The token's public id, as `agent token list` shows it
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+/// What token.
+#[derive(Args, Debug)]
+pub(super) struct IssueArguments {
+    #[command(flatten)]
+    agent: AgentName,
+    /// The environment it may enter
+    #[arg(long)]
+    environment: String,
+    /// The only server of the environment that it opens; may be repeated; all where absent
+    #[arg(long = "server", value_name = "SERVER")]
+    servers: Vec<String>,
+    /// How long it holds: a number and `m`, `h` or `d`; at most 90d
+    #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = span)]
+    lifetime: u64,
+    /// Write the token to this new file (mode 0600) instead of showing it
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+}
+
+/// Reads `30m`, `24h` or `7d` as seconds.
+fn span(text: &str) -> Result<u64, &'static str> {
+    const RULE: &str = "write a number and `m`, `h` or `d`, such as `24h`";
+    let unit = text.chars().last().ok_or(RULE)?;
+    let seconds: u64 = match unit {
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(RULE),
+    };
+    let number = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let number: u64 = number.and_then(|digits| digits.parse().ok()).ok_or(RULE)?;
+    number.checked_mul(seconds).filter(|seconds| *seconds > 0).ok_or(RULE)
+}
+
+/// Runs one of them.
+pub(super) fn run(session: &mut Session, command: AgentCommand) -> Result<Exit, Failure> {
+    match command {
+        AgentCommand::List(arguments) => object::read(session, Kind::Agent, &ReadCommand::List(arguments)),
+        AgentCommand::Get(arguments) => object::read(session, Kind::Agent, &ReadCommand::Get(arguments)),
+        AgentCommand::Token(TokenCommand::Issue(arguments)) => issue(session, &arguments),
+        AgentCommand::Token(TokenCommand::List(agent)) => listing(session, &agent),
+        AgentCommand::Token(TokenCommand::Revoke(token)) => {
+            session.client()?.delete(&["agent-tokens", &token.id])?;
+            let answer = json!({"id": token.id, "revoked": true});
+            session.printer.show(&answer, |_| {
+                View::default().text(format!("token {}: revoked; it opens nothing any more", token.id))
+            });
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn issue(session: &mut Session, arguments: &IssueArguments) -> Result<Exit, Failure> {
+    let agent = &arguments.agent.agent;
+    let mut entry = json!({"environment": arguments.environment});
+    if let Some(fields) = entry.as_object_mut().filter(|_| !arguments.servers.is_empty()) {
+        fields.insert("servers".to_owned(), json!(arguments.servers));
+    }
+    let body = json!({"entries": [entry], "lifetime_seconds": arguments.lifetime});
+    // Before the token exists: a file that is there is not written over.
+    if arguments.write.as_ref().is_some_and(|path| path.exists()) {
+        return Err(
+            Failure::usage("the file to write is there already").hint("name a new file with `--write`")
+        );
+    }
+    let mut answer = session.client()?.post(&["agents", agent, "tokens"], &body)?;
+    if let Some(path) = &arguments.write {
+        let token = take_token(&mut answer)?;
+        token_file::write(path, &token, false)?;
+        if let Some(fields) = answer.as_object_mut() {
+            fields.insert("token_file".to_owned(), json!(path.display().to_string()));
+        }
+    }
+    session.printer.show(&answer, |answer| {
+        View::default().title(format!("Token of agent {agent}; it is not shown again")).fields([
+            ("token", text(answer, "/token")),
+            ("token file", text(answer, "/token_file")),
+            ("id", text(answer, "/id")),
+            ("until", time(&text(answer, "/expires_at"))),
+        ])
+    });
+    Ok(Exit::Ok)
+}
+
+fn opens(token: &Value) -> String {
+    let doors = list(token, "/entries").iter().map(|entry| {
+        let servers = text(entry, "/servers");
+        let environment = text(entry, "/environment");
+        if servers.is_empty() { environment } else { format!("{environment}: {servers}") }
+    });
+    doors.collect::<Vec<_>>().join("; ")
+}
+
+fn listing(session: &mut Session, agent: &AgentName) -> Result<Exit, Failure> {
+    let answer = session.client()?.fetch(&["agents", &agent.agent, "tokens"], &[])?;
+    session.printer.show(&answer, |answer| {
+        let mut table = Table::new(&["id", "opens", "issued", "by", "until", "revoked"]);
+        for token in items(answer) {
+            table.row([
+                text(token, "/id"),
+                opens(token),
+                time(&text(token, "/created_at")),
+                text(token, "/issued_by"),
+                time(&text(token, "/expires_at")),
+                time(&text(token, "/revoked_at")),
+            ]);
+        }
+        or_nothing(table, "no tokens")
+    });
+    Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::span;
+
+    #[test]
+    fn spans_are_a_number_and_a_unit() {
+        assert_eq!((span("30m"), span("24h"), span("7d")), (Ok(1_800), Ok(86_400), Ok(604_800)));
+        for bad in ["", "h", "24", "-1h", "+1h", "1.5h", "0d", "1w", "99999999999999999999d", "1é"] {
+            assert!(span(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The command line: `mcp-gateway …`. Exit codes, files and variables are described in `docs/cli.md`.
+//!
+//! Commands on the gateway's own machine call its parts directly; all others speak to the control API
+//! as any client of it does.
+
+mod access;
+mod agent_token;
+mod audit;
+mod binding;
+mod card;
+mod client;
+mod failure;
+mod host;
+mod manifests;
+mod object;
+mod pick;
+mod policy;
+mod policy_cases;
+mod preflight;
+mod print;
+mod problem;
+mod secret;
+mod session;
+mod token_file;
+mod view;
+mod wiring;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use gateway_core::manifest::Kind;
+
+use self::failure::{Exit, Failure};
+use self::print::{Output, Printer};
+use self::session::{Globals, Session};
+
+/// The credential broker for MCP: agents hold no secret, servers keep no secret code
+#[derive(Parser, Debug)]
+#[command(
+    name = "mcp-gateway",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+#[command(after_help = "Exit codes: 0 done · 1 refused or failed · 2 usage · 3 done, approvals pending · \
+                        4 no answer · 5 evidence not verified")]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Play the whole workflow, from a loose key to verified evidence, with embedded parts
+    Demo(DemoArguments),
+    /// Run the gateway
+    Serve(host::ConfigFile),
+    /// Check a configuration and manifests; all problems at once, each with its place
+    Check(host::CheckArguments),
+    /// Try what a first call needs: token, store path, upstream, audit sink
+    Preflight(host::PreflightArguments),
+    /// Write a token for one login of an administrator (on the gateway's own machine)
+    BootstrapToken(host::ConfigFile),
+    /// Log in as an operator with a bootstrap token
+    Login(access::LoginArguments),
+    /// Show who you are to the gateway, and what you may do
+    Me,
+    /// Write what manifests declare; what loosens waits for approval
+    Apply(manifests::ApplyArguments),
+    /// Show what manifests would change
+    Diff(manifests::DiffArguments),
+    /// Show what stands as manifests
+    Export(manifests::ExportArguments),
+    /// Credential bindings: cards, approval, rotation, revocation
+    #[command(subcommand)]
+    Binding(binding::BindingCommand),
+    /// Objects of any kind: approval
+    #[command(subcommand)]
+    Object(object::ObjectCommand),
+    /// Registered upstream servers
+    #[command(subcommand)]
+    Server(object::ReadCommand),
+    /// Registered agents and their tokens
+    #[command(subcommand)]
+    Agent(agent_token::AgentCommand),
+    /// Policies: check, test, explain
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Environments
+    #[command(subcommand)]
+    Environment(object::ReadCommand),
+    /// Secrets behind references: check and put, never show
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
+    /// The evidence: search, follow, verify
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Write a completion script for a shell
+    Completions(CompletionArguments),
+    /// Run the demo's upstream server
+    #[command(hide = true)]
+    FixtureServer(FixtureArguments),
+}
+
+#[derive(Args, Debug)]
+struct DemoArguments {
+    /// Leave everything running at the end, and print how to connect a real client
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Args, Debug)]
+struct CompletionArguments {
+    /// The shell
+    shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+struct FixtureArguments {
+    /// Where it listens
+    #[arg(long)]
+    listen: SocketAddr,
+    /// The file with the SHA-256 of each accepted credential
+    #[arg(long)]
+    accept_file: PathBuf,
+    /// The file it logs to
+    #[arg(long)]
+    log: PathBuf,
+    /// The header that carries the credential
+    #[arg(long, group = "place")]
+    header: Option<String>,
+    /// The user of basic authentication
+    #[arg(long, group = "place")]
+    basic: Option<String>,
+    /// The query parameter that carries the credential
+    #[arg(long, group = "place")]
+    query: Option<String>,
+}
+
+/// Runs one command and says how the process ends.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let printer = Printer::standard(cli.globals.output, cli.globals.no_color);
+    let mut session = Session { globals: cli.globals, printer };
+    let command = match cli.command {
+        // These two speak to their callers themselves.
+        Command::FixtureServer(arguments) => return fixture(arguments),
+        Command::Demo(arguments) => {
+            let output_json = session.globals.output == Output::Json;
+            return crate::demo::run(crate::demo::DemoOptions { output_json, keep: arguments.keep });
+        }
+        other => other,
+    };
+    let exit = dispatch(&mut session, command).unwrap_or_else(|failure| {
+        session.printer.failure(&failure);
+        failure.exit
+    });
+    ExitCode::from(exit.number())
+}
+
+fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Serve(file) => host::serve(&file),
+        Command::Check(arguments) => host::check(session, &arguments),
+        Command::Preflight(arguments) => host::preflight(session, &arguments),
+        Command::BootstrapToken(file) => host::bootstrap_token(session, &file),
+        Command::Login(arguments) => access::login(session, &arguments),
+        Command::Me => access::me(session),
+        Command::Apply(arguments) => manifests::apply(session, &arguments),
+        Command::Diff(arguments) => manifests::diff(session, &arguments),
+        Command::Export(arguments) => manifests::export(session, &arguments),
+        Command::Binding(command) => binding::run(session, &command),
+        Command::Object(command) => object::run(session, &command),
+        Command::Server(command) => object::read(session, Kind::Server, &command),
+        Command::Agent(command) => agent_token::run(session, command),
+        Command::Policy(command) => policy::run(session, command),
+        Command::Environment(command) => object::read(session, Kind::Environment, &command),
+        Command::Secret(command) => secret::run(session, &command),
+        Command::Audit(command) => audit::run(session, &command),
+        Command::Completions(arguments) => Ok(completions(session, &arguments)),
+        Command::Demo(_) | Command::FixtureServer(_) => Ok(Exit::Ok),
+    }
+}
+
+fn completions(session: &mut Session, arguments: &CompletionArguments) -> Exit {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "mcp-gateway", &mut script);
+    session.printer.bytes(&script);
+    Exit::Ok
+}
+
+fn fixture(arguments: FixtureArguments) -> ExitCode {
+    let FixtureArguments { listen, accept_file, log, header, basic, query } = arguments;
+    crate::fixture::run(crate::fixture::ServerArguments { listen, accept_file, log, header, basic, query })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! Where the command line meets the parts that this binary puts together.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+
+use super::failure::{Exit, Failure};
+use crate::app::system::SystemClock;
+use crate::app::{self, PreflightLine, PreflightRequest, StartError};
+use crate::config::Config;
+
+/// Serves until the process is told to stop.
+pub(super) fn serve(config: Config) -> Result<Exit, Failure> {
+    app::serve(config).map_err(|error| not_started(&error))?;
+    Ok(Exit::Ok)
+}
+
+/// Asks every store whether it answers and accepts the gateway's login.
+pub(super) fn probe_stores(config: &Config) -> Result<Vec<PreflightLine>, Failure> {
+    let runtime = runtime()?;
+    let probed = config.stores.iter().map(|(name, store)| {
+        let found = match store.build(name, Arc::new(SystemClock)) {
+            Ok(entry) => runtime.block_on(entry.store.probe()).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let hint = "check the store's address, certificate and the files of the gateway's login";
+        PreflightLine {
+            name: format!("store {name}"),
+            ok: found.is_ok(),
+            hint: found.is_err().then(|| hint.to_owned()),
+            detail: found.err().unwrap_or_else(|| "answers and accepts the gateway's login".to_owned()),
+        }
+    });
+    Ok(probed.collect())
+}
+
+/// Tries what a first call needs.
+pub(super) fn preflight(config: &Config, request: &PreflightRequest) -> Result<Vec<PreflightLine>, Failure> {
+    Ok(runtime()?.block_on(app::preflight(config, request)))
+}
+
+/// Writes a bootstrap token and says where.
+pub(super) fn bootstrap_token(config: &Config) -> Result<PathBuf, Failure> {
+    runtime()?.block_on(app::bootstrap_token(config)).map_err(|error| not_started(&error))
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Failure::new(Exit::Refused, "the command line's own machinery cannot start").because(&error)
+    })
+}
+
+fn not_started(error: &StartError) -> Failure {
+    let exit = match error {
+        StartError::State(_) | StartError::StateRead(_) => Exit::NoAnswer,
+        _ => Exit::Refused,
+    };
+    Failure::new(exit, "the gateway cannot start").because(error)
+}
