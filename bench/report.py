@@ -1,0 +1,77 @@
+"""The figures of all rounds, as medians and as ratios to nginx."""
+
+import statistics
+
+BASELINE = "nginx"
+GATED_CONNECTIONS = 64
+COLUMNS = (
+    ("cpu_millis_per_1000", "CPU ms per 1,000 calls", "{:.1f}"),
+    ("calls_per_second", "calls/s", "{:,.0f}"),
+    ("p50_micros", "p50 µs", "{:,.0f}"),
+    ("p99_micros", "p99 µs", "{:,.0f}"),
+    ("rss_kib", "RSS MiB", "{:.1f}"),
+)
+
+
+class Report:
+    def __init__(self, limit):
+        self.limit = limit
+        self.runs = []
+
+    def add(self, number, target, figures):
+        self.runs.append({"round": number, "target": target} | figures)
+
+    @staticmethod
+    def progress(number, target, figures):
+        return (
+            f"round {number} {target:16} {figures['connections']:3} connections: "
+            f"{figures['cpu_millis_per_1000']:7.1f} CPU ms per 1,000, {figures['calls_per_second']:9,.0f} calls/s, "
+            f"p50 {figures['p50_micros']:6,.0f} µs, p99 {figures['p99_micros']:7,.0f} µs"
+        )
+
+    def _of(self, target, connections):
+        return [run for run in self.runs if run["target"] == target and run["connections"] == connections]
+
+    def median(self, target, connections, field):
+        return statistics.median(run[field] for run in self._of(target, connections))
+
+    def ratio(self, target, connections, field):
+        """The median of the rounds' own ratios: a round's targets ran side by side."""
+        baseline = {run["round"]: run[field] for run in self._of(BASELINE, connections)}
+        return statistics.median(run[field] / baseline[run["round"]] for run in self._of(target, connections))
+
+    def _targets(self):
+        return list(dict.fromkeys(run["target"] for run in self.runs))
+
+    def table(self, facts, versions):
+        lines = [", ".join(f"{name} {value}" for name, value in (facts | versions).items()), ""]
+        for connections in (1, GATED_CONNECTIONS):
+            lines += [f"{connections} connection{'s' if connections > 1 else ''}:", ""]
+            lines.append("| target | " + " | ".join(title for _, title, _ in COLUMNS) + " | CPU ÷ nginx | p50 ÷ nginx |")
+            lines.append("| --- |" + " ---: |" * (len(COLUMNS) + 2))
+            for target in self._targets():
+                cells = []
+                for field, _, form in COLUMNS:
+                    value = self.median(target, connections, field)
+                    cells.append(form.format(value / 1024 if field == "rss_kib" else value))
+                if target == "direct":
+                    cells += ["–", "–"]
+                else:
+                    cells.append(f"{self.ratio(target, connections, 'cpu_millis_per_1000'):.2f}")
+                    cells.append(f"{self.ratio(target, connections, 'p50_micros'):.2f}")
+                lines.append(f"| {target} | " + " | ".join(cells) + " |")
+            lines.append("")
+        return "\n".join(lines)
+
+    def verdict(self):
+        """The exit code; says which bound was broken."""
+        code = 0
+        for target in self._targets():
+            if not target.startswith("gateway"):
+                continue
+            ratio = self.ratio(target, GATED_CONNECTIONS, "cpu_millis_per_1000")
+            held = ratio <= self.limit
+            code = code or (0 if held else 1)
+            word = "held" if held else "BROKEN"
+            print(f"{word}: {target} needs {ratio:.2f} x nginx's CPU per call at {GATED_CONNECTIONS} connections; bound {self.limit}")
+        return code
