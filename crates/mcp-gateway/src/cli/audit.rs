@@ -22,6 +22,8 @@ pub(super) enum AuditCommand {
     Search(SearchArguments),
     /// Follow new records as they are written
     Tail(TailArguments),
+    /// Show the public keys that sign the gateway's checkpoints, for `verify --keys` (RFC 7517)
+    Keys,
     /// Prove that no record was changed, left out, reordered or cut off
     Verify(VerifyArguments),
 }
@@ -112,6 +114,11 @@ pub(super) fn run(session: &mut Session, command: &AuditCommand) -> Result<Exit,
     match command {
         AuditCommand::Search(arguments) => search(session, arguments),
         AuditCommand::Tail(arguments) => tail(session, arguments),
+        AuditCommand::Keys => {
+            let keys = session.client_with(None)?.fetch_public(&[".well-known", "jwks.json"])?;
+            session.printer.json(&keys);
+            Ok(Exit::Ok)
+        }
         AuditCommand::Verify(arguments) => verify(session, arguments),
     }
 }
@@ -270,7 +277,7 @@ fn verify(session: &mut Session, arguments: &VerifyArguments) -> Result<Exit, Fa
     let failure =
         Failure::new(Exit::NotVerified, format!("the evidence is not as it was written: {problem}"));
     Err(if keyless && problem.contains("unknown key") {
-        failure.hint("name the keys whose checkpoints count with `--keys`")
+        failure.hint("name the keys whose checkpoints count with `--keys`; `audit keys` shows the gateway's")
     } else {
         failure.hint(
             "compare with a copy from before, and with the checkpoints that left the host (`--against`)",

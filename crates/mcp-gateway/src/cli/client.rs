@@ -107,14 +107,23 @@ impl Client {
         self.ask(OutboundRequest::new(Method::DELETE, self.url(path)?))
     }
 
+    /// Gets a public document of the control listener, outside of the API.
+    pub(super) fn fetch_public(&self, path: &[&str]) -> Result<Value, Failure> {
+        self.ask(OutboundRequest::new(Method::GET, self.below(path)?))
+    }
+
     fn url(&self, path: &[&str]) -> Result<Url, Failure> {
+        self.below(&[&["v1"], path].concat())
+    }
+
+    fn below(&self, path: &[&str]) -> Result<Url, Failure> {
         let mut url = self.control.clone();
         let refused = || Failure::usage(format!("`{}` is no base for the control API", self.control));
         // `push` would swallow dot segments: a name never is one.
         if path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
             return Err(Failure::usage("a name is empty, or is `.` or `..`"));
         }
-        url.path_segments_mut().map_err(|()| refused())?.pop_if_empty().push("v1").extend(path);
+        url.path_segments_mut().map_err(|()| refused())?.pop_if_empty().extend(path);
         Ok(url)
     }
 

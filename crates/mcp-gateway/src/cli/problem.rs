@@ -34,7 +34,8 @@ pub(super) fn detail(finding: &Value) -> Detail {
 
 fn hint(status: u16, problem: &Value, details: &[Detail]) -> Option<String> {
     let advice = text(problem, "/hint");
-    if status == 401 && advice.is_empty() {
+    // The API speaks of headers; here the way in is a login.
+    if status == 401 && (advice.is_empty() || text(problem, "/code") == "operator.unauthenticated") {
         return Some(
             "log in with `mcp-gateway login`, or name a valid token file with `--token-file`".to_owned(),
         );
@@ -74,6 +75,11 @@ mod tests {
         assert_eq!(failure(503, &json!({"code": "store.unavailable"})).exit, Exit::NoAnswer);
         assert_eq!(failure(403, &json!({"code": "operator.forbidden"})).exit, Exit::Refused);
         assert_eq!(failure(418, &json!({})).message, "the gateway answered 418");
-        assert!(failure(401, &json!({})).hint.unwrap().contains("login"));
+        let unauthenticated =
+            json!({"code": "operator.unauthenticated", "hint": "send `Authorization: Bearer …`"});
+        assert!(failure(401, &unauthenticated).hint.unwrap().contains("login"));
+        let used =
+            json!({"code": "login.refused", "hint": "the bootstrap token is wrong, used up or expired"});
+        assert!(failure(401, &used).hint.unwrap().contains("used up"));
     }
 }

@@ -107,6 +107,12 @@ fn a_value_on_the_command_line_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn a_value_before_an_option_is_not_repeated_either() {
+    let error = parse(&["secret", "put", "local", "github", "hunter2", "--field", "token"]).err();
+    assert!(error.is_none_or(|error| error.exit_code() == 2 && !error.to_string().contains("hunter2")));
+}
+
+#[test]
 fn a_missing_token_file_says_how_to_log_in() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("none");
