@@ -1,6 +1,6 @@
 //! Who operates: authentication before every route, and evidence of every refusal.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
@@ -9,6 +9,7 @@ use gateway_core::identity::{IdentityError, Presented};
 use gateway_core::lifecycle::{refused, rule};
 use gateway_core::operator::{Operator, Role, Scope};
 use gateway_core::secret::Secret;
+use gateway_core::time::Timestamp;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 
@@ -70,9 +71,28 @@ pub(crate) async fn authenticate(
     }
 }
 
+/// How many refused logins a minute leave evidence: strangers must not fill the disk.
+const LOGINS_A_MINUTE: u32 = 10;
+
+/// Counts refused logins within one minute.
+#[derive(Debug, Default)]
+pub(crate) struct Strangers(Mutex<(i64, u32)>);
+
+impl Strangers {
+    fn admit(&self, now: Timestamp) -> bool {
+        let minute = now.seconds().div_euclid(60);
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.0 != minute {
+            *counted = (minute, 0);
+        }
+        counted.1 = counted.1.saturating_add(1);
+        counted.1 <= LOGINS_A_MINUTE
+    }
+}
+
 /// Gives each request an id, and files evidence of refused acts.
 pub(crate) async fn record(
-    State(context): State<Arc<ControlContext>>,
+    State((context, strangers)): State<(Arc<ControlContext>, Arc<Strangers>)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -80,9 +100,12 @@ pub(crate) async fn record(
     let mut response = next.run(request).await;
     if let Some(Refused { code, object }) = response.extensions_mut().remove::<Refused>() {
         let operator = response.extensions_mut().remove::<gateway_core::id::OperatorName>();
-        let mut event = refused(operator.as_ref(), code, object.as_ref(), context.now());
-        event.request_id = Some(id.clone());
-        context.evidence(event).await;
+        let now = context.now();
+        if operator.is_some() || strangers.admit(now) {
+            let mut event = refused(operator.as_ref(), code, object.as_ref(), now);
+            event.request_id = Some(id.clone());
+            context.evidence(event).await;
+        }
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {

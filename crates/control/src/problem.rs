@@ -82,6 +82,12 @@ static TOO_LARGE: Rule =
     Rule { code: "request.too_large", status: 413, fixer: "the operator", hint: "send less at a time" };
 static NO_ROUTE: Rule =
     Rule { code: "request.unknown", status: 404, fixer: "the operator", hint: "see /v1/openapi.json" };
+static NOT_PUBLISHED: Rule = Rule {
+    code: "state.not_published",
+    status: 503,
+    fixer: "the gateway's operator",
+    hint: "the change stands and is taken over by itself once the audit log and the state can be used; look at /readyz",
+};
 static INCOMPLETE: Rule = Rule {
     code: "revocation.incomplete",
     status: 503,
@@ -129,6 +135,15 @@ impl Problem {
 
     pub(crate) fn incomplete() -> Self {
         Self::new(&INCOMPLETE, "the binding is revoked, and not all of its traffic has ended yet")
+    }
+
+    /// The change is committed, and this replica could not take it over, or its evidence into the chain.
+    pub(crate) fn not_published(refusal: &Refusal) -> Self {
+        tracing::error!(%refusal, inside = refusal.inside().unwrap_or(""), "a change is not published");
+        Self::new(
+            &NOT_PUBLISHED,
+            "the change is written, but not yet in force or not yet in the audit log here",
+        )
     }
 
     /// The stable code.

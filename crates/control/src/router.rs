@@ -13,7 +13,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::{authenticate, record};
+use crate::auth::{Strangers, authenticate, record};
 use crate::context::ControlContext;
 use crate::problem::Problem;
 use crate::routes::{act, apply, audit, binding, health, login, object, policy, rotate, secret, token};
@@ -109,6 +109,6 @@ pub fn control_router(context: ControlContext) -> Router {
         .route("/v1/openapi.json", get(openapi))
         .fallback(|| async { Problem::no_route() })
         .method_not_allowed_fallback(|| async { Problem::no_route() })
-        .layer(from_fn_with_state(Arc::clone(&context), record))
+        .layer(from_fn_with_state((Arc::clone(&context), Arc::new(Strangers::default())), record))
         .with_state(context)
 }

@@ -23,9 +23,15 @@ impl ControlContext {
     ) -> Result<T, Problem> {
         let (value, epoch) = self.commit(decide).await?;
         if let Some(epoch) = epoch {
-            self.publisher.publish(epoch).await?;
+            self.publish(epoch).await?;
         }
         Ok(value)
+    }
+
+    /// Takes a committed change over.
+    pub(crate) async fn publish(&self, epoch: Epoch) -> Result<(), Problem> {
+        let published = self.publisher.publish(epoch).await;
+        published.map(drop).map_err(|refusal| Problem::not_published(&refusal))
     }
 
     /// The same without publishing.

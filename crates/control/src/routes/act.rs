@@ -161,7 +161,7 @@ pub(crate) async fn disable(
         context.commit(|state| decide(&context, &caller, &target.key, lifecycle::disable, state)).await?;
     let end = context.live.end(&target.environment, &target.name, END_DEADLINE);
     let (published, ended) = futures::join!(publish(&context, epoch), end);
-    published?;
+    published.map_err(|refusal| Problem::not_published(&refusal))?;
     let binding = BindingRevision { name: target.name, revision };
     Ok(json(&Standing { binding, status: Lifecycle::Disabled, ended: Some(ended?) }))
 }

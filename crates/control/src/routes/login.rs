@@ -62,13 +62,17 @@ pub(crate) async fn login(
         .ok_or_else(|| Problem::new(&rule::LOGIN_REFUSED, "no bearer token was sent"))?;
     let (token, minted) = minted(&context, TokenKind::Operator);
     let now = context.now();
-    let record = context
-        .write(|state| {
+    let (record, epoch) = context
+        .commit(|state| {
             let (record, change) =
                 gateway_core::lifecycle::login(state, presented.digest(), &wish.name, &minted, now)?;
             Ok((record, Some(change)))
         })
         .await?;
+    // The bootstrap token is used up: whatever else fails, its successor must reach the operator.
+    if let Some(epoch) = epoch {
+        drop(context.publish(epoch).await);
+    }
     let (operator, expires_at) = (record.operator, record.expires_at);
     Ok(json(&LoggedIn { operator, token, expires_at }))
 }

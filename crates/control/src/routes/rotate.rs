@@ -83,7 +83,7 @@ pub(crate) async fn rotate(
         };
         match context.state.commit(stamped(rotation.change, tried.as_ref())).await {
             Ok(epoch) => {
-                context.publisher.publish(epoch).await?;
+                context.publish(epoch).await?;
                 return Ok(answer(&key, rotation.step, tried));
             }
             Err(StateError::Conflict) => {}

@@ -134,3 +134,28 @@ async fn a_value_goes_in_and_never_comes_out() {
     assert_eq!(office.post("alice", "/v1/secrets", wrong).await.status, 400);
     assert!(!format!("{:?}", office.chain.all()).contains(VALUE));
 }
+
+#[tokio::test]
+async fn strangers_who_guess_at_the_login_do_not_fill_the_disk() {
+    let office = Office::new();
+    for _ in 0..12 {
+        assert_eq!(office.post("guess", "/v1/login", json!({"name": "eve"})).await.status, 401);
+    }
+    assert_eq!(office.chain.all().len(), 10);
+}
+
+#[tokio::test]
+async fn a_login_reaches_its_operator_even_with_the_audit_log_down() {
+    let office = Office::holding(with_bootstrap());
+    office.chain.down.store(true, Ordering::SeqCst);
+    let answer = office.post("first", "/v1/login", json!({"name": "alice"})).await;
+    assert!(answer.body["token"].is_string(), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_published_says_that_it_stands() {
+    let office = Office::production().await;
+    office.chain.down.store(true, Ordering::SeqCst);
+    let answer = office.apply("alice", &[binding("risk", json!("read"))]).await;
+    assert_eq!((answer.status, answer.code()), (503, "state.not_published"));
+}
