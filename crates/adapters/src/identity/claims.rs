@@ -166,7 +166,6 @@ fn date(claims: &SignedClaims, name: &str) -> Result<Option<Timestamp>, Identity
     let Some(value) = claims.value(name) else { return Ok(None) };
     let seconds = match (value.as_i64(), value.as_f64()) {
         (Some(seconds), _) => seconds,
-        #[expect(clippy::cast_possible_truncation, reason = "whole, and within the range checked here")]
         (None, Some(seconds)) if (0.0..1e11).contains(&seconds) => seconds.floor() as i64,
         _ => return Err(IdentityError::Claims),
     };

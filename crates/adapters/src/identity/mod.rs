@@ -21,3 +21,6 @@ pub use algorithm::JwtAlgorithm;
 pub use config::{AudienceConfig, IdentityIssue, IssuerConfig, Preset, validate_issuers};
 pub use operators::{OidcOperators, OperatorIssuerConfig, RoleMapping, validate_doors};
 pub use verifier::{IssuerHealth, OidcVerifier};
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,9 @@ use super::config::{Basics, IdentityIssue, IssuerConfig, Preset};
 use super::jwks::IssuerKeys;
 use crate::https::{OutboundClient, OutboundConfig};
 
+/// The word in `token_types` for a token without `typ`.
+const ABSENT: &str = "absent";
+
 /// The rules for tokens of one issuer.
 #[derive(Debug)]
 pub(super) struct IssuerRules {
@@ -55,8 +58,10 @@ impl IssuerRules {
 
     /// Whether a token of this type is an access token here (RFC 9068, section 4; RFC 8725, 3.11).
     pub(super) fn takes_type(&self, token_type: Option<&str>) -> bool {
-        let token_type = token_type.unwrap_or("absent");
-        self.token_types.iter().any(|taken| taken.eq_ignore_ascii_case(token_type))
+        self.token_types.iter().any(|taken| match token_type {
+            Some(token_type) => taken != ABSENT && taken.eq_ignore_ascii_case(token_type),
+            None => taken == ABSENT,
+        })
     }
 }
 

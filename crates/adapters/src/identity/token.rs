@@ -125,11 +125,6 @@ impl SignedClaims {
     pub(super) fn required(&self, name: &str) -> Result<&str, IdentityError> {
         self.text(name)?.ok_or(IdentityError::Claims)
     }
-
-    #[cfg(test)]
-    pub(super) fn assume_signed(claims: Map<String, Value>) -> Self {
-        Self(claims)
-    }
 }
 
 fn segment(text: &str) -> Result<Vec<u8>, IdentityError> {

@@ -150,7 +150,9 @@ async fn refuses_issuers_that_are_not_configured() {
 #[tokio::test]
 async fn refuses_tokens_of_other_types() {
     let world = World::new().await;
-    for typ in ["logout+jwt", "secevent+jwt", "dpop+jwt", "id_token+jwt", "application/logout+jwt", ""] {
+    for typ in
+        ["logout+jwt", "secevent+jwt", "dpop+jwt", "id_token+jwt", "application/logout+jwt", "absent", ""]
+    {
         let token = world.issuer.sign_with("es256", &json!({"typ": typ}), &world.claims());
         assert_eq!(world.verify(&token, 0).await.unwrap_err(), IdentityError::Claims, "{typ}");
     }
