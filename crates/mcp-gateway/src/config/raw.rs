@@ -1,0 +1,88 @@
+//! `gateway.yaml` as it is written. What it means, and whether it may be so, is decided in `mod.rs`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use gateway_adapters::audit::AuditConfig;
+use gateway_adapters::identity::{IssuerConfig, OperatorIssuerConfig};
+use gateway_core::id::EnvironmentName;
+use ipnet::IpNet;
+use serde::Deserialize;
+use url::Url;
+
+use super::limits::RawLimits;
+use super::{LogFormat, LogLevel};
+
+/// Everything but the stores, which are read one by one so that each tells its own problems.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) listen: SocketAddr,
+    pub(super) public_url: Url,
+    #[serde(default)]
+    pub(super) tls: Option<RawTls>,
+    pub(super) control: RawControl,
+    #[serde(default)]
+    pub(super) trusted_proxies: Vec<IpNet>,
+    #[serde(default)]
+    pub(super) proxy_protocol: bool,
+    #[serde(default)]
+    pub(super) allowed_origins: Vec<String>,
+    pub(super) state: String,
+    #[serde(default)]
+    pub(super) state_password_file: Option<PathBuf>,
+    pub(super) audit: AuditConfig,
+    /// Named here so that it is among the known fields.
+    #[serde(default, rename = "stores")]
+    _stores: serde::de::IgnoredAny,
+    #[serde(default)]
+    pub(super) identity: RawIdentity,
+    #[serde(default)]
+    pub(super) operators: RawOperators,
+    #[serde(default)]
+    pub(super) environments: Option<Vec<EnvironmentName>>,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) log: RawLog,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTls {
+    pub(super) certificate_file: PathBuf,
+    pub(super) key_file: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawControl {
+    pub(super) listen: SocketAddr,
+    #[serde(default)]
+    pub(super) public_url: Option<Url>,
+    #[serde(default)]
+    pub(super) tls: Option<RawTls>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIdentity {
+    #[serde(default)]
+    pub(super) issuers: Vec<IssuerConfig>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOperators {
+    #[serde(default)]
+    pub(super) issuers: Vec<OperatorIssuerConfig>,
+    #[serde(default)]
+    pub(super) bootstrap_token_file: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLog {
+    pub(super) level: LogLevel,
+    pub(super) format: LogFormat,
+}

@@ -1,0 +1,67 @@
+//! What is taken, what is refused, and how it is said.
+
+mod arbitrary;
+mod bad_config;
+mod bad_manifests;
+
+use std::path::{Path, PathBuf};
+
+use gateway_adapters::state::StateConfig;
+use gateway_adapters::store::StoreConfig;
+use gateway_core::manifest::Kind;
+
+use super::manifest::{Source, against_config, parse as parse_manifests};
+use super::{LogFormat, load, parse};
+
+const CONFIG: &str = include_str!("tests/gateway.yaml");
+const MANIFESTS: &str = include_str!("tests/manifests.yaml");
+
+#[test]
+fn the_example_is_taken_and_its_paths_are_the_files_own() {
+    let config = parse("gateway.yaml", CONFIG, Path::new("/etc/gateway")).unwrap();
+    let at = |path: &str| PathBuf::from("/etc/gateway").join(path);
+    assert_eq!(config.state, StateConfig::Sqlite { path: at("./data/state.db") });
+    assert_eq!(config.audit.directory, at("./data/audit"));
+    let sealed = config.stores.values().find_map(|store| match store {
+        StoreConfig::Sealed(sealed) => Some(sealed.key_file.clone()),
+        _ => None,
+    });
+    assert_eq!(sealed, Some(at("./data/sealed.key")));
+    assert_eq!((config.limits.request_body_bytes, config.limits.drain_seconds), (1_048_576, 0));
+    assert_eq!(config.limits.concurrent_requests, 20_000, "what is not written has its default");
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.issuers.len(), 1);
+    assert_eq!(config.operators.issuers.len(), 1);
+}
+
+#[test]
+fn the_examples_manifests_are_taken_and_fit_the_configuration() {
+    let source = Source { name: "manifests.yaml".to_owned(), text: MANIFESTS.to_owned() };
+    let manifests = parse_manifests(&[source]).unwrap();
+    let kinds: Vec<_> = manifests.iter().map(|manifest| manifest.spec.key().kind).collect();
+    assert_eq!(kinds, [Kind::Environment, Kind::Server, Kind::Agent, Kind::Binding, Kind::Policy]);
+    let config = parse("gateway.yaml", CONFIG, Path::new("")).unwrap();
+    assert_eq!(against_config(&manifests, &config.stores, None), []);
+}
+
+#[test]
+fn the_configurations_hash_is_that_of_its_bytes() {
+    let hash = |text: &str| parse("gateway.yaml", text, Path::new("")).unwrap().content;
+    assert_eq!(hash(CONFIG), hash(CONFIG));
+    assert_ne!(hash(CONFIG), hash(&format!("{CONFIG}# changed\n")));
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let missing = directory.path().join("gateway.yaml");
+    let problems = load(&missing).unwrap_err().to_string();
+    assert!(problems.starts_with(&format!("{} config.file cannot be read", missing.display())), "{problems}");
+    let problems = Source::read_all(&[directory.path().to_owned()]).unwrap_err().to_string();
+    assert!(problems.contains("no `.yaml` or `.yml` file"), "{problems}");
+    std::fs::write(directory.path().join("b.yaml"), "x").unwrap();
+    std::fs::write(directory.path().join("a.yml"), "y").unwrap();
+    std::fs::write(directory.path().join("c.txt"), "z").unwrap();
+    let sources = Source::read_all(&[directory.path().to_owned()]).unwrap();
+    assert_eq!(sources.iter().map(|source| source.text.as_str()).collect::<Vec<_>>(), ["y", "x"]);
+}

@@ -1,0 +1,123 @@
+//! Bad `gateway.yaml` files and everything that is said about them.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::config::parse;
+
+const GOOD: &str = "listen: 127.0.0.1:8080
+public_url: http://127.0.0.1:8080
+control: { listen: 127.0.0.1:8081 }
+state: sqlite://state.db
+audit: { directory: audit }
+";
+
+/// The good file with more lines, or with one line replaced by its field.
+fn with(lines: &str) -> String {
+    let field = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
+    let replaced: Vec<_> =
+        lines.lines().filter(|line| !line.starts_with([' ', '-', '#'])).map(field).collect();
+    let kept = GOOD.lines().filter(|line| !replaced.contains(&field(line)));
+    kept.chain(lines.lines()).collect::<Vec<_>>().join("\n")
+}
+
+fn cases() -> Vec<(&'static str, String)> {
+    vec![
+        ("nothing", String::new()),
+        ("a comment", "# nothing yet\n".to_owned()),
+        ("no YAML", "listen: [127.0.0.1\npublic_url: x\n".to_owned()),
+        ("a tab", "control:\n\tlisten: 127.0.0.1:1\n".to_owned()),
+        ("text", "just text".to_owned()),
+        ("two documents", format!("{GOOD}---\nkind: Server\n")),
+        ("a key twice", format!("{GOOD}listen: 127.0.0.1:1\n")),
+        ("a merge key", with("limits:\n  <<: { drain_seconds: 1 }")),
+        ("a tag", with("log: { level: !important info }")),
+        ("several fields missing", "listen: 127.0.0.1:8080\n".to_owned()),
+        (
+            "many problems at once",
+            with("lisen: 1\nlimits: { drain_second: 1, request_body_bytes: many }\nlog: { level: loud, colour: true }"),
+        ),
+        ("wrong types", with("listen: 8080\ncontrol: [127.0.0.1:8081]\nproxy_protocol: yes\nenvironments: dev")),
+        ("bad addresses", with("listen: localhost:8080\npublic_url: 127.0.0.1\ntrusted_proxies: [10.0.0.0/99]")),
+        ("bounds", with("limits: { request_body_bytes: 1, concurrent_requests: 0, drain_seconds: -1 }")),
+        ("plain text to the network", with("listen: 0.0.0.0:80\npublic_url: http://mcp.example.com\ncontrol: { listen: '[::]:81' }")),
+        ("a path in the public URL", with("public_url: http://127.0.0.1:8080/gateway")),
+        ("one door", with("control: { listen: 127.0.0.1:8080 }")),
+        ("PROXY without proxies", with("proxy_protocol: true")),
+        ("a password in the state", with("state: postgres://gateway:hunter2-hunter2@db/gateway")),
+        ("a downgraded state", with("state: postgres://gateway@db/gateway?sslmode=prefer")),
+        ("a state of another kind", with("state: mysql://db/gateway")),
+        ("a password file for a file", with("state_password_file: pw")),
+        (
+            "stores of many mistakes",
+            with(
+                "stores:
+  Vault:
+    kind: vault
+  one: { kind: vaul }
+  two: { path: x }
+  three: sealed
+  four: { kind: sealed, path: a, key_file: a, environments: [dev, dev] }
+  five: { kind: vault, address: http://vault.internal, auth: { token: hunter2-hunter2 }, environments: [dev] }
+  six:
+    kind: vault
+    address: [https://vault.internal]
+    auth: { approle: { role_id: x, secret_id: hunter2-hunter2, secret_id_file: y } }
+    environments: [Dev]
+    cache_seconds: 9999
+  seven: { kind: env, names: [], environments: [] , timeout_ms: 1 }",
+            ),
+        ),
+        ("a token in the wrong place", with("stores: { v: { kind: vault, address: https://v.internal, token: hvs.hunter2hunter2hunter2, auth: { token_file: t }, environments: [dev] } }")),
+        ("a password in a URL", with("audit: { directory: a, sink: { url: 'https://me:hunter2-hunter2@siem.internal/' } }")),
+        ("a plain sink", with("audit: { directory: a, sink: { url: 'http://siem.internal/' } }")),
+        (
+            "issuers of many mistakes",
+            with(
+                "identity:
+  issuers:
+    - { issuer: 'http://idp.internal', audience: x, subject_claim: email }
+    - { issuer: 'https://idp.internal', algorithms: [HS256], audience: http://127.0.0.1:8080/mcp/dev }
+    - { issuer: 'https://idp.internal', client_secret: hunter2-hunter2 }",
+            ),
+        ),
+        (
+            "one audience, two doors",
+            with(
+                "identity: { issuers: [{ issuer: 'https://i', audience: 'http://127.0.0.1:8080/mcp/dev' }] }
+operators:
+  issuers:
+    - { issuer: 'https://i', audience: 'http://127.0.0.1:8080/mcp/dev', roles: [{ role: admin, subject: me }] }
+    - { issuer: 'https://j', audience: x, roles: [{ role: emperor, group: g }] }",
+            ),
+        ),
+        (
+            "environments that do not meet",
+            with(
+                "environments: [production]
+stores: { local: { kind: env, names: [A], environments: [dev] } }
+identity: { issuers: [{ issuer: 'https://i', audience: 'http://127.0.0.1:8080/mcp/dev' }] }",
+            ),
+        ),
+        ("no environment", with("environments: []")),
+    ]
+}
+
+#[test]
+fn every_bad_file_is_told_what_and_where() {
+    let mut told = String::new();
+    for (name, text) in cases() {
+        let problems = parse("gateway.yaml", &text, Path::new("/etc/gateway")).expect_err(name);
+        assert!(!problems.issues().is_empty());
+        let shown = problems.to_string();
+        assert!(!shown.contains("hunter2"), "{name}: {shown}");
+        assert!(!format!("{problems:?}").contains("hunter2"), "{name}");
+        writeln!(told, "## {name}\n{shown}\n").unwrap();
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn the_good_file_is_good() {
+    parse("gateway.yaml", GOOD, Path::new("")).unwrap();
+}
