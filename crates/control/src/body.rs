@@ -42,9 +42,11 @@ fn unread(rejection: &BytesRejection) -> Problem {
 /// What is wrong with JSON, without the value that is wrong: it may be a pasted secret.
 pub(crate) fn shape(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let safe =
-        ["missing field", "unknown field", "unknown variant", "duplicate field", "not a secret reference"];
-    if safe.iter().any(|start| text.starts_with(start)) {
+    let named = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+    // A mistyped field is worth naming, if it looks like one.
+    let is_field = |name: &str| name.len() <= 24 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let safe = ["missing field", "duplicate field", "not a secret reference"];
+    if safe.iter().any(|start| text.starts_with(start)) || named.is_some_and(|(name, _)| is_field(name)) {
         return text.chars().take(300).collect();
     }
     let expected = text.rsplit_once(", expected ").map(|(_, expected)| expected);

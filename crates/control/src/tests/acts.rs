@@ -60,7 +60,7 @@ async fn a_policy_that_does_not_compile_is_told_with_its_position() {
 #[tokio::test]
 async fn a_literal_secret_in_a_manifest_is_refused_without_repeating_it() {
     let office = Office::production().await;
-    for field in ["secret", "risk", "expires_at", "limits"] {
+    for field in ["secret", "risk", "expires_at", "limits", VALUE, "tools", "mode"] {
         let answer = office.apply("alice", &[binding(field, json!(VALUE))]).await;
         assert_eq!((answer.status, answer.code()), (422, "manifest.malformed"), "{field}");
     }

@@ -16,7 +16,42 @@ fn operations() -> Vec<String> {
 
 #[test]
 fn the_document_lists_every_route() {
-    insta::assert_snapshot!(operations().join("\n"), @"");
+    insta::assert_snapshot!(operations().join("\n"), @r"
+    DELETE /v1/agent-tokens/{id}
+    GET /.well-known/jwks.json
+    GET /livez
+    GET /metrics
+    GET /readyz
+    GET /v1/agents
+    GET /v1/agents/{name}/tokens
+    GET /v1/audit
+    GET /v1/audit/tail
+    GET /v1/bindings
+    GET /v1/bindings/{environment}/{name}
+    GET /v1/environments
+    GET /v1/export
+    GET /v1/me
+    GET /v1/policies
+    GET /v1/servers
+    POST /v1/agents/{name}/tokens
+    POST /v1/apply
+    POST /v1/audit/verify
+    POST /v1/bindings/{environment}/{name}/approve
+    POST /v1/bindings/{environment}/{name}/disable
+    POST /v1/bindings/{environment}/{name}/enable
+    POST /v1/bindings/{environment}/{name}/explain
+    POST /v1/bindings/{environment}/{name}/revoke
+    POST /v1/bindings/{environment}/{name}/rotate
+    POST /v1/bindings/{environment}/{name}/validate
+    POST /v1/diff
+    POST /v1/login
+    POST /v1/objects/{kind}/{environment}/{name}/approve
+    POST /v1/policies/check
+    POST /v1/policies/explain
+    POST /v1/policies/test
+    POST /v1/secrets
+    POST /v1/secrets/check
+    ");
 }
 
 #[test]
