@@ -1,0 +1,98 @@
+//! The sweep: every listed encoding of every key, in everything that the demo left or heard.
+
+use std::path::{Path, PathBuf};
+
+use gateway_core::scrub::Needles;
+
+use crate::demo::failure::Failure;
+use crate::demo::key::needles;
+use crate::demo::stage::Stage;
+use crate::demo::story::Act;
+
+pub(super) async fn play(stage: &mut Stage, act: &mut Act<'_>) -> Result<(), Failure> {
+    let needles = needles(&stage.keys.all())?;
+    act.say("Three keys, each in raw, base64, base64url, basic, percent, hex and JSON forms, looked for in:");
+    control(stage, act, &needles).await?;
+    files(stage, act, &needles)?;
+    let arguments = std::fs::read("/proc/self/cmdline")?;
+    act.claim("arguments_are_clean", "the process's arguments", !needles.contains(&arguments));
+    let metrics = format!("{}{}", stage.bob.page("/metrics").await?, stage.running.gateway.figures());
+    let text = format!("the metrics, {} bytes", metrics.len());
+    act.claim("metrics_are_clean", &text, !needles.contains(metrics.as_bytes()) && metrics.len() > 100);
+    wires(stage, act, &needles);
+    let told = act.told();
+    act.claim("story_is_clean", "the story that you have just read", !needles.contains(told.as_bytes()));
+    Ok(())
+}
+
+/// The search itself must be able to find something: the leak at its source.
+async fn control(stage: &Stage, act: &mut Act<'_>, needles: &Needles) -> Result<(), Failure> {
+    let web = crate::demo::call::web()?;
+    let key = &stage.keys.rotated;
+    // Asked directly, past the gateway; the answer is looked at and not kept.
+    let response = crate::demo::call::tool(&web, &stage.server.url(), &key.text(), "leak").await?;
+    let text = response.text().await?;
+    let planted = needles.contains(text.as_bytes());
+    act.claim(
+        "sweep_can_find",
+        "first the proof that the search works: the leak at its source is found",
+        planted,
+    );
+    Ok(())
+}
+
+fn files(stage: &Stage, act: &mut Act<'_>, needles: &Needles) -> Result<(), Failure> {
+    let (mut found, mut bytes, mut logged) = (Vec::new(), 0_usize, 0_usize);
+    let paths = below(stage.root())?;
+    for path in &paths {
+        let content = std::fs::read(path)?;
+        bytes = bytes.saturating_add(content.len());
+        if path.ends_with("gateway.log") {
+            logged = content.len();
+        }
+        if needles.contains(&content) {
+            found.push(path.strip_prefix(stage.root()).unwrap_or(path).display().to_string());
+        }
+    }
+    act.figure("files_searched", paths.len());
+    act.figure("file_bytes_searched", bytes);
+    act.figure("log_bytes_searched", logged);
+    act.figure("files_with_a_key", found.clone());
+    let text = format!(
+        "{} files, {bytes} bytes: state, audit, configurations, sealed stores, and the log at level trace",
+        paths.len()
+    );
+    act.claim("files_are_clean", &text, found.is_empty() && logged > 0);
+    Ok(())
+}
+
+fn below(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let (mut files, mut directories) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                directories.push(entry.path());
+            } else if kind.is_file() {
+                files.push(entry.path());
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn wires(stage: &Stage, act: &mut Act<'_>, needles: &Needles) {
+    let pieces = stage.collected.pieces();
+    let bytes: usize = pieces.iter().map(|(_, bytes)| bytes.len()).sum();
+    let dirty: Vec<String> =
+        pieces.iter().filter(|(_, bytes)| needles.contains(bytes)).map(|(from, _)| from.clone()).collect();
+    act.figure("answers_searched", pieces.len());
+    act.figure("answer_bytes_searched", bytes);
+    act.figure("answers_with_a_key", dirty.clone());
+    let text = format!(
+        "{} answers to agents and operators, headers and errors included, {bytes} bytes",
+        pieces.len()
+    );
+    act.claim("answers_are_clean", &text, dirty.is_empty() && !pieces.is_empty());
+}

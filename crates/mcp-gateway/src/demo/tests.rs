@@ -1,0 +1,52 @@
+use serde_json::{Value, json};
+
+use super::{adopt, key, manifests};
+
+fn configuration(header: &str, text: &str) -> Value {
+    json!({"mcpServers": {
+        "issues": {"url": "http://127.0.0.1:1/mcp", "headers": {header: text}},
+        "local": {"command": "npx", "args": ["server"]},
+    }})
+}
+
+#[test]
+fn finds_pasted_keys_and_leaves_references_alone() {
+    let found = adopt::find(&configuration("Authorization", "Bearer abcdefghijklmnop"));
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].server.as_str(), found[0].format.as_str()), ("issues", "Bearer {secret}"));
+    assert_eq!(adopt::find(&configuration("X-Api-Key", "abcdefghijklmnop"))[0].format, "{secret}");
+    assert!(adopt::find(&configuration("Authorization", "Bearer ${SOME_LONG_VARIABLE}")).is_empty());
+    assert!(adopt::find(&configuration("X-Trace", "abcdefghijklmnop")).is_empty());
+}
+
+#[test]
+fn neither_the_rewritten_configuration_nor_the_backup_holds_the_key() {
+    let fresh = key::Key::fresh().unwrap();
+    let mut document = configuration("Authorization", &format!("Bearer {}", fresh.text()));
+    let found = adopt::find(&document);
+    let needles = key::needles(&[&fresh]).unwrap();
+    assert!(needles.contains(document.to_string().as_bytes()));
+    let backup = adopt::backup(&document, &found[0], "local://a#b");
+    adopt::rewrite(&mut document, "issues", "http://127.0.0.1:2/mcp/dev/issues");
+    assert!(!needles.contains(document.to_string().as_bytes()));
+    assert!(!needles.contains(backup.to_string().as_bytes()));
+    assert!(backup.to_string().contains("moved to local://a#b"));
+    assert_eq!(document["mcpServers"]["local"]["command"], "npx");
+}
+
+#[test]
+fn a_fresh_key_is_long_awkward_and_fits_into_a_header() {
+    let fresh = key::Key::fresh().unwrap();
+    assert!(fresh.secret().len() >= 40 && fresh.secret().is_header_safe());
+    let json = serde_json::to_string(&fresh.text()).unwrap();
+    assert!(json.len() > fresh.text().len() + 2, "JSON has to escape it");
+    assert_ne!(fresh.text(), key::Key::fresh().unwrap().text());
+}
+
+#[test]
+fn every_manifest_of_the_demo_is_valid() {
+    let url = url::Url::parse("http://127.0.0.1:1/mcp").unwrap();
+    let adopted = manifests::development(&url, "Authorization", "Bearer {secret}");
+    assert_eq!(manifests::specs("a", &adopted).unwrap().as_array().unwrap().len(), 8);
+    assert_eq!(manifests::specs("p", &manifests::production(&url)).unwrap().as_array().unwrap().len(), 5);
+}
