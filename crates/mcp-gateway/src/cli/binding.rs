@@ -328,6 +328,17 @@ mod tests {
         let answer = json!({"binding": "triage@3", "environment": "dev", "revoked_at": "2026-11-26T09:00:00.1Z",
             "completed_at": "2026-11-26T09:00:00.2Z", "ended": {"calls": 2, "streams": 1, "sessions": 0, "cached_values": 1},
             "audit": {"revoked": 41, "completed": 43, "pending": false}});
-        insta::assert_snapshot!(evidence(&"dev/triage".parse().unwrap(), &answer).plain(), @"");
+        insta::assert_snapshot!(evidence(&"dev/triage".parse().unwrap(), &answer).plain(), @r"
+        dev/triage: revoked; no call can use it any more
+          binding                triage@3
+          revoked at             2026-11-26T09:00:00.1Z
+          completed at           2026-11-26T09:00:00.2Z
+          calls ended            2
+          streams ended          1
+          sessions ended         0
+          cached values dropped  1
+          audit: revoked         41
+          audit: completed       43
+        ");
     }
 }

@@ -197,7 +197,7 @@ mod tests {
         let yaml = "kind: Policy\nname: support\nenvironment: dev\ncedar: |\n  permit (principal, action, resource)\n  when { context.rsk == \"read\" };\n";
         let found = check_text("policies.yaml", yaml);
         let first = found.first().unwrap();
-        assert!(first.place.contains("policies.yaml:4:"), "{first:?}");
+        assert!(first.place.contains("policies.yaml:5:"), "{first:?}");
         assert!(first.message.contains("`support`, line 2"), "{first:?}");
     }
 }

@@ -23,6 +23,7 @@ pub(super) struct Globals {
         global = true,
         value_name = "URL",
         env = "MCP_GATEWAY_CONTROL",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:8081",
         help_heading = "Global options"
     )]
@@ -33,6 +34,7 @@ pub(super) struct Globals {
         global = true,
         value_name = "FILE",
         env = "MCP_GATEWAY_TOKEN_FILE",
+        hide_env_values = true,
         help_heading = "Global options"
     )]
     pub(super) token_file: Option<PathBuf>,
@@ -42,6 +44,7 @@ pub(super) struct Globals {
         global = true,
         value_name = "FILE",
         env = "MCP_GATEWAY_CA_FILE",
+        hide_env_values = true,
         help_heading = "Global options"
     )]
     pub(super) ca_file: Option<PathBuf>,

@@ -50,17 +50,10 @@ fn the_command_tree_is_consistent() {
 #[test]
 fn help_reads_as_the_documentation_says() {
     let mut command = Cli::command();
+    command.build();
     let mut pages = command.render_help().to_string();
-    for path in [
-        &["binding"][..],
-        &["binding", "rotate"],
-        &["secret", "put"],
-        &["audit", "verify"],
-        &["policy"],
-        &["agent", "token", "issue"],
-    ] {
-        let mut page = Cli::command();
-        let mut found = &mut page;
+    for path in [&["binding"][..], &["binding", "rotate"], &["secret", "put"], &["agent", "token", "issue"]] {
+        let mut found = &mut command;
         for name in path {
             found = found.find_subcommand_mut(name).unwrap();
         }
@@ -155,6 +148,5 @@ fn completions_are_written_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let (exit, out, _) = play(&["completions", shell], Output::Table);
         assert!(exit == 0 && out.contains("mcp-gateway"), "{shell}");
-        assert!(!out.contains("fixture-server") || shell != "fish", "{shell}");
     }
 }
