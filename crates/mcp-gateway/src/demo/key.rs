@@ -1,8 +1,6 @@
 //! The keys of the story: fresh for each run, and awkward on purpose.
 
 use aws_lc_rs::rand;
-use gateway_core::id::BindingName;
-use gateway_core::scrub::{Marker, NeedleSource, Needles};
 use gateway_core::secret::Secret;
 
 use super::failure::Failure;
@@ -53,13 +51,4 @@ impl Key {
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(self.value.expose()).into_owned()
     }
-}
-
-/// What to look for: every listed encoding of every one of the keys.
-pub(super) fn needles(keys: &[&Key]) -> Result<Needles, Failure> {
-    let name = BindingName::parse("sweep").map_err(|error| Failure::at("the sweep's name", error))?;
-    let values = keys.iter().flat_map(|key| {
-        [NeedleSource::Value(key.secret()), NeedleSource::BasicAuth { user: "user", password: key.secret() }]
-    });
-    Needles::build(values, Marker::new(&name)).map_err(|error| Failure::at("the sweep", error))
 }

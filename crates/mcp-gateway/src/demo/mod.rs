@@ -15,6 +15,7 @@ mod issuer;
 mod key;
 mod manifests;
 mod operator;
+mod search;
 mod stage;
 mod story;
 mod traffic;

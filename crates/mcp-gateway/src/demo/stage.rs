@@ -175,7 +175,7 @@ fn configuration(port: u16, issuer: &str) -> String {
 public_url: http://127.0.0.1:{port}
 control: {{ listen: "127.0.0.1:0" }}
 state: sqlite://./state.db
-audit: {{ directory: ./audit, durability: process }}
+audit: {{ directory: ./audit, durability: process, checkpoint_seconds: 1 }}
 stores:
   local: {{ kind: sealed, path: ./sealed.db, key_file: ./sealed.key, environments: [dev] }}
   local-production:

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
-use super::{adopt, key, manifests};
+use super::search::Search;
+use super::{DemoOptions, adopt, key, manifests};
 
 fn configuration(header: &str, text: &str) -> Value {
     json!({"mcpServers": {
@@ -24,12 +25,12 @@ fn neither_the_rewritten_configuration_nor_the_backup_holds_the_key() {
     let fresh = key::Key::fresh().unwrap();
     let mut document = configuration("Authorization", &format!("Bearer {}", fresh.text()));
     let found = adopt::find(&document);
-    let needles = key::needles(&[&fresh]).unwrap();
-    assert!(needles.contains(document.to_string().as_bytes()));
+    let search = Search::new(&[&fresh]).unwrap();
+    assert!(search.finds(document.to_string()));
     let backup = adopt::backup(&document, &found[0], "local://a#b");
     adopt::rewrite(&mut document, "issues", "http://127.0.0.1:2/mcp/dev/issues");
-    assert!(!needles.contains(document.to_string().as_bytes()));
-    assert!(!needles.contains(backup.to_string().as_bytes()));
+    assert!(!search.finds(document.to_string()));
+    assert!(!search.finds(backup.to_string()));
     assert!(backup.to_string().contains("moved to local://a#b"));
     assert_eq!(document["mcpServers"]["local"]["command"], "npx");
 }
@@ -49,4 +50,24 @@ fn every_manifest_of_the_demo_is_valid() {
     let adopted = manifests::development(&url, "Authorization", "Bearer {secret}");
     assert_eq!(manifests::specs("a", &adopted).unwrap().as_array().unwrap().len(), 8);
     assert_eq!(manifests::specs("p", &manifests::production(&url)).unwrap().as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn each_form_is_found_by_itself_and_nothing_else_is() {
+    let (fresh, other) = (key::Key::fresh().unwrap(), key::Key::fresh().unwrap());
+    let search = Search::new(&[&fresh]).unwrap();
+    assert_eq!(search.forms(), 14);
+    let json = serde_json::to_string(&fresh.text()).unwrap();
+    let shifted =
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("x{}y", fresh.text()));
+    for text in [fresh.text(), json, shifted, hex::encode(fresh.text())] {
+        assert!(search.finds(format!("before {text} after")));
+    }
+    assert!(!search.finds(other.text()) && !search.finds(&fresh.sha256));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_act_holds() {
+    let options = DemoOptions { output_json: true, keep: false };
+    assert!(Box::pin(super::play(options)).await.unwrap(), "the JSON above says which act did not hold");
 }

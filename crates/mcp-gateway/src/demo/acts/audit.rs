@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use gateway_adapters::audit::{Filter, Order, PublicKey, Reader, Signer, VerifyReport, verify_directory};
 use gateway_core::audit::EventKind;
 
+use crate::demo::agent::until;
 use crate::demo::failure::Failure;
 use crate::demo::operator::word;
 use crate::demo::stage::Stage;
@@ -22,7 +23,7 @@ pub(super) async fn play(stage: &mut Stage, act: &mut Act<'_>) -> Result<(), Fai
         .map_err(|error| Failure::at("the checkpoint key", error))?
         .public_key()
         .clone();
-    let report = verified(directory.clone(), key.clone()).await?;
+    let report = checkpointed(&directory, &key).await?;
     act.figure("records", report.records);
     act.figure("checkpoints", report.checkpoints);
     let text = format!(
@@ -30,6 +31,8 @@ pub(super) async fn play(stage: &mut Stage, act: &mut Act<'_>) -> Result<(), Fai
         report.records
     );
     act.claim("chain_verifies", &text, report.holds() && report.records > 0);
+    let text = format!("{} signed checkpoints vouch for it", report.checkpoints);
+    act.claim("checkpoints_vouch", &text, report.checkpoints > 0);
     forged(stage, act, &directory, key).await
 }
 
@@ -40,7 +43,7 @@ async fn searched(stage: &Stage, act: &mut Act<'_>) -> Result<(), Failure> {
     let records = records.map(Vec::as_slice).unwrap_or_default();
     for record in records {
         act.show(&format!(
-            "#{:<6} {:<10} {:<14} {:<18} {}",
+            "#{:<7} {:<22} {:<12} {:<18} {}",
             word(record, "/sequence"),
             word(record, "/event/kind"),
             word(record, "/event/agent"),
@@ -81,6 +84,13 @@ async fn verified(directory: PathBuf, key: PublicKey) -> Result<VerifyReport, Fa
     let verify = move || verify_directory(&directory, &[key], None);
     let report = tokio::task::spawn_blocking(verify).await;
     Ok(report.map_err(|error| Failure::at("the verification", error))??)
+}
+
+/// Verifies, once there is a signed checkpoint: the gateway makes one every second here.
+async fn checkpointed(directory: &Path, key: &PublicKey) -> Result<VerifyReport, Failure> {
+    let signed = directory.join("checkpoints.jsonl");
+    until("the first checkpoint", || std::fs::metadata(&signed).is_ok_and(|file| file.len() > 0)).await?;
+    verified(directory.to_owned(), key.clone()).await
 }
 
 /// Changes one record of a copy.

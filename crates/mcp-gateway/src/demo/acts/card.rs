@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::demo::failure::Failure;
-use crate::demo::key::needles;
 use crate::demo::operator::{number, word};
+use crate::demo::search::Search;
 use crate::demo::stage::Stage;
 use crate::demo::story::Act;
 
@@ -21,7 +21,7 @@ pub(super) async fn play(stage: &mut Stage, act: &mut Act<'_>) -> Result<(), Fai
         && word(&card, "/reference").starts_with("local://issues/adopted#key")
         && word(&card, "/mode") == "service_account";
     act.claim("card_is_complete", "it names actor, tools, destination, mode, reference and policy", complete);
-    let hidden = !needles(&stage.keys.all())?.contains(card.to_string().as_bytes());
+    let hidden = !Search::new(&stage.keys.all())?.finds(card.to_string());
     act.claim("card_holds_no_value", "it holds no encoding of the key: there is no field that could", hidden);
     Ok(())
 }

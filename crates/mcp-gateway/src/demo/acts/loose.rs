@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use crate::demo::adopt::{self, LooseKey};
 use crate::demo::agent::{Agent, Generation};
 use crate::demo::failure::Failure;
-use crate::demo::key::needles;
 use crate::demo::manifests::{ADOPTED, development, specs};
 use crate::demo::operator::word;
+use crate::demo::search::Search;
 use crate::demo::stage::Stage;
 use crate::demo::story::Act;
 
@@ -24,11 +24,8 @@ pub(super) async fn play(stage: &mut Stage, act: &mut Act<'_>) -> Result<(), Fai
         return Err(Failure::new(format!("{} loose keys were found, not one", found.len())));
     };
     act.say("Somebody pasted a key into the configuration of an MCP client (client/mcp.json):");
-    act.show(&serde_json::to_string_pretty(&adopt::backup(
-        &document,
-        key,
-        "(here is the key, in the clear)",
-    ))?);
+    let shown = serde_json::to_string_pretty(&adopt::backup(&document, key, ""))?;
+    act.show(&shown.replace("moved to ", "<the key, in the clear>"));
     let before = files_with_keys(stage, &folder)?;
     in_use(stage, act).await?;
     act.say(&format!("Adopting it: into the sealed store, behind the reference {ADOPTED} …"));
@@ -63,10 +60,10 @@ fn pasted(stage: &Stage) -> Value {
 }
 
 fn files_with_keys(stage: &Stage, folder: &Path) -> Result<u64, Failure> {
-    let needles = needles(&stage.keys.all())?;
+    let search = Search::new(&stage.keys.all())?;
     let mut count = 0;
     for entry in std::fs::read_dir(folder)? {
-        count += u64::from(needles.contains(&std::fs::read(entry?.path())?));
+        count += u64::from(search.finds(std::fs::read(entry?.path())?));
     }
     Ok(count)
 }

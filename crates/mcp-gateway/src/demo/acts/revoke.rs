@@ -38,6 +38,11 @@ pub(super) async fn play(stage: &mut Stage, act: &mut Act<'_>) -> Result<(), Fai
         "triage-bot streams progress, listens to a subscription and has {IN_FLIGHT} calls under way; report-bot"
     ));
     act.say("calls by another binding of the same server. Then Alice revokes issues-triage:");
+    let alive = !stream.is_finished() && subscription.end().is_none();
+    let flying = running.iter().filter(|call| !call.is_finished()).count();
+    act.figure("calls_under_way", flying);
+    let text = format!("until then both streams live, and {flying} calls are under way");
+    act.claim("alive_before", &text, alive && flying == IN_FLIGHT);
     let began = Instant::now();
     let evidence = stage.alice.post("/v1/bindings/dev/issues-triage/revoke", &json!({})).await?;
     let took = began.elapsed();

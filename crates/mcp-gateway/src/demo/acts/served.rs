@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::demo::agent::{Agent, Generation};
 use crate::demo::call;
 use crate::demo::failure::Failure;
-use crate::demo::key::needles;
+use crate::demo::search::Search;
 use crate::demo::stage::Stage;
 use crate::demo::story::Act;
 
@@ -33,7 +33,7 @@ pub(super) async fn play(stage: &mut Stage, act: &mut Act<'_>) -> Result<(), Fai
         let text = "the server's log: none of them with the agent's own token";
         act.claim(&format!("no_token_passthrough_{revision}"), text, clean && !lines.is_empty());
         let markers = told.matches("[scrubbed:issues-triage]").count();
-        let hidden = !needles(&stage.keys.all())?.contains(told.as_bytes());
+        let hidden = !Search::new(&stage.keys.all())?.finds(&told);
         act.figure(&format!("markers_{revision}"), markers);
         let text = format!(
             "the agent's transcript: {} bytes and no key; where the server leaked it, {markers} markers",
@@ -64,7 +64,7 @@ async fn converse(stage: &Stage, generation: Generation) -> Result<String, Failu
 async fn raw_leak(stage: &Stage, act: &mut Act<'_>) -> Result<(), Failure> {
     let door = stage.door("dev", "issues");
     let answer = call::read(&call::web()?, &door, &stage.tokens.triage, "leak", &stage.collected).await?;
-    let hidden = !needles(&stage.keys.all())?.contains(answer.text.as_bytes());
+    let hidden = !Search::new(&stage.keys.all())?.finds(&answer.text);
     let markers = answer.text.matches("[scrubbed:issues-triage]").count();
     let text = "raw, base64, base64url, basic, percent, hex and JSON forms leave the server; none arrives";
     act.claim("leak_is_scrubbed", text, answer.status == 200 && hidden && markers >= 7);

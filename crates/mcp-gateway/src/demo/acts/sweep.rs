@@ -2,37 +2,36 @@
 
 use std::path::{Path, PathBuf};
 
-use gateway_core::scrub::Needles;
-
 use crate::demo::failure::Failure;
-use crate::demo::key::needles;
+use crate::demo::search::Search;
 use crate::demo::stage::Stage;
 use crate::demo::story::Act;
 
 pub(super) async fn play(stage: &mut Stage, act: &mut Act<'_>) -> Result<(), Failure> {
-    let needles = needles(&stage.keys.all())?;
+    let search = Search::new(&stage.keys.all())?;
+    act.figure("forms_searched", search.forms());
     act.say("Three keys, each in raw, base64, base64url, basic, percent, hex and JSON forms, looked for in:");
-    control(stage, act, &needles).await?;
-    files(stage, act, &needles)?;
+    control(stage, act, &search).await?;
+    files(stage, act, &search)?;
     let arguments = std::fs::read("/proc/self/cmdline")?;
-    act.claim("arguments_are_clean", "the process's arguments", !needles.contains(&arguments));
+    act.claim("arguments_are_clean", "the process's arguments", !search.finds(&arguments));
     let metrics = format!("{}{}", stage.bob.page("/metrics").await?, stage.running.gateway.figures());
     let text = format!("the metrics, {} bytes", metrics.len());
-    act.claim("metrics_are_clean", &text, !needles.contains(metrics.as_bytes()) && metrics.len() > 100);
-    wires(stage, act, &needles);
+    act.claim("metrics_are_clean", &text, !search.finds(&metrics) && metrics.len() > 100);
+    wires(stage, act, &search);
     let told = act.told();
-    act.claim("story_is_clean", "the story that you have just read", !needles.contains(told.as_bytes()));
+    act.claim("story_is_clean", "the story that you have just read", !search.finds(&told));
     Ok(())
 }
 
 /// The search itself must be able to find something: the leak at its source.
-async fn control(stage: &Stage, act: &mut Act<'_>, needles: &Needles) -> Result<(), Failure> {
+async fn control(stage: &Stage, act: &mut Act<'_>, search: &Search) -> Result<(), Failure> {
     let web = crate::demo::call::web()?;
     let key = &stage.keys.rotated;
     // Asked directly, past the gateway; the answer is looked at and not kept.
     let response = crate::demo::call::tool(&web, &stage.server.url(), &key.text(), "leak").await?;
     let text = response.text().await?;
-    let planted = needles.contains(text.as_bytes());
+    let planted = search.finds(&text);
     act.claim(
         "sweep_can_find",
         "first the proof that the search works: the leak at its source is found",
@@ -41,7 +40,7 @@ async fn control(stage: &Stage, act: &mut Act<'_>, needles: &Needles) -> Result<
     Ok(())
 }
 
-fn files(stage: &Stage, act: &mut Act<'_>, needles: &Needles) -> Result<(), Failure> {
+fn files(stage: &Stage, act: &mut Act<'_>, search: &Search) -> Result<(), Failure> {
     let (mut found, mut bytes, mut logged) = (Vec::new(), 0_usize, 0_usize);
     let paths = below(stage.root())?;
     for path in &paths {
@@ -50,7 +49,7 @@ fn files(stage: &Stage, act: &mut Act<'_>, needles: &Needles) -> Result<(), Fail
         if path.ends_with("gateway.log") {
             logged = content.len();
         }
-        if needles.contains(&content) {
+        if search.finds(&content) {
             found.push(path.strip_prefix(stage.root()).unwrap_or(path).display().to_string());
         }
     }
@@ -82,11 +81,11 @@ fn below(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-fn wires(stage: &Stage, act: &mut Act<'_>, needles: &Needles) {
+fn wires(stage: &Stage, act: &mut Act<'_>, search: &Search) {
     let pieces = stage.collected.pieces();
-    let bytes: usize = pieces.iter().map(|(_, bytes)| bytes.len()).sum();
-    let dirty: Vec<String> =
-        pieces.iter().filter(|(_, bytes)| needles.contains(bytes)).map(|(from, _)| from.clone()).collect();
+    let bytes: usize = pieces.iter().map(|piece| piece.bytes.len()).sum();
+    let found = pieces.iter().filter(|piece| search.finds(&piece.bytes));
+    let dirty: Vec<String> = found.map(|piece| piece.from.clone()).collect();
     act.figure("answers_searched", pieces.len());
     act.figure("answer_bytes_searched", bytes);
     act.figure("answers_with_a_key", dirty.clone());
