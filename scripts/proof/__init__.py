@@ -1,0 +1,1 @@
+"""The prover: one module per part that it drives, and one per claim below the topic's folder."""

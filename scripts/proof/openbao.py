@@ -1,0 +1,95 @@
+"""A real OpenBao server: raft storage on disk, unsealed, one KV version 2 mount, one AppRole."""
+
+import os
+import signal
+
+from . import parts
+from .claim import demand
+from .processes import free_port, until
+from .web import request
+
+POLICY = 'path "kv/data/*" { capabilities = ["read"] }'
+
+
+class OpenBao:
+    """Its folder is the store's own; nothing else may hold a value."""
+
+    def __init__(self, stage, folder, name="openbao"):
+        self.stage, self.folder, self.name = stage, folder, name
+        (folder / "data").mkdir(parents=True)
+        self.port, self.cluster_port = free_port(), free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        (folder / "bao.hcl").write_text(self._configuration())
+        self.child = None
+        self._run()
+        made = self._demand("POST", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
+        self._unseal_key, self._root = made["keys_base64"][0], made["root_token"]
+        self._unseal()
+        self._mount()
+        self.secret_id_file = self._approle()
+
+    def _configuration(self):
+        return (
+            f'storage "raft" {{\n  path = "{self.folder}/data"\n  node_id = "one"\n'
+            f'  performance_multiplier = "1"\n}}\n'
+            f'listener "tcp" {{\n  address = "127.0.0.1:{self.port}"\n'
+            f'  cluster_address = "127.0.0.1:{self.cluster_port}"\n  tls_disable = true\n}}\n'
+            f'api_addr = "{self.address}"\ncluster_addr = "https://127.0.0.1:{self.cluster_port}"\n'
+        )
+
+    def _run(self):
+        self.child = self.stage.children.start(
+            self.name, [parts.program("bao").resolve(), "server", "-config=bao.hcl"], cwd=self.folder,
+            env={"HOME": str(self.folder), "PATH": os.environ["PATH"]},
+        )
+        until("OpenBao listens", lambda: self._answers("sys/seal-status"), 60)
+
+    def _answers(self, path):
+        try:
+            return self.call("GET", path).status == 200
+        except OSError:
+            return False
+
+    def _unseal(self):
+        self._demand("POST", "sys/unseal", {"key": self._unseal_key})
+        until("OpenBao is active", lambda: self._answers("sys/health"), 60)
+
+    def _mount(self):
+        self._demand("POST", "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
+        until("the mount is ready", lambda: self._answers("kv/config"), 30)
+        self._demand("POST", "sys/policies/acl/gateway", {"policy": POLICY})
+
+    def _approle(self):
+        self._demand("POST", "sys/auth/approle", {"type": "approle"})
+        role = {"token_policies": ["gateway"], "token_ttl": "10m", "token_max_ttl": "1h"}
+        self._demand("POST", "auth/approle/role/mcp-gateway", role)
+        self._demand("POST", "auth/approle/role/mcp-gateway/role-id", {"role_id": "mcp-gateway"})
+        made = self._demand("POST", "auth/approle/role/mcp-gateway/secret-id", {})
+        secret_id = self.stage.mint.also("AppRole secret id", made["data"]["secret_id"])
+        path = self.folder / "secret-id"
+        self.stage.private(path, secret_id)
+        return path
+
+    def call(self, method, path, body=None):
+        headers = {"X-Vault-Token": self._root} if getattr(self, "_root", None) else {}
+        return request(method, f"{self.address}/v1/{path}", body, headers, 30)
+
+    def _demand(self, method, path, body):
+        answer = self.call(method, path, body)
+        demand(answer.status in (200, 204), f"OpenBao: {path}: {answer.status} {answer.text[:200]}")
+        return answer.json() if answer.body else {}
+
+    def put(self, path, credential_or_text, field="token"):
+        """Writes `kv/…`, a new version each time; returns the version."""
+        value = getattr(credential_or_text, "value", credential_or_text)
+        mount, _, rest = path.partition("/")
+        made = self._demand("POST", f"{mount}/data/{rest}", {"data": {field: value}})
+        return made["data"]["version"]
+
+    def stop(self):
+        """SIGTERM, as an operator's restart does."""
+        self.child.end(signal.SIGTERM)
+
+    def start_again(self):
+        self._run()
+        self._unseal()

@@ -1,0 +1,22 @@
+"""The bench's own verdict, in its short form."""
+
+import json
+import subprocess
+import sys
+
+from .. import parts
+from ..claim import demand
+
+LIMIT = 3.0
+
+
+def judge(stage):
+    figures = stage.folder / "bench.json"
+    subprocess.run([parts.ROOT / "scripts" / "parts" / "install", "nginx"], check=True)
+    command = [sys.executable, parts.ROOT / "bench" / "run", "--quick", "--limit", str(LIMIT), "--json", figures]
+    code, out, err = stage.children.run(command, 1800, cwd=parts.ROOT)
+    stage.keep("bench", out + err)
+    ratios = [line for line in out.splitlines() if "ratio" in line.lower() or "×" in line]
+    demand(code == 0, f"exit code {code}: {(ratios or err.strip().splitlines() or [''])[-1]}")
+    demand(json.loads(figures.read_text()), "no figures")
+    return "; ".join(" ".join(line.split()) for line in ratios) or f"within {LIMIT}"

@@ -1,0 +1,89 @@
+"""The real upstream servers: npm server-everything behind the credential gate, and the rmcp server.
+
+Both demand a credential and write down what arrived; verdicts come from these logs.
+"""
+
+import hashlib
+import json
+import os
+
+from . import parts
+
+
+class Log:
+    """A log with one JSON object a line, read as it grows."""
+
+    def __init__(self, path):
+        self.path = path
+        self.offset = 0
+        path.touch()
+
+    def all(self):
+        return [json.loads(line) for line in self.path.read_bytes().split(b"\n")[:-1]]
+
+    def mark(self):
+        """From here on: the place that `since` takes."""
+        return self.path.stat().st_size
+
+    def since(self, mark):
+        with open(self.path, "rb") as file:
+            file.seek(mark)
+            return [json.loads(line) for line in file.read().split(b"\n")[:-1]]
+
+
+class AcceptFile:
+    """The digests of the credentials that are good now; replaced as a whole, never half written."""
+
+    def __init__(self, path):
+        self.path, self.digests = path, []
+        self._write()
+
+    def accept(self, digest):
+        self.digests.append(digest)
+        self._write()
+
+    def reject(self, digest):
+        self.digests.remove(digest)
+        self._write()
+
+    def _write(self):
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text("".join(f"{digest}\n" for digest in self.digests))
+        os.replace(fresh, self.path)
+
+
+class Workshop:
+    """The rmcp server of both protocol generations, in a process of its own."""
+
+    def __init__(self, stage, name):
+        self.log = Log(stage.folder / f"{name}-upstream.jsonl")
+        self.good = AcceptFile(stage.folder / f"{name}-accepted")
+        command = [stage.program, "fixture-server", "--listen", "127.0.0.1:0",
+                   "--accept-file", self.good.path, "--log", self.log.path]
+        self.child = stage.children.start(f"{name}-upstream", command, reads=True)
+        self.url = self.child.ready()
+
+    def accept(self, credential):
+        self.good.accept(credential.sha256)
+
+    def reject(self, credential):
+        self.good.reject(credential.sha256)
+
+
+class Everything:
+    """npm server-everything, which speaks the older generation, behind the gate."""
+
+    def __init__(self, stage, name):
+        server = stage.children.start(f"{name}-everything", [parts.NPM / "everything.sh", "0"], reads=True)
+        address = server.ready(60)
+        self.log = Log(stage.folder / f"{name}-gate.jsonl")
+        self.good = AcceptFile(stage.folder / f"{name}-gate-accepted")
+        command = [parts.program("node"), parts.NPM / "credential-gate.mjs", "--port", "0",
+                   "--upstream", address, "--log", self.log.path]
+        gate = stage.children.start(
+            f"{name}-gate", command, reads=True, env={**os.environ, "EXPECT_FILE": str(self.good.path)}
+        )
+        self.url = gate.ready() + "/mcp"
+
+    def accept(self, credential):
+        self.good.accept(hashlib.sha256(f"Bearer {credential.value}".encode()).hexdigest())
