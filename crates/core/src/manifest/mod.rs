@@ -138,8 +138,8 @@ impl Spec {
 }
 
 /// SHA-256 of some content, shown as 64 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct ContentHash([u8; 32]);
 
 impl ContentHash {
@@ -152,11 +152,26 @@ impl ContentHash {
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// The 64 hex digits, in the buffer.
+    fn digits<'a>(&self, buffer: &'a mut [u8; 64]) -> &'a str {
+        // Neither can fail: the buffer has two bytes for each of the hash, and digits are ASCII.
+        let filled = hex::encode_to_slice(self.0, buffer).is_ok();
+        std::str::from_utf8(buffer).ok().filter(|_| filled).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(self.digits(&mut [0; 64]))
+    }
+}
+
+/// Written by hand: every record of the chain carries hashes, and a string made for each would cost
+/// more than the rest of the record.
+impl Serialize for ContentHash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.digits(&mut [0; 64]))
     }
 }
 

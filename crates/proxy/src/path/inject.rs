@@ -24,6 +24,17 @@ pub const MODE: HeaderName = HeaderName::from_static("mcp-gateway-mode");
 /// Header that carries the binding as `name@revision` upstream.
 pub const BINDING: HeaderName = HeaderName::from_static("mcp-gateway-binding");
 
+/// Headers that every message has and that no rule below drops, known at a glance.
+const PLAIN: [&str; 7] = [
+    "content-type",
+    "accept",
+    "user-agent",
+    "accept-language",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+];
+
 /// Headers of the connection, not of the message (RFC 9110, section 7.6.1), and those that the
 /// gateway sets itself.
 const DROPPED: [&str; 17] = [
@@ -152,10 +163,7 @@ fn carried(from: &HeaderMap, generation: Generation) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(from.len() + 6);
     for (name, value) in from {
         let text = name.as_str();
-        let dropped = DROPPED.contains(&text)
-            || text == SESSION_HEADER
-            || DROPPED_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
-            || DROPPED_WORDS.iter().any(|word| text.contains(word))
+        let dropped = (!PLAIN.contains(&text) && is_dropped(text))
             || named.iter().any(|listed| listed.eq_ignore_ascii_case(text))
             // In the older generation nobody compares the mirrored headers with the body.
             || (generation == Generation::Legacy && matches!(text, "mcp-method" | "mcp-name"));
@@ -164,4 +172,27 @@ fn carried(from: &HeaderMap, generation: Generation) -> HeaderMap {
         }
     }
     headers
+}
+
+/// Whether a header of this name never goes upstream.
+fn is_dropped(name: &str) -> bool {
+    DROPPED.contains(&name)
+        || name == SESSION_HEADER
+        || DROPPED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || DROPPED_WORDS.iter().any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_cut_names_only_headers_that_every_rule_lets_through() {
+        for name in PLAIN {
+            assert!(!is_dropped(name), "{name}");
+        }
+        for name in ["host", "authorization", "x-api-key", "cookie", "mcp-session-id", "x-forwarded-for"] {
+            assert!(is_dropped(name), "{name}");
+        }
+    }
 }
