@@ -132,6 +132,57 @@ class Plane(Process):
         super().__init__(command, reads_line=True)
 
 
+class Gateway(Process):
+    """The gateway as an operator runs it: configuration file, login, secret, manifests."""
+
+    def __init__(self, folder, durability, port, parts):
+        data = folder / f"gateway-{durability}"
+        data.mkdir(mode=0o700)
+        self.control_port = free_port()
+        values = {
+            "@PORT@": str(port),
+            "@CONTROL@": str(self.control_port),
+            "@DATA@": str(data),
+            "@DURABILITY@": durability,
+            "@ISSUER@": parts.issuer.line,
+            "@UPSTREAM@": parts.upstream.address,
+        }
+        self.data = data
+        config = self._fill("gateway.yaml", values)
+        super().__init__([program("mcp-gateway"), "serve", "--config", config])
+        try:
+            await_port(self.control_port, self.child)
+            await_port(port, self.child)
+            self._set_up(self._fill("manifests.yaml", values), parts.upstream.secret_file)
+        except BaseException:
+            self.end()
+            raise
+
+    def _fill(self, name, values):
+        text = (ROOT / "bench" / name).read_text()
+        for key, value in values.items():
+            text = text.replace(key, value)
+        return private(self.data / name, text)
+
+    def _command(self, *arguments, **more):
+        environment = os.environ | {"MCP_GATEWAY_TOKEN_FILE": str(self.data / "operator.token")}
+        control = f"http://127.0.0.1:{self.control_port}"
+        command = [program("mcp-gateway"), *arguments, "--control", control]
+        command += ["--token-file", self.data / "operator.token"]
+        done = subprocess.run(
+            [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, timeout=30, env=environment, **more,
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"mcp-gateway {arguments[0]} ended with {done.returncode}: {done.stdout}")
+
+    def _set_up(self, manifests, secret_file):
+        token = self.data / "bootstrap-token"
+        self._command("login", "--bootstrap-token-file", token, "--name", "bench")
+        self._command("secret", "put", "local", "bench", "--field", "token", input=secret_file.read_text())
+        self._command("apply", "-f", manifests)
+
+
 class Parts:
     """Everything a run needs, as a context."""
 
@@ -172,7 +223,8 @@ class Parts:
         nginx_url = f"http://127.0.0.1:{nginx.port}{DOOR}"
         self.targets.append(Target("nginx", nginx_url, doors["process"][1], nginx))
         for durability, (port, token_file) in doors.items():
-            gateway = self.start(Plane, self.folder, durability, port, self)
+            kind = Plane if self.plane else Gateway
+            gateway = self.start(kind, self.folder, durability, port, self)
             url = f"http://127.0.0.1:{port}{DOOR}"
             self.targets.append(Target(f"gateway-{durability}", url, token_file, gateway))
 
