@@ -99,7 +99,7 @@ impl Client {
 
     /// Waits between two questions of a command that follows something.
     pub(super) fn pause(&self, span: Duration) {
-        self.runtime.block_on(tokio::time::sleep(span));
+        self.runtime.block_on(async { tokio::time::sleep(span).await });
     }
 
     /// Deletes a resource.

@@ -99,8 +99,8 @@ pub(super) fn check(session: &mut Session, arguments: &CheckArguments) -> Result
     session.printer.show(&answer, |_| {
         let stores = config.stores.len();
         View::default().text(match declared.len() {
-            0 => format!("the configuration is usable: {stores} stores"),
-            count => format!("configuration and manifests are usable: {stores} stores, {count} objects"),
+            0 => format!("the configuration is usable; stores: {stores}"),
+            count => format!("configuration and manifests are usable; stores: {stores}, objects: {count}"),
         })
     });
     Ok(Exit::Ok)
@@ -128,7 +128,7 @@ pub(super) fn preflight(session: &mut Session, arguments: &PreflightArguments) -
         reference: arguments.reference.clone().zip(arguments.environment.clone()),
         server: arguments.server.as_ref().map(server).transpose()?,
     };
-    let detail = format!("usable: {} stores, {} issuers", config.stores.len(), config.issuers.len());
+    let detail = format!("usable; stores: {}, issuers: {}", config.stores.len(), config.issuers.len());
     let mut lines = vec![PreflightLine { name: "configuration".to_owned(), ok: true, detail, hint: None }];
     lines.extend(wiring::preflight(&config, &request)?);
     Ok(preflight::report(session, &lines))

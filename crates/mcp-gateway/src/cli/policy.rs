@@ -105,9 +105,9 @@ fn check(session: &mut Session, arguments: &CheckArguments) -> Result<Exit, Fail
     }
     let names: Vec<_> = texts.iter().map(|text| text.source.name.to_string()).collect();
     let answer = json!({"ok": true, "policies": names});
-    session.printer.show(&answer, |_| {
-        super::view::View::default().text(format!("{} policies compile: {}", names.len(), names.join(", ")))
-    });
+    session
+        .printer
+        .show(&answer, |_| super::view::View::default().text(format!("all compile: {}", names.join(", "))));
     Ok(Exit::Ok)
 }
 

@@ -7,8 +7,11 @@ use super::pick::{first, list, text};
 
 /// Turns an answer of 4xx or 5xx into a failure, keeping everything that it says.
 pub(super) fn failure(status: u16, problem: &Value) -> Failure {
-    // 502 to 504 say that a part behind the gateway, or the gateway itself, does not answer now.
-    let exit = if matches!(status, 502..=504) { Exit::NoAnswer } else { Exit::Refused };
+    let code = text(problem, "/code");
+    // A 502 is also an upstream's refusal, which is an answer.
+    let silent =
+        matches!(status, 503 | 504) || matches!(code.as_str(), "" | "upstream.unreachable") && status == 502;
+    let exit = if silent { Exit::NoAnswer } else { Exit::Refused };
     let details: Vec<Detail> = list(problem, "/findings").iter().map(detail).collect();
     // The findings stand above the message, each with its own words.
     let message = match (details.len(), first(problem, &["/detail", "/title"])) {
@@ -17,7 +20,7 @@ pub(super) fn failure(status: u16, problem: &Value) -> Failure {
         (1, _) => "refused".to_owned(),
         (count, _) => format!("refused: {count} findings"),
     };
-    let code = Some(text(problem, "/code")).filter(|code| !code.is_empty()).map(String::into_boxed_str);
+    let code = Some(code).filter(|code| !code.is_empty()).map(String::into_boxed_str);
     Failure { exit, code, message, causes: Vec::new(), hint: hint(status, problem, &details), details }
 }
 
@@ -73,6 +76,8 @@ mod tests {
     #[test]
     fn a_part_that_does_not_answer_is_told_from_a_refusal() {
         assert_eq!(failure(503, &json!({"code": "store.unavailable"})).exit, Exit::NoAnswer);
+        assert_eq!(failure(502, &json!({"code": "upstream.unreachable"})).exit, Exit::NoAnswer);
+        assert_eq!(failure(502, &json!({"code": "upstream.unauthorized"})).exit, Exit::Refused);
         assert_eq!(failure(403, &json!({"code": "operator.forbidden"})).exit, Exit::Refused);
         assert_eq!(failure(418, &json!({})).message, "the gateway answered 418");
         let unauthenticated =

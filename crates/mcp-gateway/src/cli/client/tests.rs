@@ -39,7 +39,9 @@ fn sends_the_token_and_escapes_each_segment() {
 
 #[test]
 fn never_follows_a_redirect() {
-    let (url, received) = serve("HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n");
+    let (url, received) = serve(
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n",
+    );
     let failure = client(url).fetch(&["me"], &[]).unwrap_err();
     assert!(failure.message.contains("redirect"), "{failure:?}");
     received.join().unwrap();
@@ -59,9 +61,15 @@ fn a_dead_address_is_no_answer_and_a_stranger_is_no_gateway() {
 
 #[test]
 fn refuses_to_send_the_token_in_clear_text_over_a_network() {
-    let failure = client(Url::parse("http://gateway.internal:8081").unwrap()).fetch(&["me"], &[]).unwrap_err();
+    let failure =
+        client(Url::parse("http://gateway.internal:8081").unwrap()).fetch(&["me"], &[]).unwrap_err();
     assert_eq!(failure.exit, Exit::Usage);
     assert!(failure.message.contains("clear text"), "{failure:?}");
+}
+
+#[test]
+fn pauses_outside_of_any_runtime() {
+    client(Url::parse("http://127.0.0.1:1").unwrap()).pause(Duration::from_millis(1));
 }
 
 #[test]
