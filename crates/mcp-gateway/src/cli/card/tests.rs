@@ -63,9 +63,17 @@ fn the_fields_of_a_real_card_are_the_ones_that_are_shown() {
         path_owners: vec!["pathowner".parse().unwrap()],
         inject: None,
         how: Some("HOW".into()),
-        policy: gateway_core::card::CardPolicy { name: "policy".parse().unwrap(), revision: Some(Revision(1)), hash: None, current: Some(Revision(7)) },
+        policy: gateway_core::card::CardPolicy {
+            name: "policy".parse().unwrap(),
+            revision: Some(Revision(1)),
+            hash: None,
+            current: Some(Revision(7)),
+        },
         owner: "owner".parse().unwrap(),
-        limits: Some(gateway_core::manifest::Limits { calls_per_minute: Some(77), concurrent_calls: Some(88) }),
+        limits: Some(gateway_core::manifest::Limits {
+            calls_per_minute: Some(77),
+            concurrent_calls: Some(88),
+        }),
         review_by: Some("2027-01-01".into()),
         expires_at: None,
         exceptions: Vec::new(),
@@ -77,8 +85,25 @@ fn the_fields_of_a_real_card_are_the_ones_that_are_shown() {
         history: Vec::new(),
     };
     let shown = view(&serde_json::to_value(&card).unwrap()).plain();
-    for expected in ["WHO", "server", "DESTINATION", "METHOD", "local://REFERENCE#x", "pathowner", "HOW", "policy@1",
-        "revision 7", "owner", "77 calls", "88 calls", "2027-01-01", "AUTHOR", "shadowed", "service_account", "all"] {
+    for expected in [
+        "WHO",
+        "server",
+        "DESTINATION",
+        "METHOD",
+        "local://REFERENCE#x",
+        "pathowner",
+        "HOW",
+        "policy@1",
+        "revision 7",
+        "owner",
+        "77 calls",
+        "88 calls",
+        "2027-01-01",
+        "AUTHOR",
+        "shadowed",
+        "service_account",
+        "all",
+    ] {
         assert!(shown.contains(expected), "{expected} is missing in\n{shown}");
     }
 }
