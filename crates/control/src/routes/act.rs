@@ -160,7 +160,8 @@ pub(crate) async fn disable(
     let (revision, epoch) =
         context.commit(|state| decide(&context, &caller, &target.key, lifecycle::disable, state)).await?;
     let end = context.live.end(&target.environment, &target.name, END_DEADLINE);
-    let (published, ended) = futures::join!(publish(&context, epoch), end);
+    // The end comes first: the new snapshot lets streams end by themselves, and then nobody counts them.
+    let (ended, published) = futures::join!(end, publish(&context, epoch));
     published.map_err(|refusal| Problem::not_published(&refusal))?;
     let binding = BindingRevision { name: target.name, revision };
     Ok(json(&Standing { binding, status: Lifecycle::Disabled, ended: Some(ended?) }))
@@ -227,7 +228,7 @@ pub(crate) async fn revoke(
         context.commit(|state| decide(&context, &caller, &target.key, lifecycle::revoke, state)).await?;
     // The block does not wait for the chain: with the audit log down it still holds at once.
     let end = context.live.end(&target.environment, &target.name, END_DEADLINE);
-    let (published, ended) = futures::join!(publish(&context, epoch), end);
+    let (ended, published) = futures::join!(end, publish(&context, epoch));
     let drained = published.unwrap_or_else(|refusal| {
         tracing::error!(%refusal, inside = refusal.inside().unwrap_or(""), "a revocation's evidence is pending");
         None
