@@ -69,16 +69,31 @@ async fn play(options: DemoOptions) -> Result<bool, Failure> {
     let mut story = Story::new(manner);
     story.open();
     let mut stage = Box::pin(Stage::build()).await?;
-    Box::pin(acts::play(&mut stage, &mut story)).await;
+    tokio::select! {
+        () = Box::pin(acts::play(&mut stage, &mut story)) => {}
+        // Dropping the stage removes the directory.
+        () = interrupted() => return Err(Failure::new("interrupted")),
+    }
     let ok = story.close();
     if options.output_json {
         story.print_json();
     }
     if options.keep {
-        stage.keep(&mut story).await?;
+        stage.keep(&mut story)?;
+        interrupted().await;
     }
     stage.strike().await;
     Ok(ok)
+}
+
+/// Ends when somebody ends the demo.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
 }
 
 #[cfg(test)]
