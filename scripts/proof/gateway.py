@@ -21,7 +21,7 @@ class Gateway:
         self.file = self.folder / "gateway.yaml"
         text = configuration.replace("@LISTEN@", f"127.0.0.1:{self.port}")
         self.file.write_text(text.replace("@CONTROL@", f"127.0.0.1:{self.control_port}"))
-        self.token_file = self.folder / "operator.token"
+        self.token_file, self.keys_file = self.folder / "operator.token", self.folder / "audit-keys.json"
         self.child = None
 
     # The process
@@ -58,6 +58,8 @@ class Gateway:
         self.stage.mint.also("bootstrap token", token)
         self.cli("login", "--bootstrap-token-file", bootstrap, "--name", name)
         self.stage.mint.also("operator token", self.token_file.read_text().strip())
+        # The keys of the first start are the only ones that count, whatever comes later.
+        self.keys_file.write_text(json.dumps(self.cli("audit", "keys")))
         return self
 
     def cli(self, *arguments, token_file=None, expect=(0,)):
@@ -111,7 +113,7 @@ class Gateway:
     def verify(self, directory=None):
         """`audit verify` over a directory, without the gateway. Returns exit code and output."""
         command = [self.stage.program, "--output", "json", "audit", "verify",
-                   "--directory", directory or self.audit]
+                   "--directory", directory or self.audit, "--keys", self.keys_file]
         code, out, err = self.stage.children.run(command)
         return code, (out + err).strip()
 

@@ -2,7 +2,7 @@
 
 
 def configuration(stage, servers, environments=("dev",), cache_seconds=60, durability="process",
-                  state="sqlite://./data/state.db", operators="", paths="", more=""):
+                  state="sqlite://./data/state.db", operators="", paths="", more="", audit=""):
     """A gateway.yaml with OpenBao as the store and the real issuer, with a door for each server."""
     audiences = "\n".join(
         f'        - {{ value: "http://@LISTEN@/mcp/{environment}/{server}", environment: {environment}, '
@@ -13,7 +13,7 @@ def configuration(stage, servers, environments=("dev",), cache_seconds=60, durab
 public_url: http://@LISTEN@
 control: {{ listen: "@CONTROL@" }}
 state: {state}
-audit: {{ directory: ./data/audit, durability: {durability} }}
+audit: {{ directory: ./data/audit, durability: {durability}{audit} }}
 stores:
   bao:
     kind: vault

@@ -12,7 +12,7 @@ PATHS = """    paths:
       - { prefix: kv/payments/, owners: [payments] }
 """
 READS_ONLY = 'context.risk == "read"'
-EVERYTHING = 'context.risk != "none"'
+WRITES_TOO = 'context.risk != "destructive"'
 DOCUMENTS = ("Environment", "Server", "Agent", "Policy", "Binding")
 
 
@@ -98,7 +98,9 @@ def judge(stage):
 def establish(production):
     written = production.apply(production.documents())
     waiting = [one for one in written if one["status"] == "pending"]
-    demand(len(waiting) == len(written) == 5, f"not everything waits: {[one['status'] for one in written]}")
+    # An environment that tightens what was undeclared needs no signature; what it is to hold does.
+    kinds = {one["object"].partition("/")[0] for one in waiting}
+    demand({"Server", "Agent", "Policy", "Binding"} <= kinds, f"only {sorted(kinds)} wait")
     refused = production.approve("Binding/production/release", 1, production.alice)
     shown = [one for one in production.evidence(kind="operator_refused") if one["reason"] == refused.code()]
     production.attempt("self-approval", (refused.status, refused.code()) == (403, "approval.own_work"), shown,
@@ -145,7 +147,7 @@ def repointed_route(production):
 
 
 def loosened_policy(production):
-    written = production.apply(policy("production", condition=EVERYTHING))
+    written = production.apply(policy("production", condition=WRITES_TOO))
     rule = next(one for one in written if one["object"].startswith("Policy/"))
     mark = production.upstream.log.mark()
     answer = call(production.stage, production.door, production.token, "add_comment", {"issue": 1, "text": "x"})

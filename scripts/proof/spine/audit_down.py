@@ -9,12 +9,12 @@ from ..manifests import basic, binding, configuration
 from ..processes import until
 from ..upstreams import Workshop
 
-DISK = "2m"
+DISK, RESERVE = "2m", 65_536
 
 
 def judge(stage):
     upstream = Workshop(stage, "audit-down")
-    gateway = Gateway(stage, "audit-down", configuration(stage, ["issues"]))
+    gateway = Gateway(stage, "audit-down", configuration(stage, ["issues"], audit=f", reserve_bytes: {RESERVE}"))
     gateway.audit.mkdir(parents=True, mode=0o700)
     with Disk(gateway.audit) as disk:
         credential = stage.mint.make("audit-down")

@@ -20,8 +20,8 @@ def judge(stage):
     hits, files, size = sweep.folder(stage.folder, excluded(stage))
     demand(not hits, "; ".join(f"{os.path.relpath(path, stage.folder)} holds {', '.join(names[:3])}"
                                for path, names in hits[:5]))
-    arguments = [sweep.bytes(line) for line in stage.children.arguments]
-    demand(not any(arguments), f"a process was started with {next(filter(None, arguments))[:3]} among its arguments")
+    shown = [name for line in stage.children.arguments for name in sweep.bytes(line)]
+    demand(not shown, f"a process had {', '.join(shown[:3])} among its arguments")
     return (f"0 hits for {len(stage.mint.made)} credentials and {len(stage.mint.foreign)} tokens "
             f"({len(sweep.needles)} needles) in {files} files ({size / 1e6:.0f} MB) and "
             f"{len(stage.children.arguments)} command lines; {planted} of {planted} planted forms found")
@@ -69,9 +69,9 @@ def control(stage, sweep, credential):
 
 
 def excluded(stage):
-    """The stores' own files, the owners' token files, and what was planted."""
+    """The stores' own files, the token and login files of their owners, and what was planted."""
     own = [path for path in stage.folder.iterdir() if path.name.startswith("openbao")]
     own += [stage.folder / "tokens", stage.folder / "planted"]
     own += stage.folder.glob("*/operator.token")
-    own += stage.folder.glob("*/data/bootstrap-token")
+    own += [*stage.folder.glob("*/data/bootstrap-token"), *stage.folder.glob("*/secret-id")]
     return {str(path) for path in own}

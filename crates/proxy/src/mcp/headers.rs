@@ -6,12 +6,10 @@
 //! by a schema that only the upstream knows: they are forwarded, and the upstream compares them.
 
 use base64::Engine as _;
-use bytes::Bytes;
 use http::HeaderMap;
 
-use super::message::{Invocation, Message, RawId};
+use super::message::{Invocation, Message};
 use super::method::MethodKind;
-use super::reply;
 use super::version::{Generation, ProtocolVersion};
 
 /// Header: the protocol revision.
@@ -74,12 +72,6 @@ impl HeaderFault {
         let Self::Version { requested } = self else { return None };
         let supported = ProtocolVersion::SUPPORTED.map(ProtocolVersion::as_str);
         Some(serde_json::json!({ "supported": supported, "requested": requested }))
-    }
-
-    /// The body of the answer.
-    #[must_use]
-    pub fn reply(&self, id: Option<&RawId>) -> Bytes {
-        reply::error(id, self.code(), &self.to_string(), self.data().as_ref())
     }
 
     fn version(requested: &str) -> Self {

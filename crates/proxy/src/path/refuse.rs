@@ -17,12 +17,7 @@ use crate::mcp::reply;
 pub fn refuse(gateway: &Gateway, trip: &Trip, refusal: &Refusal) -> Response<AnswerBody> {
     record(gateway, trip, refusal);
     let row = refusal.code().row();
-    let data = serde_json::json!({
-        "code": row.code,
-        "hint": row.hint,
-        "fixer": row.fixer.words(),
-        "request_id": trip.request_id,
-    });
+    let data = described(refusal.code(), trip);
     let text = match (&trip.tool, refusal.code()) {
         // The specification's own words for a tool that does not exist.
         (Some(tool), Code::ToolUnknown) => format!("Unknown tool: {tool}"),
@@ -42,7 +37,18 @@ pub fn refuse(gateway: &Gateway, trip: &Trip, refusal: &Refusal) -> Response<Ans
     response
 }
 
-/// Answers a header fault in the protocol's own way.
+/// What every refusal says besides its text.
+fn described(code: Code, trip: &Trip) -> serde_json::Value {
+    let row = code.row();
+    serde_json::json!({
+        "code": row.code,
+        "hint": row.hint,
+        "fixer": row.fixer.words(),
+        "request_id": trip.request_id,
+    })
+}
+
+/// Answers a header fault in the protocol's own way, with our stable code beside it.
 pub fn refuse_headers(gateway: &Gateway, trip: &Trip, fault: &HeaderFault) -> Response<AnswerBody> {
     let code = match fault {
         HeaderFault::Version { .. } => Code::ProtocolVersion,
@@ -53,7 +59,11 @@ pub fn refuse_headers(gateway: &Gateway, trip: &Trip, fault: &HeaderFault) -> Re
         HeaderFault::Response => Code::RequestMalformed,
     };
     record(gateway, trip, &Refusal::new(code).because(fault));
-    json(400, fault.reply(trip.id.as_ref()), trip)
+    let mut data = described(code, trip);
+    if let (Some(members), Some(serde_json::Value::Object(protocol))) = (data.as_object_mut(), fault.data()) {
+        members.extend(protocol);
+    }
+    json(400, reply::error(trip.id.as_ref(), fault.code(), &fault.to_string(), Some(&data)), trip)
 }
 
 fn json(status: u16, body: Bytes, trip: &Trip) -> Response<AnswerBody> {

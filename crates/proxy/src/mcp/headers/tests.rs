@@ -124,11 +124,11 @@ fn lists_what_it_serves_when_it_does_not_serve_what_was_asked() {
         (vec![(PROTOCOL_VERSION, "2099-01-01")], None),
     ] {
         let fault = judge(&pairs, &body("tools/list", "", version)).expect_err("unsupported");
-        let reply: serde_json::Value = serde_json::from_slice(&fault.reply(None)).expect("JSON");
-        assert_eq!(reply["error"]["code"], -32022);
-        assert_eq!(reply["error"]["data"]["requested"], "2099-01-01");
+        assert_eq!(fault.code(), -32022);
+        let data = fault.data().expect("what is served");
+        assert_eq!(data["requested"], "2099-01-01");
         let supported = serde_json::json!(["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"]);
-        assert_eq!(reply["error"]["data"]["supported"], supported);
+        assert_eq!(data["supported"], supported);
     }
     let long = "9".repeat(500);
     let HeaderFault::Version { requested } =
