@@ -14,8 +14,11 @@ use url::Url;
 use super::issue::{Findings, IssueCode, Place};
 use super::raw::{RawConfig, RawTls};
 use super::stores::read_stores;
-use super::yaml::{Node, read};
+use super::yaml::{Node, Value, read};
 use super::{Config, ControlConfig, LogConfig, OperatorsConfig, TlsFiles};
+
+/// Fields without a default, told all at once.
+const REQUIRED: [&str; 5] = ["listen", "public_url", "control", "state", "audit"];
 
 /// Reads and judges the document. The result counts only where nothing was found.
 pub(super) fn config(
@@ -24,6 +27,11 @@ pub(super) fn config(
     content: ContentHash,
     findings: &mut Findings,
 ) -> Option<Config> {
+    if matches!(document.value, Value::Map(_)) {
+        for name in REQUIRED.into_iter().filter(|name| document.get(name).is_none()) {
+            findings.add(document.place, IssueCode::MissingField, format!("`{name}` is missing"));
+        }
+    }
     let stores = read_stores(document, directory, findings);
     let raw: RawConfig = read(document, &[], findings)?;
     listeners(&raw, document, findings);

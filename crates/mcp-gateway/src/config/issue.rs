@@ -145,21 +145,19 @@ impl Findings {
         Self { file: Arc::from(file), issues: Vec::new() }
     }
 
-    /// One more. A second issue of the same code at the same place says nothing new.
-    pub(super) fn add(&mut self, place: Place, code: IssueCode, message: impl Into<String>) -> &mut Self {
-        let known = self.issues.iter().any(|issue| issue.place == place && issue.code == code);
-        if !known {
-            let message = message.into();
-            self.issues.push(Issue { file: self.file.clone(), place, code, message, hint: None });
+    /// One more, to which a hint may be given. What was said before is not said again, and a value is
+    /// called a secret once.
+    pub(super) fn add(&mut self, place: Place, code: IssueCode, message: impl Into<String>) -> Added<'_> {
+        let message = message.into();
+        let said = |issue: &Issue| {
+            let same = code == IssueCode::LiteralSecret || issue.message == message;
+            issue.place == place && issue.code == code && same
+        };
+        if self.issues.iter().any(said) {
+            return Added(None);
         }
-        self
-    }
-
-    /// What to do about the last one.
-    pub(super) fn hint(&mut self, hint: impl Into<String>) {
-        if let Some(last) = self.issues.last_mut() {
-            last.hint.get_or_insert_with(|| hint.into());
-        }
+        self.issues.push(Issue { file: self.file.clone(), place, code, message, hint: None });
+        Added(self.issues.last_mut())
     }
 
     /// How many there are.
@@ -170,6 +168,18 @@ impl Findings {
     /// The issues alone.
     pub(super) fn into_issues(self) -> Vec<Issue> {
         self.issues
+    }
+}
+
+/// What was just found; nothing where it was known before.
+pub(super) struct Added<'a>(Option<&'a mut Issue>);
+
+impl Added<'_> {
+    /// Says what to do about it.
+    pub(super) fn hint(self, hint: impl Into<String>) {
+        if let Some(issue) = self.0 {
+            issue.hint = Some(hint.into());
+        }
     }
 }
 

@@ -112,8 +112,9 @@ pub fn parse(sources: &[Source]) -> Result<Vec<Manifest>, Problems> {
         let mut findings = Findings::new(&source.name);
         let file: Arc<str> = Arc::from(source.name.as_str());
         for node in documents(&source.text, &mut findings) {
+            let spec = read_spec(&node, &mut findings);
             literal::find(&node, &mut findings);
-            if let Some(spec) = read_spec(&node, &mut findings) {
+            if let Some(spec) = spec {
                 judge(&spec, &node, &mut findings);
                 manifests.push(Manifest { spec, file: file.clone(), node });
             }

@@ -157,8 +157,10 @@ pub fn parse(name: &str, text: &str, directory: &Path) -> Result<Config, Problem
     let documents = yaml::documents(text, &mut findings);
     let config = match documents.as_slice() {
         [document] => {
+            let content = ContentHash::of(text.as_bytes());
+            let config = checks::config(document, directory, content, &mut findings);
             literal::find(document, &mut findings);
-            checks::config(document, directory, ContentHash::of(text.as_bytes()), &mut findings)
+            config
         }
         [] => {
             if findings.len() == 0 {

@@ -83,7 +83,9 @@ fn has_left_out(node: &Node, is_left_out: &dyn Fn(&Entry) -> bool) -> bool {
     node.entries().iter().any(below) || node.items().iter().any(|item| has_left_out(item, is_left_out))
 }
 
-/// The text with every backticked piece blanked that is, or begins, a text of the file.
+/// The text without what it quotes of the file: a backticked piece that is, or begins, a text of the
+/// file is blanked, a value shown after a colon is cut off, and where one is still in it, nothing of
+/// the text is said.
 fn without_quotes_of(node: &Node, text: &str) -> String {
     let mut values = Vec::new();
     node.visit(&mut |node| {
@@ -92,13 +94,20 @@ fn without_quotes_of(node: &Node, text: &str) -> String {
         }
         values.extend(node.entries().iter().map(|entry| entry.key.to_lowercase()));
     });
+    let text = text.split_once(": \"").map_or(text, |(rule, _)| rule);
     let quotes = |piece: &str| {
         let piece = piece.to_lowercase();
         values.iter().any(|value| *value == piece || (piece.len() >= 60 && value.starts_with(&piece)))
     };
     let pieces = text.split('`').enumerate();
     let cleaned = pieces.map(|(index, piece)| if index % 2 == 1 && quotes(piece) { "…" } else { piece });
-    cleaned.collect::<Vec<_>>().join("`")
+    let cleaned = cleaned.collect::<Vec<_>>().join("`");
+    let said = cleaned.to_lowercase();
+    // Shorter values are words such as `a` that stand in any sentence.
+    if values.iter().any(|value| value.len() >= 8 && said.contains(value)) {
+        return "the value breaks a rule of its type".to_owned();
+    }
+    cleaned
 }
 
 impl fmt::Display for Fault {

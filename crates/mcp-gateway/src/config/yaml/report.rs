@@ -95,11 +95,14 @@ fn other(text: &str, place: crate::config::issue::Place, findings: &mut Findings
     } else {
         IssueCode::InvalidValue
     };
-    if text.starts_with("data did not match any variant") {
-        findings.add(place, code, "has none of the forms that it may have");
-    } else {
-        findings.add(place, code, text);
-    }
+    let text = match text {
+        "relative URL without a base" => "not a URL: it must begin with `https://` or another scheme",
+        "invalid socket address syntax" => "not an address such as `127.0.0.1:8080`",
+        "invalid IP address syntax" => "not a network such as `10.0.0.0/8`",
+        text if text.starts_with("data did not match any variant") => "has none of the forms it may have",
+        text => text,
+    };
+    findings.add(place, code, text);
 }
 
 /// Names under which people paste secrets, and what to write in their place.
@@ -121,11 +124,12 @@ fn file_twin(field: &str, known: &[&str]) -> Option<String> {
     if !SECRET_WORDS.iter().any(|word| field == *word || field.ends_with(&format!("_{word}"))) {
         return None;
     }
-    let twins: Vec<_> = known.iter().filter(|name| name.ends_with("_file")).collect();
-    let twin = twins.iter().find(|name| **name == &format!("{field}_file")).or_else(|| twins.first());
+    let twin = known.iter().find(|name| name.strip_suffix("_file") == Some(field.as_str()));
     Some(match twin {
         Some(twin) => format!("put it into a file of its own and name that: `{twin}: /path/of/the/file`"),
-        None => "put it into a secret store and refer to it: `store://path#field`".to_owned(),
+        None => {
+            "secrets stay in stores (`store://path#field`) and files (fields ending in `_file`)".to_owned()
+        }
     })
 }
 
@@ -142,6 +146,7 @@ fn in_plain_words(expected: &str) -> String {
         "a string" | "path string" | "a string representing an URL" | "a borrowed string" => {
             "text".to_owned()
         }
+        "socket address" => "an address such as `127.0.0.1:8080`".to_owned(),
         "a sequence" => "a list".to_owned(),
         "a map" => "a mapping".to_owned(),
         other if other.starts_with("struct") || other.contains("enum") => "a mapping".to_owned(),
