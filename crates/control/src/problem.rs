@@ -206,6 +206,26 @@ impl From<AuditReadError> for Problem {
     }
 }
 
+impl Problem {
+    /// What leaves evidence: an act beyond one's rights or against what stands, and a manifest that
+    /// reaches across a boundary. Mere mistakes leave none.
+    fn refused(&self) -> Option<Refused> {
+        let crossing = self.findings.iter().find(|finding| crosses_boundary(finding.rule.code));
+        if let Some(finding) = crossing {
+            return Some(Refused { code: finding.rule.code, object: finding.object.clone() });
+        }
+        let object = self.findings.iter().find_map(|finding| finding.object.clone());
+        let acted = matches!(self.status, 403 | 409) || self.code == "login.refused";
+        acted.then_some(Refused { code: self.code, object })
+    }
+}
+
+/// Whether the rule keeps paths, stores and environments apart.
+fn crosses_boundary(code: &str) -> bool {
+    let apart = ["path.unowned", "store.environment", "store.undelegated", "server.environment"];
+    apart.contains(&code) || code.starts_with("production.")
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -229,9 +249,8 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if matches!(self.status, 403 | 409) || self.code == "login.refused" {
-            let object = self.findings.iter().find_map(|finding| finding.object.clone());
-            response.extensions_mut().insert(Refused { code: self.code, object });
+        if let Some(refused) = self.refused() {
+            response.extensions_mut().insert(refused);
         }
         response
     }

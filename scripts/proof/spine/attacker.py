@@ -1,5 +1,7 @@
 """What an insider would try in production. Every attempt is refused or waits, and leaves evidence."""
 
+import json
+
 from ..claim import demand
 from ..gateway import Gateway, call, succeeded
 from ..manifests import agent, binding, configuration, environment, policy, server, together
@@ -7,6 +9,7 @@ from ..processes import until
 from ..upstreams import Workshop
 
 OWN, FOREIGN = "bao://kv/issues/release#token", "bao://kv/payments/payout#token"
+UNOWNED = "bao://kv/elsewhere/key#token"
 PATHS = """    paths:
       - { prefix: kv/issues/, owners: [support] }
       - { prefix: kv/payments/, owners: [payments] }
@@ -63,6 +66,13 @@ class Production:
     def apply(self, text):
         """By Alice; everything that loosens waits (exit code 3)."""
         return self.gateway.apply(text, expect=(0, 3), token_file=self.alice)["objects"]
+
+    def refused(self, text):
+        """The code with which Alice's manifest is refused."""
+        file = self.gateway.folder / "refused.yaml"
+        file.write_text(text)
+        code, _, err = self.gateway.try_cli("apply", "-f", file, token_file=self.alice)
+        return json.loads(err)["error"]["code"] if code == 1 else f"exit code {code}"
 
     def approve(self, name, revision, by):
         kind, _, rest = name.partition("/")
@@ -129,8 +139,10 @@ def another_path(production):
     shown = [one for one in production.evidence(kind="object_written")
              if (one.get("object") or {}).get("name") == "payout" and one.get("status") == "pending"]
     holds = answer.status in (202, 403) and used == {"release"} and (answer.status == 403 or "payments" in missing)
-    production.attempt("another team's path", holds, shown,
-                       f"pending, and {answer.status} after the own team's signature")
+    unowned = production.refused(binding("stray", UNOWNED, "triage-bot", "production"))
+    shown = shown and [one for one in production.evidence(kind="operator_refused") if one["reason"] == unowned]
+    production.attempt("another team's path", holds and unowned == "path.unowned", shown,
+                       f"pending, and {answer.status} after the own team's signature; nobody's path: {unowned}")
 
 
 def repointed_route(production):

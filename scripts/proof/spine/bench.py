@@ -16,7 +16,7 @@ def judge(stage):
     command = [sys.executable, parts.ROOT / "bench" / "run", "--quick", "--limit", str(LIMIT), "--json", figures]
     code, out, err = stage.children.run(command, 1800, cwd=parts.ROOT)
     stage.keep("bench", out + err)
-    ratios = [line for line in out.splitlines() if "ratio" in line.lower() or "×" in line]
-    demand(code == 0, f"exit code {code}: {(ratios or err.strip().splitlines() or [''])[-1]}")
+    verdicts = [line for line in (out + err).splitlines() if line.startswith(("held:", "BROKEN:"))]
+    demand(code == 0 and verdicts, f"exit code {code}: {'; '.join(verdicts) or err.strip()[-300:]}")
     demand(json.loads(figures.read_text()), "no figures")
-    return "; ".join(" ".join(line.split()) for line in ratios) or f"within {LIMIT}"
+    return "; ".join(verdicts)

@@ -7,6 +7,7 @@ from .. import parts
 from ..claim import demand
 from ..gateway import Gateway
 from ..upstreams import Everything, Workshop
+from ..wire import Wire
 
 EXAMPLE = parts.ROOT / "examples" / "openbao"
 # client, era, server: `server-everything` speaks the older generation only.
@@ -26,14 +27,18 @@ def judge(stage):
         credentials[name] = stage.mint.make(f"example {name}")
         upstream.accept(credentials[name])
         stage.openbao.put(f"kv/{name}/triage-bot", credentials[name])
+        upstream.wire = Wire(upstream.url)
     gateway = example(stage, upstreams)
     tokens = {name: stage.issuer.agent("triage-bot", gateway.door("dev", name)) for name in upstreams}
+    green = preflight(stage, gateway, tokens["issues"])
     for client, era, server in RUNS:
         compare(stage, gateway, upstreams[server], (client, era, server), tokens[server], credentials[server])
     gateway.keep_metrics()
     gateway.stop()
+    for upstream in upstreams.values():
+        upstream.wire.end()
     return (f"{len(RUNS)} of {len(RUNS)} runs equal to the direct ones (3 clients, 2 generations, 2 servers); "
-            f"credential seen upstream in each, caller's token in none")
+            f"credential on the wire to the upstream in each, caller's token in none; preflight: {green} lines green")
 
 
 def example(stage, upstreams):
@@ -41,8 +46,8 @@ def example(stage, upstreams):
     addresses = {
         "127.0.0.1:8080": "@LISTEN@", "127.0.0.1:8081": "@CONTROL@",
         "http://127.0.0.1:8200": stage.openbao.address, "http://127.0.0.1:9000": stage.issuer.url,
-        "http://127.0.0.1:9101/mcp": upstreams["everything"].url,
-        "http://127.0.0.1:9102/mcp": upstreams["issues"].url,
+        "http://127.0.0.1:9101/mcp": upstreams["everything"].wire.url,
+        "http://127.0.0.1:9102/mcp": upstreams["issues"].wire.url,
         "level: info": "level: trace",
     }
 
@@ -59,11 +64,23 @@ def example(stage, upstreams):
     return gateway
 
 
+def preflight(stage, gateway, token):
+    """What an operator tries before the first call."""
+    sample = stage.private(gateway.folder / "sample.token", token)
+    code, out, err = gateway.try_cli(
+        "preflight", "--config", gateway.file, "--server", "dev/issues", "--environment", "dev",
+        "--reference", "bao://kv/issues/triage-bot#token", "--caller-token-file", sample,
+    )
+    sample.unlink()
+    demand(code == 0, f"preflight: exit code {code}: {(out + err)[-500:]}")
+    return out.count('"green"') or out.count('"ok": true') or out.count('"ok":true')
+
+
 def compare(stage, gateway, upstream, run, token, credential):
     client, era, server = run
     name = " ".join(run)
     direct = act(stage, client, era, upstream.url, credential.value, server)
-    mark = upstream.log.mark()
+    mark, sent = upstream.log.mark(), upstream.wire.mark()
     brokered = act(stage, client, era, gateway.door("dev", server), token, server)
     seen = upstream.log.since(mark)
     stage.keep("clients", json.dumps({"run": name, "brokered": brokered}))
@@ -75,10 +92,13 @@ def compare(stage, gateway, upstream, run, token, credential):
     demand(brokered["tools"] == expected, f"{name}: another list of tools: {brokered['tools']}")
     demand(brokered["era"] == direct["era"], f"{name}: era {brokered['era']}, directly {direct['era']}")
     demand(not brokered["caller_token_echoed"], f"{name}: the caller's token came back")
-    judge_arrivals(name, seen, credential, upstream)
+    judge_arrivals(name, seen, upstream)
+    wire = upstream.wire.since(sent)
+    demand(credential.value.encode() in wire, f"{name}: the credential was not on the wire to the upstream")
+    demand(token.rpartition(".")[2].encode() not in wire, f"{name}: the caller's token went upstream")
 
 
-def judge_arrivals(name, seen, credential, upstream):
+def judge_arrivals(name, seen, upstream):
     """The upstream's own log: our credential in every request, nothing of the caller's in any."""
     demand(seen, f"{name}: the upstream saw nothing")
     demand(all(line["authorized"] for line in seen), f"{name}: the upstream refused a request")
