@@ -3,6 +3,6 @@
 pub mod audit;
 pub mod https;
 pub mod identity;
-pub mod state;
 pub mod policy;
+pub mod state;
 pub mod store;

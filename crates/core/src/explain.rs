@@ -219,7 +219,12 @@ fn judge(
             .clone_into(&mut story.because);
         return;
     }
-    let risk = tool.map_or(Risk::Read, |tool| binding.risk_of(server, tool.as_str()));
+    let risk = match (tool, action) {
+        (Some(tool), _) => binding.risk_of(server, tool.as_str()),
+        // As on the data path: what nobody classified has the server's default.
+        (None, Action::OtherMethod) => server.spec.tools.default_risk(),
+        (None, _) => Risk::Read,
+    };
     let hidden = if tool.is_some() { Code::ToolUnknown } else { Code::MethodUnknown };
     (story.winner, story.mode) = (Some(binding.name_at_revision()), Some(binding.spec.mode));
     (story.risk, story.refusal) = (Some(risk), Some(hidden));

@@ -62,6 +62,11 @@ impl Lease {
         &self.material.version
     }
 
+    /// The store's own id for the fetch behind it.
+    pub fn store_request_id(&self) -> Option<&VersionId> {
+        self.material.store_request_id.as_ref()
+    }
+
     /// Gives up the lease for its material; injection is the caller.
     pub fn consume(self) -> Arc<SecretVersion> {
         self.material

@@ -242,25 +242,4 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_unique_and_own_rpc_codes_stay_out_of_the_reserved_range() {
-        let mut seen = std::collections::HashSet::new();
-        for code in Code::ALL {
-            let row = code.row();
-            assert!(seen.insert(row.code), "{}", row.code);
-            let specified = matches!(row.rpc, -32700 | -32600 | -32601 | -32602 | -32020 | -32022);
-            assert!(specified || row.rpc > -32000, "{}", row.code);
-            assert!((200..600).contains(&row.status));
-        }
-    }
-
-    #[test]
-    fn the_inside_story_never_shows() {
-        let refusal = Refusal::new(Code::StoreUnavailable).because("vault.internal:8200 refused");
-        assert!(!refusal.to_string().contains("vault"));
-        assert_eq!(refusal.inside(), Some("vault.internal:8200 refused"));
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// Issuers named in the protected-resource metadata (RFC 9728 `authorization_servers`).
     pub authorization_servers: Vec<String>,
-    /// Peers whose `Forwarded` or `X-Forwarded-For` is believed about the source address.
+    /// Peers whose `X-Forwarded-For` is believed about the source address.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether connections from trusted proxies begin with a PROXY protocol header (version 1 or 2).
     pub proxy_protocol: bool,

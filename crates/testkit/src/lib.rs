@@ -1,9 +1,9 @@
 //! Development only: the contract batteries, fakes and the leak canary.
 
-pub mod contract;
-pub mod memory_state;
-pub mod postgres;
 pub mod clock;
-pub mod store;
-pub mod openbao;
+pub mod contract;
 pub mod issuer;
+pub mod memory_state;
+pub mod openbao;
+pub mod postgres;
+pub mod store;

@@ -3,6 +3,7 @@
 mod bootstrap;
 mod control;
 mod harden;
+mod house;
 mod keys;
 mod listen;
 mod operators;
@@ -18,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_adapters::audit::AuditLog;
+use gateway_adapters::audit::{AuditLog, Checkpointer};
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::ports::AuditSink as _;
 use gateway_core::time::Clock as _;
@@ -87,6 +88,7 @@ pub struct Running {
     /// The data plane, for looking at it.
     pub gateway: Arc<Gateway>,
     audit: Arc<AuditLog>,
+    checkpointer: Arc<Checkpointer>,
     stop: watch::Sender<bool>,
     threads: Vec<std::thread::JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
@@ -111,6 +113,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         control_address,
         gateway: parts.gateway,
         audit: parts.audit,
+        checkpointer: parts.checkpointer,
         stop,
         threads,
         tasks,
@@ -123,7 +126,7 @@ impl Running {
     pub async fn stop(self) {
         self.gateway.drain();
         // The last receiver may be gone already; then there is nothing to stop.
-        drop(self.stop.send(true));
+        let _ = self.stop.send(true);
         let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
@@ -138,8 +141,11 @@ impl Running {
         if let Err(error) = self.audit.record(event).await {
             tracing::error!(%error, "the stop could not be recorded");
         }
-        let audit = Arc::clone(&self.audit);
-        drop(tokio::task::spawn_blocking(move || audit.sync()).await);
+        let checkpointer = Arc::clone(&self.checkpointer);
+        let signed = tokio::task::spawn_blocking(move || checkpointer.checkpoint()).await;
+        if !matches!(signed, Ok(Ok(_))) {
+            tracing::error!("the last checkpoint could not be signed");
+        }
     }
 }
 

@@ -17,9 +17,10 @@ use gateway_proxy::settings::Settings;
 use gateway_proxy::world::WorldCell;
 use tokio::task::JoinHandle;
 
+use super::house::House;
 use super::publish::StatePublisher;
 use super::system::{SystemClock, SystemEntropy};
-use super::{StartError, bootstrap};
+use super::{StartError, bootstrap, house};
 use crate::config::Config;
 
 /// The poll floor: how long a change may stay unseen where no notification arrives.
@@ -105,36 +106,28 @@ impl Parts {
         })
     }
 
+    fn house(&self) -> House {
+        House {
+            gateway: Arc::clone(&self.gateway),
+            stores: Arc::clone(&self.stores),
+            state: Arc::clone(&self.state),
+            publisher: Arc::clone(&self.publisher),
+        }
+    }
+
     /// Starts the work that goes on beside the calls.
     pub(super) fn background(&self) -> Vec<JoinHandle<()>> {
         let mut tasks = vec![
             tokio::spawn(Arc::clone(&self.audit).run_flusher()),
             tokio::spawn(Arc::clone(&self.checkpointer).run()),
             tokio::spawn(Arc::clone(&self.publisher).follow(FLOOR)),
-            tokio::spawn(keep_house(Arc::clone(&self.gateway))),
-            tokio::spawn(refresh_keys(Arc::clone(&self.verifier), Arc::clone(&self.operators))),
+            tokio::spawn(self.house().keep()),
+            tokio::spawn(house::refresh_keys(Arc::clone(&self.verifier), Arc::clone(&self.operators))),
         ];
         if let Some(sink) = &self.sink {
             tasks.push(tokio::spawn(Arc::clone(sink).run()));
         }
         tasks
-    }
-}
-
-async fn keep_house(gateway: Arc<Gateway>) {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        tick.tick().await;
-        gateway.sweep();
-    }
-}
-
-async fn refresh_keys(verifier: Arc<OidcVerifier>, operators: Arc<OidcOperators>) {
-    let mut tick = tokio::time::interval(Duration::from_secs(30));
-    loop {
-        tick.tick().await;
-        verifier.refresh_stale(SystemClock.now()).await;
-        operators.refresh_stale(SystemClock.now()).await;
     }
 }
 

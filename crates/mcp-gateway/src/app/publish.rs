@@ -18,7 +18,7 @@ const BATCH: u32 = 100;
 
 /// The only path from the state to the data plane.
 #[derive(Debug)]
-pub struct StatePublisher {
+pub(super) struct StatePublisher {
     state: Arc<dyn StateWriter>,
     compiler: Arc<dyn PolicyCompiler>,
     audit: Arc<AuditLog>,
@@ -30,7 +30,7 @@ pub struct StatePublisher {
 
 impl StatePublisher {
     /// Puts the path together.
-    pub fn new(
+    pub(super) fn new(
         state: Arc<dyn StateWriter>,
         compiler: Arc<dyn PolicyCompiler>,
         audit: Arc<AuditLog>,
@@ -41,7 +41,7 @@ impl StatePublisher {
     }
 
     /// Follows the state for ever: installs what changed, and confirms that the rest is current.
-    pub async fn follow(self: Arc<Self>, floor: Duration) {
+    pub(super) async fn follow(self: Arc<Self>, floor: Duration) {
         loop {
             let known = self.gateway.world.epoch();
             match self.state.changed(known, floor).await {
@@ -61,6 +61,13 @@ impl StatePublisher {
                 }
             }
         }
+    }
+
+    /// Drains what waits in the outbox although the epoch has not moved: evidence of a time when the
+    /// log could not be written.
+    pub(super) async fn drain_waiting(&self) -> Result<(), Refusal> {
+        let _turn = self.turn.lock().await;
+        self.drain().await.map(|_| ())
     }
 
     async fn install(&self, at_least: Epoch) -> Result<(), Refusal> {
@@ -96,6 +103,8 @@ impl StatePublisher {
                     None => {
                         let mut event = entry.event;
                         event.outbox_id = Some(entry.id.clone());
+                        // The chain's high-water mark: a restored, older state is seen at the next start.
+                        event.epoch = event.epoch.or(Some(self.gateway.world.epoch()));
                         Some(self.audit.record(event).await.map_err(|error| unavailable(error.to_string()))?)
                     }
                 };

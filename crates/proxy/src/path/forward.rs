@@ -129,9 +129,9 @@ pub(crate) async fn send(
     obtained: Option<Obtained>,
     pass: &Pass,
 ) -> Result<(Response<Incoming>, Trail), Refusal> {
-    let used = obtained.as_ref().map(|obtained| obtained.lease.version().clone());
-    let recorded =
-        intent::record(gateway, trip, permit, used.as_ref().map(|version| (version, None))).await?;
+    let used =
+        obtained.as_ref().map(|obtained| (obtained.lease.version(), obtained.lease.store_request_id()));
+    let recorded = intent::record(gateway, trip, permit, used).await?;
     let request = inject(trip, permit, message, obtained, &recorded)?;
     let mut trail = Trail::follow(gateway, recorded, trip.started);
     let outcome = tokio::select! {

@@ -5,6 +5,7 @@ mod answers;
 mod broker;
 mod doors;
 mod fakes;
+mod network;
 mod revocation;
 mod sessions;
 mod upstream;

@@ -152,7 +152,14 @@ impl VaultLogin {
             // Whatever is wrong with our own credential is no statement about the wanted secret.
             StoreError::new(StoreErrorKind::Denied, inside)
         };
-        let read = blocking(move || private_file::read(&file, readers, 64 * 1024)).await;
+        // Kubernetes mounts tokens and secrets as links that it swaps; what they lead to is judged.
+        let read = blocking(move || {
+            let file = std::fs::canonicalize(&file).map_err(|error| {
+                StoreError::new(StoreErrorKind::Denied, format!("`{}`: {error}", file.display()))
+            })?;
+            private_file::read(&file, readers, 64 * 1024)
+        })
+        .await;
         let content = read.map_err(|error| refused(error.inside))?.content;
         let secret = Secret::copy_from(without_line_end(&content));
         if secret.is_empty() || !secret.is_header_safe() {

@@ -1,0 +1,58 @@
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::*;
+
+#[test]
+fn codes_are_unique_and_own_rpc_codes_stay_out_of_the_reserved_range() {
+    let mut seen = std::collections::HashSet::new();
+    for code in Code::ALL {
+        let row = code.row();
+        assert!(seen.insert(row.code), "{}", row.code);
+        let specified = matches!(row.rpc, -32700 | -32600 | -32601 | -32602 | -32020 | -32022);
+        assert!(specified || row.rpc > -32000, "{}", row.code);
+        assert!((200..600).contains(&row.status));
+    }
+}
+
+#[test]
+fn the_inside_story_never_shows() {
+    let refusal = Refusal::new(Code::StoreUnavailable).because("vault.internal:8200 refused");
+    assert!(!refusal.to_string().contains("vault"));
+    assert_eq!(refusal.inside(), Some("vault.internal:8200 refused"));
+}
+
+/// The page for people, made from the table.
+fn page() -> String {
+    let mut page = String::from(
+        "# Errors\n\nEvery refusal of the data path: a stable code, what happened, what to do and who can do it. This \
+         page is made from\n`crates/core/src/refusal.rs`; a test fails while it differs. In a JSON-RPC answer the code \
+         stands in\n`error.data.code`, beside `hint`, `fixer` and `request_id`; the inside story is in the operator's log \
+         under that id.\n\n| code | HTTP | JSON-RPC | what happened | what to do | who |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    for code in Code::ALL {
+        let row = code.row();
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {} | {} |",
+            row.code,
+            row.status,
+            row.rpc,
+            row.text,
+            row.hint,
+            row.fixer.words()
+        )
+        .unwrap();
+    }
+    page
+}
+
+#[test]
+fn the_errors_page_is_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors.md");
+    let page = page();
+    if std::fs::read_to_string(&path).unwrap_or_default() != page {
+        std::fs::write(&path, page).unwrap();
+        panic!("docs/errors.md differed from the table and was written anew: look at it and commit it");
+    }
+}

@@ -1,0 +1,72 @@
+//! Housekeeping beside the calls, once a second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_adapters::identity::{OidcOperators, OidcVerifier};
+use gateway_core::lifecycle::expire;
+use gateway_core::ports::{Publisher as _, StateError, StateWriter};
+use gateway_core::stores::Stores;
+use gateway_core::time::{Clock as _, Timestamp};
+use gateway_proxy::gateway::Gateway;
+
+use super::publish::StatePublisher;
+use super::system::SystemClock;
+
+/// What is kept in order.
+pub(super) struct House {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) stores: Arc<Stores>,
+    pub(super) state: Arc<dyn StateWriter>,
+    pub(super) publisher: Arc<StatePublisher>,
+}
+
+impl House {
+    /// Ends what is over and drops values whose time has passed, for ever.
+    pub(super) async fn keep(self) {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tick.tick().await;
+            let now = SystemClock.now();
+            self.gateway.sweep();
+            for (_, entry) in self.stores.entries() {
+                entry.cache.sweep(now);
+            }
+            if self.has_expired(now)
+                && let Err(error) = self.expire(now).await
+            {
+                tracing::warn!(%error, "expired bindings could not be marked; they do not decide all the same");
+            }
+            if let Err(refusal) = self.publisher.drain_waiting().await {
+                tracing::debug!(inside = refusal.inside().unwrap_or(""), "evidence waits in the outbox");
+            }
+        }
+    }
+
+    fn has_expired(&self, now: Timestamp) -> bool {
+        let world = self.gateway.world.current();
+        let mut servers = world.snapshot.environments().flat_map(|environment| environment.servers());
+        servers.any(|server| server.bindings.iter().any(|binding| !binding.holds_at(now)))
+    }
+
+    /// A binding past its end decides nothing from that moment on; this makes the state say so.
+    async fn expire(&self, now: Timestamp) -> Result<(), StateError> {
+        let state = self.state.load().await?;
+        let Some(change) = expire(&state, now) else { return Ok(()) };
+        let epoch = self.state.commit(change).await?;
+        if let Err(refusal) = self.publisher.publish(epoch).await {
+            tracing::warn!(inside = refusal.inside().unwrap_or(""), "the expiry is not published yet");
+        }
+        Ok(())
+    }
+}
+
+/// Fetches issuers' keys before a call has to wait for them, for ever.
+pub(super) async fn refresh_keys(verifier: Arc<OidcVerifier>, operators: Arc<OidcOperators>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        tick.tick().await;
+        verifier.refresh_stale(SystemClock.now()).await;
+        operators.refresh_stale(SystemClock.now()).await;
+    }
+}
