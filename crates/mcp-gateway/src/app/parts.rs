@@ -79,7 +79,7 @@ impl Parts {
             served,
         ));
         record_start(&audit, opened, config, loaded.epoch).await?;
-        bootstrap::first(config, &*state, &*entropy, &loaded).await?;
+        bootstrap::first(config, &*state, &entropy, &loaded).await?;
         let epoch = state.epoch().await?;
         publisher.publish(epoch).await.map_err(|refusal| {
             StartError::machine("the state cannot be taken over", refusal.inside().unwrap_or("refused"))

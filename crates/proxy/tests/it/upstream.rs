@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -24,7 +24,6 @@ type Script = Arc<dyn Fn(Seen) -> Answering + Send + Sync>;
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub method: Method,
-    pub uri: Uri,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
@@ -52,7 +51,7 @@ impl Upstream {
                     async move {
                         let (parts, body) = request.into_parts();
                         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-                        let one = Seen { method: parts.method, uri: parts.uri, headers: parts.headers, body };
+                        let one = Seen { method: parts.method, headers: parts.headers, body };
                         log.lock().unwrap().push(one.clone());
                         Ok::<_, Infallible>(script(one).await)
                     }
