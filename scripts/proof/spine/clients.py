@@ -73,7 +73,8 @@ def preflight(stage, gateway, token):
     )
     sample.unlink()
     demand(code == 0, f"preflight: exit code {code}: {(out + err)[-500:]}")
-    return out.count('"green"') or out.count('"ok": true') or out.count('"ok":true')
+    lines = json.loads(out)["lines"]
+    return sum(line["ok"] for line in lines)
 
 
 def compare(stage, gateway, upstream, run, token, credential):
