@@ -53,7 +53,8 @@ def main(argv):
     if not given.no_install:
         parts.install()
     program = parts.gateway()
-    signal.signal(signal.SIGTERM, end_on_signal)
+    for interruption in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(interruption, end_on_signal)
     stage = Stage(program, given.quick, given.sabotage)
     verdicts = []
     try:
