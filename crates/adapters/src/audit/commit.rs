@@ -3,46 +3,28 @@
 //! Whoever writes while nobody syncs becomes the leader and syncs, on a thread for blocking work, until
 //! nobody waits any more.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use gateway_core::ports::{AuditError, Sequence};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::log::{Durable, Shared};
+use super::writer::Writer;
 
-/// How far syncing has come.
-#[derive(Clone, Debug)]
-pub(super) struct Progress {
-    /// Everything up to here is on the disk.
-    synced: Sequence,
-    /// Everything above `synced` and up to here may not be; and why.
-    failed: Option<(Sequence, String)>,
-}
+/// Somebody who may go on once the record is on the disk, or never.
+pub(super) type Waiting = (Sequence, oneshot::Sender<Result<Sequence, AuditError>>);
 
-impl Progress {
-    pub(super) const fn synced(synced: Sequence) -> Self {
-        Self { synced, failed: None }
-    }
-
-    fn verdict(&self, sequence: Sequence) -> Option<Result<Sequence, AuditError>> {
-        if self.synced >= sequence {
-            return Some(Ok(sequence));
-        }
-        let (_, reason) = self.failed.as_ref().filter(|(through, _)| *through >= sequence)?;
-        Some(Err(AuditError(reason.clone())))
-    }
-}
-
-/// Waits until the record is on the disk.
+/// Waits until the record is on the disk. Each is woken once, when its own record is decided: waking
+/// everybody at every sync would cost more than the syncs.
 ///
 /// # Errors
 /// A sync failed. The record may be in the chain all the same, as an intent that nothing followed.
 pub(super) async fn wait(
     shared: &Arc<Shared>,
-    sequence: Sequence,
+    decided: oneshot::Receiver<Result<Sequence, AuditError>>,
     lead: bool,
 ) -> Result<Sequence, AuditError> {
-    let mut progress = shared.progress.subscribe();
     if lead {
         let leader = Leader { shared: Arc::clone(shared), done: false };
         match Handle::try_current() {
@@ -50,9 +32,13 @@ pub(super) async fn wait(
             Err(_) => leader.run(),
         }
     }
-    let seen = progress.wait_for(|progress| progress.verdict(sequence).is_some()).await;
-    let verdict = seen.ok().and_then(|progress| progress.verdict(sequence));
-    verdict.unwrap_or_else(|| Err(AuditError("the log was closed".to_owned())))
+    decided.await.unwrap_or_else(|_| Err(AuditError("the log was closed".to_owned())))
+}
+
+/// Takes those out whose records are numbered up to `through`; they wait in the order of their numbers.
+fn decided(writer: &mut Writer, through: Sequence) -> Vec<Waiting> {
+    let count = writer.waiting.partition_point(|(sequence, _)| *sequence <= through);
+    writer.waiting.drain(..count).collect()
 }
 
 /// Writes what is pending, and syncs outside the lock.
@@ -83,8 +69,12 @@ pub(super) fn sync(shared: &Shared) -> Result<Durable, AuditError> {
     if writer.segment == place.segment {
         writer.synced = writer.synced.max(place.length);
     }
+    let decided = decided(&mut writer, place.tip.sequence);
     drop(writer);
-    shared.progress.send_modify(|progress| progress.synced = progress.synced.max(place.tip.sequence));
+    for (sequence, waiting) in decided {
+        // Whoever went away meanwhile needs no answer.
+        drop(waiting.send(Ok(sequence)));
+    }
     Ok(place)
 }
 
@@ -106,19 +96,23 @@ impl Leader {
                     return;
                 }
                 Err(AuditError(reason)) => {
-                    writer.syncing = false;
-                    let through = writer.tip.sequence;
-                    drop(writer);
                     self.done = true;
-                    self.give_up(through, reason);
+                    give_up(writer, &reason);
                     return;
                 }
             }
         }
     }
+}
 
-    fn give_up(&self, through: Sequence, reason: String) {
-        self.shared.progress.send_modify(|progress| progress.failed = Some((through, reason)));
+/// Tells everybody who waits that the sync they wait for will not come.
+fn give_up(mut writer: MutexGuard<'_, Writer>, reason: &str) {
+    writer.syncing = false;
+    let through = writer.tip.sequence;
+    let decided = decided(&mut writer, through);
+    drop(writer);
+    for (_, waiting) in decided {
+        drop(waiting.send(Err(AuditError(reason.to_owned()))));
     }
 }
 
@@ -128,11 +122,6 @@ impl Drop for Leader {
         if self.done {
             return;
         }
-        let through = {
-            let mut writer = self.shared.lock();
-            writer.syncing = false;
-            writer.tip.sequence
-        };
-        self.give_up(through, "the sync was abandoned".to_owned());
+        give_up(self.shared.lock(), "the sync was abandoned");
     }
 }

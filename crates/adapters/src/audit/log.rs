@@ -11,9 +11,9 @@ use gateway_core::audit::{ChainId, Event, LinkHash};
 use gateway_core::id::Epoch;
 use gateway_core::ports::{AuditError, AuditSink, Random, Sequence};
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot};
 
-use super::commit::{self, Progress};
+use super::commit;
 use super::config::{AuditConfig, Durability};
 use super::disk::{Disk, RealDisk};
 use super::open::{self, Opened};
@@ -35,7 +35,6 @@ pub struct AuditLog {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) writer: Mutex<Writer>,
-    pub(super) progress: watch::Sender<Progress>,
     durability: Durability,
     directory: PathBuf,
     reserve: u64,
@@ -104,7 +103,6 @@ impl AuditLog {
         let (lock, mut writer, opened) = open::open(disk, config, random)?;
         writer.wanted = writer.tip.sequence;
         let shared = Shared {
-            progress: watch::Sender::new(Progress::synced(writer.tip.sequence)),
             writer: Mutex::new(writer),
             durability: config.durability,
             directory: config.directory.clone(),
@@ -222,21 +220,25 @@ impl AuditLog {
 #[async_trait]
 impl AuditSink for AuditLog {
     async fn record(&self, event: Event) -> Result<Sequence, AuditError> {
-        let (sequence, lead) = {
+        let (decided, lead) = {
             let mut writer = self.shared.writer.lock().map_err(poisoned)?;
-            let sequence = writer.record(&event)?;
             if self.shared.durability == Durability::Process {
+                let sequence = writer.record(&event)?;
                 if writer.unsynced() >= SYNC_AFTER {
                     self.shared.wake.notify_one();
                 }
                 return Ok(sequence);
             }
+            // The sync writes what is pending: one write, too, serves everybody.
+            let sequence = writer.note(&event)?;
             writer.wanted = sequence;
+            let (waiting, decided) = oneshot::channel();
+            writer.waiting.push_back((sequence, waiting));
             let lead = !writer.syncing;
             writer.syncing = true;
-            (sequence, lead)
+            (decided, lead)
         };
-        commit::wait(&self.shared, sequence, lead).await
+        commit::wait(&self.shared, decided, lead).await
     }
 
     fn note(&self, event: Event) -> Result<Sequence, AuditError> {

@@ -4,6 +4,7 @@
 //! holds exactly the lines that follow them up to `tip`. After a failed write the file may hold more
 //! than `written`; nothing is appended before recovery has cut it back.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use gateway_core::audit::{ChainId, Event};
 use gateway_core::ports::{AuditError, Sequence};
 use tokio::time::Instant;
 
+use super::commit::Waiting;
 use super::directory::{segment_path, segments};
 use super::disk::{Disk, Segment, read_range, sync_directory};
 use super::remembered::Remembered;
@@ -46,6 +48,8 @@ pub(super) struct Writer {
     pub(super) tip: Tip,
     pub(super) pending: Vec<u8>,
     pub(super) remembered: Remembered,
+    /// Who waits for a record to be synced, in the order of the records.
+    pub(super) waiting: VecDeque<Waiting>,
     /// The newest record that somebody waits to see synced.
     pub(super) wanted: Sequence,
     /// Whether somebody syncs already.
@@ -103,6 +107,7 @@ impl Writer {
             tip,
             pending: Vec::with_capacity(16 * 1024),
             remembered,
+            waiting: VecDeque::new(),
             wanted: tip.sequence,
             syncing: false,
             failure: None,
