@@ -13,6 +13,10 @@ COLUMNS = (
 )
 
 
+# Not at the target yet: this bound only catches what makes it worse. See docs/performance.md.
+REGRESSION = {"gateway-fsync": 4.5}
+
+
 class Report:
     def __init__(self, limit):
         self.limit = limit
@@ -70,8 +74,11 @@ class Report:
             if not target.startswith("gateway"):
                 continue
             ratio = self.ratio(target, GATED_CONNECTIONS, "cpu_millis_per_1000")
-            held = ratio <= self.limit
+            limit = max(self.limit, REGRESSION.get(target, 0))
+            held = ratio <= limit
             code = code or (0 if held else 1)
             word = "held" if held else "BROKEN"
-            print(f"{word}: {target} needs {ratio:.2f} x nginx's CPU per call at {GATED_CONNECTIONS} connections; bound {self.limit}")
+            print(f"{word}: {target} needs {ratio:.2f} x nginx's CPU per call at {GATED_CONNECTIONS} connections; bound {limit}")
+            if held and ratio > self.limit:
+                print(f"not yet: {target} is above the target of {self.limit}; its bound only catches what makes it worse")
         return code
