@@ -94,6 +94,7 @@ pub(crate) async fn check(
     };
     let mut event = Event::new(EventKind::SecretChecked, context.now());
     event.operator = Some(caller.0.name.clone());
+    event.reference = Some(answer.reference.clone());
     event.environment = Some(body.environment);
     event.decision = Some(Decision::Allow);
     event.reason = answer.code.map(|code| code.to_string());
@@ -176,6 +177,7 @@ pub(crate) async fn put(
     let mut event = Event::new(EventKind::SecretStored, now);
     event.operator = Some(caller.0.name.clone());
     event.decision = Some(Decision::Allow);
+    event.reference = Some(reference.clone());
     event.secret_version = Some(version.clone());
     event.fingerprint = Some(fingerprint);
     context.evidence(event).await;

@@ -12,6 +12,7 @@ use crate::id::{
 };
 use crate::lease::VersionId;
 use crate::manifest::{ContentHash, CredentialMode, ObjectKey, Risk};
+use crate::reference::SecretReference;
 use crate::secret::Fingerprint;
 use crate::time::Timestamp;
 
@@ -172,6 +173,9 @@ pub struct Event {
     /// The binding as `name@revision`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<BindingRevision>,
+    /// The place in a store that an operator's act was about: a reference, which cannot hold a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<SecretReference>,
     /// The store's id of the version used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_version: Option<VersionId>,
@@ -238,6 +242,7 @@ impl Event {
             policies: Vec::new(),
             mode: None,
             binding: None,
+            reference: None,
             secret_version: None,
             fingerprint: None,
             store_request_id: None,

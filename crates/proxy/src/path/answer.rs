@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gateway_core::audit::EventKind;
 use gateway_core::policy::{Action, Permit, Subject};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::scrub::{Needles, Scrubber};
@@ -17,6 +18,7 @@ use super::body::{AnswerBody, Framing, LiveBody};
 use super::forward::Forwarded;
 use super::identify::Call;
 use super::inject::REQUEST_ID;
+use super::intent::facts;
 use crate::gateway::Gateway;
 use crate::mcp::listing::{self, Listing};
 use crate::mcp::method::MethodKind;
@@ -144,8 +146,9 @@ fn session(
     let binding = &forwarded.permit.binding();
     let status = forwarded.response.status();
     if let Some(session) = &call.session {
-        if status == StatusCode::NOT_FOUND || (call.verb == Verb::Delete && status.is_success()) {
-            gateway.sessions.close(&session.id);
+        let over = status == StatusCode::NOT_FOUND || (call.verb == Verb::Delete && status.is_success());
+        if over && gateway.sessions.close(&session.id).is_some() {
+            note(gateway, trip, EventKind::SessionEnded)?;
         }
         return Ok(());
     }
@@ -163,10 +166,16 @@ fn session(
         upstream: UpstreamSession { id, route: binding.route.clone() },
     };
     let session = gateway.sessions.open(opening, &gateway.settings, &*gateway.random, trip.started)?;
+    note(gateway, trip, EventKind::SessionOpened)?;
     let ours =
         HeaderValue::from_str(&session.id).map_err(|error| Refusal::new(Code::Internal).because(error))?;
     headers.insert(HeaderName::from_static(SESSION_HEADER), ours);
     Ok(())
+}
+
+fn note(gateway: &Gateway, trip: &Trip, kind: EventKind) -> Result<(), Refusal> {
+    let noted = gateway.audit.note(facts(trip, kind, gateway.clock.now()));
+    noted.map(drop).map_err(|error| Refusal::new(Code::AuditUnavailable).because(error))
 }
 
 /// What is done to an answer that is held whole.

@@ -27,8 +27,12 @@ fn raw_call(host: SocketAddr, more: &str) -> String {
 }
 
 async fn speak(address: SocketAddr, text: &str) -> String {
+    speak_bytes(address, text.as_bytes()).await
+}
+
+async fn speak_bytes(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(text.as_bytes()).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
     let mut answer = String::new();
     // A connection that is dropped with bytes unread ends in a reset, which is no answer either.
     drop(stream.read_to_string(&mut answer).await);
@@ -67,8 +71,13 @@ async fn the_proxy_protocol_names_the_source_and_its_absence_ends_the_connection
     let announced = format!("PROXY TCP4 203.0.113.9 127.0.0.1 4711 8080\r\n{call}");
     assert!(speak(broker.address, &announced).await.starts_with("HTTP/1.1 200"));
     assert_eq!(source(&broker), "203.0.113.9");
+    let mut binary = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    binary.extend_from_slice(&[198, 51, 100, 4, 127, 0, 0, 1, 0x12, 0x67, 0x1f, 0x90]);
+    binary.extend_from_slice(call.as_bytes());
+    assert!(speak_bytes(broker.address, &binary).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(source(&broker), "198.51.100.4", "version 2 too");
     assert_eq!(speak(broker.address, &call).await, "", "without the header nothing is served");
-    assert_eq!(upstream.count(), 1);
+    assert_eq!(upstream.count(), 2);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Sessions of 2025-11-25: our ids, the upstream's beneath, bound to the actor.
 
+use gateway_core::audit::EventKind;
+
 use crate::broker::TestBroker;
 use crate::upstream::{Upstream, json};
 
@@ -62,6 +64,10 @@ async fn delete_ends_the_session_on_both_sides() {
     assert_eq!(upstream.last().headers["mcp-session-id"], "upstream-session");
     let gone = broker.send(broker.request("alice-token", CALL).header("mcp-session-id", &session)).await;
     assert_eq!(gone.status, 404);
+    let kinds = broker.audit.kinds();
+    for kind in [EventKind::SessionOpened, EventKind::SessionEnded] {
+        assert_eq!(kinds.iter().filter(|known| **known == kind).count(), 1, "{kind:?}");
+    }
 }
 
 #[tokio::test]
