@@ -172,3 +172,17 @@ async fn an_address_the_route_does_not_name_is_refused() {
     assert_eq!((answer.status, answer.code().as_str()), (502, "upstream.address_refused"));
     assert_eq!(upstream.count(), 0);
 }
+
+#[tokio::test]
+async fn a_state_that_cannot_be_proven_current_stops_calls() {
+    let upstream = echo().await;
+    let bound = std::time::Duration::from_secs(3600);
+    let settle = |settings: &mut gateway_proxy::settings::Settings| settings.staleness_other = bound;
+    let broker = TestBroker::with(upstream.address, |_| {}, settle).await;
+    assert_eq!(broker.call("echo").await.status, 200);
+    let never = std::time::Duration::ZERO;
+    let stale = TestBroker::with(upstream.address, |_| {}, |settings| settings.staleness_other = never).await;
+    let answer = stale.call("echo").await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "state.stale"));
+    assert_eq!(upstream.count(), 1, "what may be out of date is not acted on");
+}
