@@ -182,7 +182,7 @@ fn in_environment(kind: Kind, spec: &BindingSpec, name: &str) -> ObjectKey {
 fn destination(state: &State, record: &RevisionRecord, spec: &BindingSpec) -> Option<String> {
     let key = in_environment(Kind::Server, spec, spec.server.as_str());
     match state.exact(&key, record.pins?.server).map(|server| &server.spec) {
-        Some(Spec::Server(server)) => Some(server.route.url.to_string()),
+        Some(Spec::Server(server)) => Some(server.route.destination()),
         _ => None,
     }
 }
@@ -190,10 +190,16 @@ fn destination(state: &State, record: &RevisionRecord, spec: &BindingSpec) -> Op
 fn how(injection: &Injection) -> String {
     match injection {
         Injection::Header { name, format } => {
-            format!("header `{name}` as `{}{{secret}}{}`", format.before, format.after)
+            format!("header `{name}` as `{format}`")
         }
         Injection::Basic { user } => format!("basic authentication as user `{user}`"),
         Injection::Query { name } => format!("query parameter `{name}`"),
+        Injection::Environment { variable, format } => {
+            format!("variable `{variable}` of the server's process as `{format}`")
+        }
+        Injection::File { variable, format } => {
+            format!("file in memory of the server's process, named by `{variable}`, as `{format}`")
+        }
     }
 }
 

@@ -21,5 +21,6 @@ pub mod scrub;
 pub mod secret;
 pub mod snapshot;
 pub mod state;
+pub mod stdio;
 pub mod stores;
 pub mod time;

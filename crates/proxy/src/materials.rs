@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use gateway_core::lease::SecretVersion;
-use gateway_core::manifest::{BindingSpec, ExceptionRule, Injection};
+use gateway_core::manifest::{BindingSpec, ExceptionRule, Injection, ValueFormat};
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::scrub::{Marker, NeedleSource, Needles, SHORT_VALUE};
@@ -36,6 +36,19 @@ pub enum Placement {
     Header(HeaderName, HeaderValue),
     /// A query parameter, already encoded (`name=value`).
     Query(Secret),
+    /// A variable or file of a server's process.
+    Process(ProcessPlacement),
+}
+
+/// A value for a process, in its format.
+#[derive(Debug)]
+pub struct ProcessPlacement {
+    /// The variable that holds the value, or the path of the file with it.
+    pub variable: String,
+    /// The value in its format.
+    pub text: Secret,
+    /// Whether the value goes into a file.
+    pub in_file: bool,
 }
 
 impl Material {
@@ -141,15 +154,14 @@ pub fn prepare(
     if version.secret.len() < SHORT_VALUE && !spec.excepts(ExceptionRule::ShortSecret) {
         return Err(Refusal::new(Code::SecretUnusable).because("the value is shorter than 16 bytes"));
     }
-    if !version.secret.is_header_safe() {
-        return Err(
-            Refusal::new(Code::SecretUnusable).because("the value holds characters no header may hold")
-        );
-    }
+    judge_characters(injection, &version.secret)?;
     let values = std::iter::once(&version).chain(former.iter().map(|(_, version)| version));
     let sources = values.map(|version| match injection {
         Injection::Basic { user } => NeedleSource::BasicAuth { user, password: &version.secret },
-        Injection::Header { .. } | Injection::Query { .. } => NeedleSource::Value(&version.secret),
+        Injection::Header { .. }
+        | Injection::Query { .. }
+        | Injection::Environment { .. }
+        | Injection::File { .. } => NeedleSource::Value(&version.secret),
     });
     let needles = Needles::build(sources, Marker::new(&spec.name))
         .map_err(|error| Refusal::new(Code::SecretUnusable).because(error))?;
@@ -157,16 +169,36 @@ pub fn prepare(
     Ok(Material { needles: Arc::new(needles), placement, version })
 }
 
+/// Whether the place can hold the value: visible ASCII in requests, anything but NUL in a variable,
+/// anything at all in a file.
+#[expect(clippy::disallowed_methods, reason = "judges the bytes before they are placed")]
+fn judge_characters(injection: &Injection, secret: &Secret) -> Result<(), Refusal> {
+    let fits = match injection {
+        Injection::Header { .. } | Injection::Basic { .. } | Injection::Query { .. } => {
+            secret.is_header_safe()
+        }
+        Injection::Environment { .. } => !secret.expose().contains(&0),
+        Injection::File { .. } => true,
+    };
+    let why = "the value holds characters that cannot stand where it goes";
+    if fits { Ok(()) } else { Err(Refusal::new(Code::SecretUnusable).because(why)) }
+}
+
+#[expect(clippy::disallowed_methods, reason = "placement is one of the named places")]
+fn formatted(format: &ValueFormat, secret: &Secret) -> Secret {
+    let mut text = zeroizing(format.before.as_bytes(), secret.len() + format.after.len());
+    text.extend_from_slice(secret.expose());
+    text.extend_from_slice(format.after.as_bytes());
+    Secret::new(text)
+}
+
 #[expect(clippy::disallowed_methods, reason = "header and query placement is one of the named places")]
 fn place(injection: &Injection, secret: &Secret) -> Result<Placement, Refusal> {
     let unusable = |_| Refusal::new(Code::SecretUnusable).because("the value makes no valid header");
     match injection {
-        Injection::Header { name, format } => {
-            let mut text = zeroizing(format.before.as_bytes(), secret.len() + format.after.len());
-            text.extend_from_slice(secret.expose());
-            text.extend_from_slice(format.after.as_bytes());
-            sensitive(name, Secret::new(text)).map_err(unusable)
-        }
+        Injection::Header { name, format } => sensitive(name, formatted(format, secret)).map_err(unusable),
+        Injection::Environment { variable, format } => Ok(process(variable, format, secret, false)),
+        Injection::File { variable, format } => Ok(process(variable, format, secret, true)),
         Injection::Basic { user } => {
             let mut pair = zeroizing(user.as_bytes(), secret.len() + 1);
             pair.push(b':');
@@ -191,6 +223,14 @@ fn place(injection: &Injection, secret: &Secret) -> Result<Placement, Refusal> {
             Ok(Placement::Query(Secret::new(text)))
         }
     }
+}
+
+fn process(variable: &str, format: &ValueFormat, secret: &Secret, in_file: bool) -> Placement {
+    Placement::Process(ProcessPlacement {
+        variable: variable.to_owned(),
+        text: formatted(format, secret),
+        in_file,
+    })
 }
 
 /// A buffer large enough never to move, so that growing leaves no copy behind.

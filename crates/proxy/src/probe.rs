@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::audit::{Decision, Event, EventKind, Outcome};
+use gateway_core::manifest::{HttpRoute, Route};
 use gateway_core::policy::Permit;
 use gateway_core::ports::{Candidate, CredentialProbe};
 use gateway_core::refusal::{Code, Refusal};
@@ -56,9 +57,12 @@ impl CredentialProbe for Prober {
         spec.inject = Some(candidate.injection.clone());
         let material = prepare(&spec, Arc::clone(&candidate.material), &[])?;
         let mut event = self.intent(permit, &candidate).await?;
-        let request = handshake(permit, &candidate, material.placement())?;
+        let Route::Http(route) = candidate.route else {
+            return Err(Refusal::new(Code::UpstreamUnreachable).because("processes are not served yet"));
+        };
+        let request = handshake(permit, route, material.placement())?;
         let started = event.time;
-        let outcome = self.upstreams.send(candidate.route, request).await;
+        let outcome = self.upstreams.send(route, request).await;
         let status = outcome.as_ref().ok().map(http::Response::status);
         event.kind = EventKind::Outcome;
         event.time = self.gateway.clock.now();
@@ -85,11 +89,11 @@ impl CredentialProbe for Prober {
 #[expect(clippy::disallowed_methods, reason = "query placement is one of the named places")]
 fn handshake(
     permit: &Permit,
-    candidate: &Candidate<'_>,
+    route: &HttpRoute,
     placement: &Placement,
 ) -> Result<Request<Full<Bytes>>, Refusal> {
     let internal = |_| Refusal::new(Code::Internal).because("the probe makes no valid request");
-    let mut uri = candidate.route.url.as_str().to_owned();
+    let mut uri = route.url.as_str().to_owned();
     if let Placement::Query(pair) = placement {
         uri.push('?');
         uri.push_str(&String::from_utf8_lossy(pair.expose()));

@@ -22,6 +22,7 @@ mod world;
 use crate::manifest::ObjectKey;
 use crate::operator::Operator;
 use crate::state::State;
+use crate::stdio::StdioRules;
 use crate::stores::Stores;
 use crate::time::Timestamp;
 
@@ -45,10 +46,12 @@ pub use validate::validate;
 pub use world::{declared, pending};
 
 /// What the configuration says that manifests are judged by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
     /// Whether the audit log is `durability: process`, which production only takes by exception.
     pub process_durability: bool,
+    /// What the gateway's configuration says about servers that are processes.
+    pub stdio: StdioRules,
 }
 
 /// Who acts, when, and on what.

@@ -47,6 +47,7 @@ rules! {
     ENVIRONMENT_TIER: "environment.tier", 422, "the author", "mend or disable the bindings that break the stricter rules first";
     SERVER_UNKNOWN: "server.undeclared", 422, "the author", "declare the server in this environment, or correct its name";
     SERVER_ENVIRONMENT: "server.environment", 422, "the author", "bindings open servers of their own environment only: declare the server there";
+    SERVER_COMMAND: "server.command", 422, "the gateway's operator", "allow the command under `stdio.commands` in `gateway.yaml`, or correct the route";
     SERVER_ROUTE: "server.route", 422, "the server's owner", "correct the route";
     POLICY_UNKNOWN: "policy.undeclared", 422, "the author", "declare the policy in this environment, or correct its name";
     POLICY_INVALID: "policy.invalid", 422, "the policy's owner", "correct the Cedar text; `policy check` shows every problem";
@@ -68,6 +69,7 @@ rules! {
     BINDING_SECRET_UNEXPECTED: "binding.secret_unexpected", 422, "the author", "remove `secret` and `inject`: the server takes no credential";
     BINDING_INJECT_MISSING: "binding.inject_missing", 422, "the author", "say under `inject` where the secret goes";
     BINDING_INJECT_UNEXPECTED: "binding.inject_unexpected", 422, "the author", "remove `inject`: there is no secret to inject";
+    BINDING_INJECT_ROUTE: "binding.inject_route", 422, "the author", "inject into `environment` or `file` for a server with a `command`, and into `header`, `basic` or `query` for one with a `url`";
     BINDING_NO_ACTOR: "binding.no_actor", 422, "the author", "say under `actor` whom the binding serves";
     BINDING_ACTOR_USER: "binding.actor_user", 422, "the author", "write users as `issuer|subject`";
     BINDING_RISK: "binding.risk_ceiling", 422, "the author", "lower the binding's risk to the agent's ceiling";
@@ -79,6 +81,7 @@ rules! {
     PRODUCTION_ANY: "production.any_actor", 422, "the author", "name agents, users or groups: `any` is refused in production";
     PRODUCTION_LOCAL_STORE: "production.local_store", 422, "the author", "use a secret store of the enterprise's, or ask for the exception `local_store`";
     PRODUCTION_QUERY: "production.query_injection", 422, "the author", "inject into a header, or ask for the exception `query_injection`";
+    PRODUCTION_STDIO_USER: "production.stdio_user", 422, "the gateway's operator", "set `stdio.users` so that each process has a user of its own, or ask for the exception `stdio_user`";
     PRODUCTION_DURABILITY: "production.process_durability", 422, "the gateway's operator", "set `audit.durability: fsync`, or ask for the exception `process_durability`";
     TOKEN_LIFETIME: "agent_token.lifetime", 422, "the operator", "use a lifetime between one minute and 90 days";
     TOKEN_ENVIRONMENT: "agent_token.environment", 422, "the operator", "use an environment that the agent may enter and that allows agent tokens";

@@ -6,7 +6,7 @@ use super::{Context, Facts};
 use crate::id::{AgentName, EnvironmentName};
 use crate::manifest::{
     AgentSpec, BindingSpec, CredentialMode, CredentialNeed, EnvironmentSpec, Exception, ExceptionRule,
-    Injection, Kind, ObjectKey, ServerSpec, Spec, Tier,
+    Injection, Kind, ObjectKey, Route, ServerSpec, Spec, Tier,
 };
 use crate::reference::{SecretReference, TemplateValues};
 use crate::stores::{StoreClass, StoreEntry, Stores};
@@ -87,6 +87,11 @@ impl<'a> Judge<'a> {
         if let Err(error) = spec.route.check() {
             self.find(&rule::SERVER_ROUTE, key, error);
         }
+        if let Route::Stdio(route) = &spec.route
+            && !self.facts.stdio.allows(&route.command)
+        {
+            self.find(&rule::SERVER_COMMAND, key, "the gateway's configuration does not allow this command");
+        }
     }
 
     fn agent(&mut self, key: &ObjectKey, spec: &AgentSpec) {
@@ -102,7 +107,7 @@ impl<'a> Judge<'a> {
         self.plain_fields(key, spec);
         self.actor(key, spec);
         match self.world.server(spec) {
-            Some(server) => self.credential(key, spec, server.credential),
+            Some(server) => self.credential(key, spec, server),
             None if self.world.server_elsewhere(spec) => {
                 let message =
                     format!("server `{}` exists, but not in environment `{}`", spec.server, spec.environment);
@@ -181,8 +186,12 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn credential(&mut self, key: &ObjectKey, spec: &BindingSpec, need: CredentialNeed) {
-        match (need, &spec.secret, &spec.inject) {
+    fn credential(&mut self, key: &ObjectKey, spec: &BindingSpec, server: &ServerSpec) {
+        let of_process = matches!(server.route, Route::Stdio(_));
+        if spec.inject.as_ref().is_some_and(|injection| injection.is_for_process() != of_process) {
+            self.find(&rule::BINDING_INJECT_ROUTE, key, "the server cannot be given a secret there");
+        }
+        match (server.credential, &spec.secret, &spec.inject) {
             (CredentialNeed::Required, None, _) => {
                 self.find(&rule::BINDING_SECRET_MISSING, key, "the binding names no secret");
             }
@@ -235,6 +244,11 @@ impl<'a> Judge<'a> {
         if self.facts.process_durability && !spec.excepts(ExceptionRule::ProcessDurability) {
             let message = "the audit log of this gateway does not survive a loss of power";
             self.find(&rule::PRODUCTION_DURABILITY, key, message);
+        }
+        let process = self.world.server(spec).is_some_and(|server| matches!(server.route, Route::Stdio(_)));
+        if process && !self.facts.stdio.own_users && !spec.excepts(ExceptionRule::StdioUser) {
+            let message = "the server's process would run as the gateway's own user";
+            self.find(&rule::PRODUCTION_STDIO_USER, key, message);
         }
         let entry = spec.secret.as_ref().and_then(|secret| self.stores.entry(secret.store()));
         if let Some(StoreEntry { class, paths, .. }) = entry {

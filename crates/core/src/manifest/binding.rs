@@ -96,6 +96,8 @@ pub enum ExceptionRule {
     QueryInjection,
     /// The audit log is `durability: process`.
     ProcessDurability,
+    /// The server's process runs as the gateway's own user.
+    StdioUser,
     /// The value is under 16 bytes, too short for the scrubber to tell from ordinary text.
     ShortSecret,
 }

@@ -1,6 +1,10 @@
 //! Where the credential goes in the upstream call.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+use super::is_variable;
 
 /// The injection point of a binding.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -11,7 +15,7 @@ pub enum Injection {
         /// The lower-case field name.
         name: String,
         /// The text around the value.
-        format: HeaderFormat,
+        format: ValueFormat,
     },
     /// HTTP basic authentication (RFC 7617) with the secret as password.
     Basic {
@@ -23,11 +27,32 @@ pub enum Injection {
         /// The parameter's name.
         name: String,
     },
+    /// A variable of a stdio server's process, with the value set into a format.
+    Environment {
+        /// The variable.
+        variable: String,
+        /// The text around the value.
+        format: ValueFormat,
+    },
+    /// A file in memory that only a stdio server's process can open, with the value set into a format.
+    File {
+        /// The variable that holds the file's path.
+        variable: String,
+        /// The text around the value.
+        format: ValueFormat,
+    },
+}
+
+impl Injection {
+    /// Whether it puts the value into a process rather than into a request.
+    pub const fn is_for_process(&self) -> bool {
+        matches!(self, Self::Environment { .. } | Self::File { .. })
+    }
 }
 
 /// Text before and after the value, from a format with exactly one `{secret}`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HeaderFormat {
+pub struct ValueFormat {
     /// What stands before the value.
     pub before: String,
     /// What stands after the value.
@@ -37,8 +62,8 @@ pub struct HeaderFormat {
 /// Why an injection cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InjectionError {
-    /// Not exactly one of the three.
-    #[error("`inject` takes exactly one of `header`, `basic` and `query`")]
+    /// Not exactly one of the five.
+    #[error("`inject` takes exactly one of `header`, `basic`, `query`, `environment` and `file`")]
     One,
     /// The header name is not a token of RFC 9110 or may not be written.
     #[error("`{0}` is not a header that a credential may be written into")]
@@ -52,6 +77,9 @@ pub enum InjectionError {
     /// The parameter's name is empty or not plain.
     #[error("the query parameter's name must be letters, digits, `-`, `_` or `.`")]
     Query,
+    /// Not a name, or one that makes the loader run foreign code.
+    #[error("`{0}` is not a variable that a credential may be given in")]
+    Variable(String),
 }
 
 /// Header fields that carry the protocol or the framing; a credential never goes there.
@@ -85,6 +113,10 @@ struct Written {
     basic: Option<WrittenBasic>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     query: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    environment: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -96,54 +128,80 @@ struct WrittenBasic {
 impl TryFrom<Written> for Injection {
     type Error = InjectionError;
     fn try_from(written: Written) -> Result<Self, InjectionError> {
-        match (written.header, written.format, written.basic, written.query) {
-            (Some(name), format, None, None) => header(&name, format.as_deref().unwrap_or("{secret}")),
-            (None, None, Some(basic), None) => {
-                let plain = basic.user.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b':');
-                if plain && !basic.user.is_empty() {
-                    Ok(Self::Basic { user: basic.user })
-                } else {
-                    Err(InjectionError::User)
-                }
+        let Written { header, format, basic, query, environment, file } = written;
+        let format = format.as_deref();
+        match (header, basic, query, environment, file) {
+            (Some(name), None, None, None, None) => in_header(&name, format.unwrap_or("{secret}")),
+            (None, Some(basic), None, None, None) if format.is_none() => in_basic(basic.user),
+            (None, None, Some(name), None, None) if format.is_none() => in_query(name),
+            (None, None, None, Some(variable), None) => {
+                let format = value_format(format.unwrap_or("{secret}"))?;
+                Ok(Self::Environment { variable: named(variable)?, format })
             }
-            (None, None, None, Some(name)) => {
-                let plain =
-                    name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-                if plain && !name.is_empty() { Ok(Self::Query { name }) } else { Err(InjectionError::Query) }
+            (None, None, None, None, Some(variable)) => {
+                let format = value_format(format.unwrap_or("{secret}"))?;
+                Ok(Self::File { variable: named(variable)?, format })
             }
             _ => Err(InjectionError::One),
         }
     }
 }
 
-fn header(name: &str, format: &str) -> Result<Injection, InjectionError> {
-    let name = name.to_ascii_lowercase();
-    let valid = http::HeaderName::from_bytes(name.as_bytes()).is_ok();
-    if !valid || RESERVED.contains(&name.as_str()) || name.starts_with("mcp-") {
-        return Err(InjectionError::Header(name.chars().take(64).collect()));
-    }
+fn in_basic(user: String) -> Result<Injection, InjectionError> {
+    let plain = user.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b':');
+    if plain && !user.is_empty() { Ok(Injection::Basic { user }) } else { Err(InjectionError::User) }
+}
+
+fn in_query(name: String) -> Result<Injection, InjectionError> {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if plain && !name.is_empty() { Ok(Injection::Query { name }) } else { Err(InjectionError::Query) }
+}
+
+fn named(variable: String) -> Result<String, InjectionError> {
+    let refused = || InjectionError::Variable(variable.chars().take(64).collect());
+    if is_variable(&variable) { Ok(variable) } else { Err(refused()) }
+}
+
+fn value_format(format: &str) -> Result<ValueFormat, InjectionError> {
     let (before, after) = format.split_once("{secret}").ok_or(InjectionError::Format)?;
     let plain = format.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
     if !plain || after.contains("{secret}") {
         return Err(InjectionError::Format);
     }
-    Ok(Injection::Header {
-        name,
-        format: HeaderFormat { before: before.to_owned(), after: after.to_owned() },
-    })
+    Ok(ValueFormat { before: before.to_owned(), after: after.to_owned() })
+}
+
+fn in_header(name: &str, format: &str) -> Result<Injection, InjectionError> {
+    let name = name.to_ascii_lowercase();
+    let valid = http::HeaderName::from_bytes(name.as_bytes()).is_ok();
+    if !valid || RESERVED.contains(&name.as_str()) || name.starts_with("mcp-") {
+        return Err(InjectionError::Header(name.chars().take(64).collect()));
+    }
+    Ok(Injection::Header { name, format: value_format(format)? })
 }
 
 impl From<Injection> for Written {
     fn from(injection: Injection) -> Self {
-        let empty = Self { header: None, format: None, basic: None, query: None };
+        let empty =
+            Self { header: None, format: None, basic: None, query: None, environment: None, file: None };
         match injection {
-            Injection::Header { name, format } => Self {
-                header: Some(name),
-                format: Some(format!("{}{{secret}}{}", format.before, format.after)),
-                ..empty
-            },
+            Injection::Header { name, format } => {
+                Self { header: Some(name), format: Some(format.to_string()), ..empty }
+            }
             Injection::Basic { user } => Self { basic: Some(WrittenBasic { user }), ..empty },
             Injection::Query { name } => Self { query: Some(name), ..empty },
+            Injection::Environment { variable, format } => {
+                Self { environment: Some(variable), format: Some(format.to_string()), ..empty }
+            }
+            Injection::File { variable, format } => {
+                Self { file: Some(variable), format: Some(format.to_string()), ..empty }
+            }
         }
+    }
+}
+
+impl fmt::Display for ValueFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{{secret}}{}", self.before, self.after)
     }
 }

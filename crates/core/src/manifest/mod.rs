@@ -6,6 +6,7 @@ mod binding;
 mod environment;
 mod injection;
 mod policy;
+mod route;
 mod server;
 
 use std::fmt;
@@ -16,9 +17,12 @@ use sha2::{Digest, Sha256};
 pub use agent::{AgentProof, AgentSpec};
 pub use binding::{BindingSpec, CredentialMode, Exception, ExceptionRule, Limits, ToolSelector};
 pub use environment::{EnvironmentSpec, Tier};
-pub use injection::{HeaderFormat, Injection, InjectionError};
+pub use injection::{Injection, InjectionError, ValueFormat};
 pub use policy::PolicySpec;
-pub use server::{AddressScope, CredentialNeed, Risk, Route, RouteError, ServerSpec, ToolRisks};
+pub use route::{
+    AddressScope, ChildLimits, ClientCertificate, HttpRoute, Route, RouteError, StdioRoute, is_variable,
+};
+pub use server::{CredentialNeed, Risk, ServerSpec, ToolRisks};
 
 use crate::id::{EnvironmentName, TeamName};
 

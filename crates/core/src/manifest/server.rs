@@ -1,12 +1,11 @@
-//! Servers: routes and the risk of their tools.
+//! Servers and the risk of their tools.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use url::Url;
 
+use super::Route;
 use crate::id::{EnvironmentName, ServerName, TeamName, ToolName};
 
 /// What a call may cause; set by the server's owner.
@@ -94,98 +93,6 @@ pub enum CredentialNeed {
     Required,
     /// Calls carry none; a binding without a reference still has to be approved.
     None,
-}
-
-/// Kinds of address that the address guard refuses unless the route names them (rule 4).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AddressScope {
-    /// 127.0.0.0/8 and ::1.
-    Loopback,
-    /// RFC 1918, RFC 6598 and RFC 4193 ranges.
-    Private,
-    /// 169.254.0.0/16 and fe80::/10 without the metadata addresses, which are always refused.
-    LinkLocal,
-}
-
-/// The private way to a server. Its destination is part of every binding approved for it: a changed
-/// route waits for a new approval (rule 11).
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Route {
-    /// The server's MCP endpoint: `http` or `https`, no user info, query or fragment.
-    pub url: Url,
-    /// Kinds of non-public address the name may lead to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub addresses: Vec<AddressScope>,
-    /// PEM file with the certificate authorities to trust in place of the system's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_file: Option<PathBuf>,
-    /// An HTTP proxy (`http://host:port`) to connect through; the guard then checks the proxy's address,
-    /// and the proxy decides about the destination's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<Url>,
-    /// Seconds until the response head must have come.
-    #[serde(default = "default_timeout_seconds")]
-    pub timeout_seconds: u32,
-}
-
-const fn default_timeout_seconds() -> u32 {
-    60
-}
-
-/// Why a route cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RouteError {
-    /// Neither `http` nor `https`.
-    #[error("the route's URL must begin with `https://` or `http://`")]
-    Scheme,
-    /// User info, a query or a fragment.
-    #[error("the route's URL must have a host and no user, password, query or fragment")]
-    Extra,
-    /// The proxy is no plain `http://host:port`.
-    #[error("the proxy must be `http://host:port` without user, path or query")]
-    Proxy,
-    /// Zero or more than ten minutes.
-    #[error("`timeout_seconds` must be between 1 and 600")]
-    Timeout,
-}
-
-impl Route {
-    /// Judges the route without touching the network.
-    ///
-    /// # Errors
-    /// The first rule it breaks.
-    pub fn check(&self) -> Result<(), RouteError> {
-        if !matches!(self.url.scheme(), "http" | "https") {
-            return Err(RouteError::Scheme);
-        }
-        if has_extras(&self.url) {
-            return Err(RouteError::Extra);
-        }
-        if self.proxy.as_ref().is_some_and(|proxy| {
-            proxy.scheme() != "http" || has_extras(proxy) || !matches!(proxy.path(), "" | "/")
-        }) {
-            return Err(RouteError::Proxy);
-        }
-        if !(1..=600).contains(&self.timeout_seconds) {
-            return Err(RouteError::Timeout);
-        }
-        Ok(())
-    }
-
-    /// Scheme, host and port: what a value may leave to.
-    pub fn origin(&self) -> String {
-        self.url.origin().ascii_serialization()
-    }
-}
-
-fn has_extras(url: &Url) -> bool {
-    !url.username().is_empty()
-        || url.password().is_some()
-        || url.query().is_some()
-        || url.fragment().is_some()
-        || url.host().is_none()
 }
 
 /// A registered upstream MCP server.

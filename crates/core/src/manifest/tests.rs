@@ -13,6 +13,9 @@ fn injection_takes_exactly_one_point_and_no_framing_header() {
     assert!(inject(serde_json::json!({"header": "X-Api-Key"})).is_ok());
     assert!(inject(serde_json::json!({"header": "Authorization", "format": "Bearer {secret}"})).is_ok());
     assert!(inject(serde_json::json!({"basic": {"user": "svc"}})).is_ok());
+    assert!(inject(serde_json::json!({"environment": "API_KEY"})).is_ok());
+    assert!(inject(serde_json::json!({"environment": "HEADERS", "format": "{\"k\":\"{secret}\"}"})).is_ok());
+    assert!(inject(serde_json::json!({"file": "KEY_FILE"})).is_ok());
     for bad in [
         serde_json::json!({}),
         serde_json::json!({"header": "Host"}),
@@ -24,6 +27,13 @@ fn injection_takes_exactly_one_point_and_no_framing_header() {
         serde_json::json!({"header": "X", "format": "a\r\n{secret}"}),
         serde_json::json!({"basic": {"user": "a:b"}}),
         serde_json::json!({"query": "a&b"}),
+        serde_json::json!({"environment": "LD_PRELOAD"}),
+        serde_json::json!({"environment": "NODE_OPTIONS"}),
+        serde_json::json!({"environment": "A=B"}),
+        serde_json::json!({"environment": ""}),
+        serde_json::json!({"file": "1ST"}),
+        serde_json::json!({"file": "A", "environment": "B"}),
+        serde_json::json!({"basic": {"user": "svc"}, "format": "{secret}"}),
         serde_json::json!({"header": "X", "vault": "y"}),
     ] {
         assert!(inject(bad.clone()).is_err(), "{bad}");
@@ -36,16 +46,6 @@ fn tools_without_a_default_risk_are_refused() {
     let risks: ToolRisks = read(serde_json::json!({"default_risk": "write", "list": "read"})).unwrap();
     assert_eq!(risks.of("list"), Risk::Read);
     assert_eq!(risks.of("anything"), Risk::Write);
-}
-
-#[test]
-fn routes_refuse_what_would_blur_the_destination() {
-    let check = |url: &str| read::<Route>(serde_json::json!({"url": url})).unwrap().check();
-    assert_eq!(check("https://mcp.internal/mcp"), Ok(()));
-    assert_eq!(check("ftp://mcp.internal/"), Err(RouteError::Scheme));
-    assert_eq!(check("https://user@mcp.internal/"), Err(RouteError::Extra));
-    assert_eq!(check("https://mcp.internal/?a=b"), Err(RouteError::Extra));
-    assert_eq!(check("https://mcp.internal/#a"), Err(RouteError::Extra));
 }
 
 #[test]

@@ -55,7 +55,10 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
     Ok(ControlContext {
         state: parts.state.clone(),
         stores: parts.stores.clone(),
-        facts: Facts { process_durability: config.audit.durability == Durability::Process },
+        facts: Facts {
+            process_durability: config.audit.durability == Durability::Process,
+            stdio: config.stdio.rules.clone(),
+        },
         publisher: parts.publisher.clone(),
         live: parts.gateway.clone(),
         probe: Arc::new(Prober::new(parts.gateway.clone())),

@@ -11,6 +11,7 @@ use gateway_adapters::state;
 use gateway_core::actor::Groups;
 use gateway_core::id::{EnvironmentName, ServerName};
 use gateway_core::identity::Presented;
+use gateway_core::manifest::Route;
 use gateway_core::ports::IdentityVerifier as _;
 use gateway_core::reference::{SecretReference, TemplateValues};
 use gateway_core::refusal::Refusal;
@@ -210,6 +211,9 @@ async fn try_reach(
     let snapshot = Snapshot::build(&loaded, &compiler, &[]).map_err(|error| error.to_string())?;
     let view = snapshot.environment(environment.as_str()).and_then(|view| view.server(server.as_str()));
     let route = view.map(|view| view.spec.route.clone()).ok_or("no such server is registered")?;
+    let Route::Http(route) = route else {
+        return Err("the server is a process: it is tried when it is first called".to_owned());
+    };
     let body = r#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#;
     let request = Request::builder()
         .method(Method::POST)

@@ -77,6 +77,7 @@ pub(super) fn config(
         },
         environments: raw.environments,
         limits,
+        stdio: raw.stdio.judge(document, directory, findings),
         log: LogConfig { level: raw.log.level, format: raw.log.format },
         content,
     })

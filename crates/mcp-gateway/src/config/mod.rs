@@ -11,6 +11,7 @@ mod literal;
 pub mod manifest;
 mod nearest;
 mod raw;
+mod stdio;
 mod stores;
 mod yaml;
 
@@ -30,6 +31,7 @@ use url::Url;
 
 use self::issue::{Findings, IssueCode, Place, Problems, unless_wrong};
 pub use self::limits::Limits;
+pub use self::stdio::{StdioConfig, UserRange};
 
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 8 * 1024 * 1024;
@@ -66,6 +68,8 @@ pub struct Config {
     pub environments: Option<Vec<EnvironmentName>>,
     /// Limits.
     pub limits: Limits,
+    /// Servers that are processes.
+    pub stdio: StdioConfig,
     /// The operator's log.
     pub log: LogConfig,
     /// The hash of the file's bytes, for evidence.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::limits::RawLimits;
+use super::stdio::RawStdio;
 use super::{LogFormat, LogLevel};
 
 /// Everything but the stores, which are read one by one so that each tells its own problems.
@@ -43,6 +44,8 @@ pub(super) struct RawConfig {
     pub(super) environments: Option<Vec<EnvironmentName>>,
     #[serde(default)]
     pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) stdio: RawStdio,
     #[serde(default)]
     pub(super) log: RawLog,
 }

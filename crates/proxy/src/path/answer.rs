@@ -10,7 +10,7 @@ use gateway_core::refusal::{Code, Refusal};
 use gateway_core::scrub::{Needles, Scrubber};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 
 use super::admit::{Trip, Verb};
 use super::authorize::{Aim, authorize};
@@ -24,6 +24,7 @@ use crate::mcp::listing::{self, Listing};
 use crate::mcp::method::MethodKind;
 use crate::mcp::sse::EventSplitter;
 use crate::session::{Opening, SESSION_HEADER, UpstreamSession};
+use crate::upstream::UpstreamBody;
 
 /// Answers up to this size that say their length are scrubbed whole, and keep an exact length.
 const WHOLE: u64 = 64 * 1024;
@@ -96,7 +97,7 @@ pub async fn answer(
     Ok(response)
 }
 
-fn acceptable(response: &Response<Incoming>) -> Result<(), Code> {
+fn acceptable(response: &Response<UpstreamBody>) -> Result<(), Code> {
     if response.status().is_redirection() && response.status() != StatusCode::NOT_MODIFIED {
         return Err(Code::UpstreamRedirect);
     }
@@ -198,7 +199,7 @@ const fn held<'a>(
 }
 
 impl Held<'_> {
-    async fn scrubbed(&self, body: Incoming, needles: &Arc<Needles>) -> Result<(Bytes, u64), Refusal> {
+    async fn scrubbed(&self, body: UpstreamBody, needles: &Arc<Needles>) -> Result<(Bytes, u64), Refusal> {
         let malformed = |why: String| Refusal::new(Code::UpstreamMalformed).because(why);
         let whole = Limited::new(body, self.gateway.settings.held_answer_bytes).collect().await;
         let mut bytes = whole.map_err(|error| malformed(error.to_string()))?.to_bytes();

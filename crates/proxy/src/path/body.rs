@@ -11,7 +11,6 @@ use gateway_core::policy::Permit;
 use gateway_core::refusal::Code;
 use gateway_core::scrub::Scrubber;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::admit::Trip;
 use super::authorize::Aim;
@@ -23,6 +22,7 @@ use crate::live::Pass;
 use crate::mcp::listing::{self, Listing};
 use crate::mcp::reply;
 use crate::mcp::sse::{self, EventSplitter};
+use crate::upstream::UpstreamBody;
 
 /// What goes to the caller.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub struct LiveBody {
     /// The gateway, for decisions made anew.
     pub gateway: Arc<Gateway>,
     /// The upstream's body.
-    pub upstream: Incoming,
+    pub upstream: UpstreamBody,
     /// Its framing.
     pub framing: Framing,
     /// Takes values out.

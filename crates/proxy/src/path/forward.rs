@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gateway_core::manifest::Risk;
+use gateway_core::manifest::{Risk, Route};
 use gateway_core::policy::Permit;
 use gateway_core::refusal::{Code, Refusal};
 use http::{HeaderValue, Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::admit::{Trip, Verb};
 use super::authorize::{Aim, authorize};
 use super::identify::Call;
-use super::inject::{Message, inject};
+use super::inject::{Message, Outbound, inject};
 use super::intent;
 use super::obtain::{Obtained, binding_key, obtain, obtain_again};
 use super::outcome::Trail;
@@ -24,14 +23,14 @@ use crate::mcp::listing::Listing;
 use crate::mcp::method::MethodKind;
 use crate::mcp::version::Generation;
 use crate::session::{SESSION_HEADER, Session, UpstreamSession};
-use crate::upstream::Upstreams;
+use crate::upstream::{UpstreamBody, Upstreams};
 use crate::world::World;
 
 /// An answer under way, with everything that must end with its last byte.
 #[derive(Debug)]
 pub struct Forwarded {
     /// The upstream's answer.
-    pub response: Response<Incoming>,
+    pub response: Response<UpstreamBody>,
     /// The permit it runs under.
     pub permit: Permit,
     /// What must not come back.
@@ -128,16 +127,16 @@ pub(crate) async fn send(
     message: Message<'_>,
     obtained: Option<Obtained>,
     pass: &Pass,
-) -> Result<(Response<Incoming>, Trail), Refusal> {
+) -> Result<(Response<UpstreamBody>, Trail), Refusal> {
     let used =
         obtained.as_ref().map(|obtained| (obtained.lease.version(), obtained.lease.store_request_id()));
     let recorded = intent::record(gateway, trip, permit, used).await?;
-    let request = inject(trip, permit, message, obtained, &recorded)?;
+    let outbound = inject(trip, permit, message, obtained, &recorded)?;
     let mut trail = Trail::follow(gateway, recorded, trip.started);
     let outcome = tokio::select! {
         biased;
         () = pass.stopped() => Err(Code::BindingEnded.into()),
-        sent = upstreams.send(&permit.binding().route, request) => sent,
+        sent = dispatch(upstreams, permit, outbound) => sent,
     };
     match outcome {
         Ok(response) => {
@@ -147,6 +146,23 @@ pub(crate) async fn send(
         Err(refusal) => {
             trail.fail(refusal.code());
             Err(refusal)
+        }
+    }
+}
+
+/// Sends the call along the approved route.
+async fn dispatch(
+    upstreams: &Upstreams,
+    permit: &Permit,
+    outbound: Outbound,
+) -> Result<Response<UpstreamBody>, Refusal> {
+    match &permit.binding().route {
+        Route::Http(route) => {
+            let response = upstreams.send(route, outbound.request).await?;
+            Ok(response.map(UpstreamBody::Http))
+        }
+        Route::Stdio(_) => {
+            Err(Refusal::new(Code::UpstreamUnreachable).because("processes are not served yet"))
         }
     }
 }
@@ -191,7 +207,7 @@ async fn upstream_session(
     let Some(session) = &call.session else { return Ok(None) };
     match session.upstream(&permit.binding().spec.name) {
         // A session on another route than the approved one would carry the value elsewhere.
-        Some(known) if known.route.url == permit.binding().route.url => Ok(Some(known)),
+        Some(known) if known.route == permit.binding().route => Ok(Some(known)),
         _ => open_further(gateway, upstreams, trip, call, session, permit).await.map(Some),
     }
 }
@@ -225,7 +241,7 @@ async fn shake(
     body: Bytes,
     session: Option<&HeaderValue>,
     permit: &Permit,
-) -> Result<Response<Incoming>, Refusal> {
+) -> Result<Response<UpstreamBody>, Refusal> {
     let pass = gateway.live.enter(&binding_key(permit), &trip.server)?;
     let obtained = obtain(gateway, permit, gateway.clock.now()).await?;
     let message =

@@ -1,8 +1,11 @@
 //! Seventh stage: the outbound request. It consumes the lease and demands the recorded intent; what
 //! the client sent as a credential is gone, what the binding names is set last.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use gateway_core::lease::{Lease, VersionId};
+use gateway_core::manifest::Route;
 use gateway_core::policy::Permit;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::secret::Secret;
@@ -92,6 +95,24 @@ impl<'a> Message<'a> {
     }
 }
 
+/// A call ready to leave.
+#[derive(Debug)]
+pub struct Outbound {
+    /// The request, with the value in it where it travels with the request.
+    pub request: Request<Full<Bytes>>,
+    /// The value for the process that is to answer, where the server is one.
+    pub credential: Option<ProcessCredential>,
+}
+
+/// A value that goes into a process when it starts.
+#[derive(Debug)]
+pub struct ProcessCredential {
+    /// The value in its place, with its needles.
+    pub material: Arc<Material>,
+    /// The store's name for its version.
+    pub version: VersionId,
+}
+
 /// Builds the upstream request and spends the lease on it.
 ///
 /// # Errors
@@ -102,7 +123,7 @@ pub fn inject(
     message: Message<'_>,
     obtained: Option<Obtained>,
     _recorded: &Intent,
-) -> Result<Request<Full<Bytes>>, Refusal> {
+) -> Result<Outbound, Refusal> {
     let mut headers = carried(message.headers, message.generation);
     if let Some(session) = message.session {
         headers.insert(HeaderName::from_static(SESSION_HEADER), session.clone());
@@ -113,9 +134,10 @@ pub fn inject(
     headers.insert(REQUEST_ID, text(trip.request_id.as_str())?);
     headers.insert(MODE, HeaderValue::from_static(permit.binding().spec.mode.word()));
     headers.insert(BINDING, text(&permit.binding().name_at_revision().to_string())?);
-    let mut uri = permit.binding().route.url.as_str().to_owned();
+    let mut uri = endpoint(&permit.binding().route).to_owned();
+    let mut credential = None;
     if let Some(Obtained { lease, material }) = obtained {
-        spend(lease, &material, &mut headers, &mut uri);
+        credential = spend(lease, &material, &mut headers, &mut uri);
     }
     let uri =
         Uri::try_from(uri).map_err(|_| Refusal::new(Code::Internal).because("the route is no valid URI"))?;
@@ -127,11 +149,27 @@ pub fn inject(
     };
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
-    Ok(request)
+    Ok(Outbound { request, credential })
 }
 
-/// Places the value. The lease ends here.
-fn spend(lease: Lease, material: &Material, headers: &mut HeaderMap, uri: &mut String) -> VersionId {
+/// What a process is asked at: it has no address, and sees neither this nor any header.
+const PROCESS: &str = "stdio:/";
+
+fn endpoint(route: &Route) -> &str {
+    match route {
+        Route::Http(route) => route.url.as_str(),
+        Route::Stdio(_) => PROCESS,
+    }
+}
+
+/// Places the value. The lease ends here. What goes into a process is handed on to whoever starts it.
+fn spend(
+    lease: Lease,
+    material: &Arc<Material>,
+    headers: &mut HeaderMap,
+    uri: &mut String,
+) -> Option<ProcessCredential> {
+    let version = lease.consume().version.clone();
     match material.placement() {
         Placement::Header(name, value) => {
             headers.remove(name);
@@ -141,8 +179,11 @@ fn spend(lease: Lease, material: &Material, headers: &mut HeaderMap, uri: &mut S
             uri.push('?');
             push_secret(uri, pair);
         }
+        Placement::Process(_) => {
+            return Some(ProcessCredential { material: Arc::clone(material), version });
+        }
     }
-    lease.consume().version.clone()
+    None
 }
 
 #[expect(clippy::disallowed_methods, reason = "query placement is one of the named places")]

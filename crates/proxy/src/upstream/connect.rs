@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use gateway_core::manifest::{AddressScope, Route};
+use gateway_core::manifest::{AddressScope, HttpRoute};
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,7 +25,7 @@ pub(crate) struct GuardedConnector {
 }
 
 impl GuardedConnector {
-    pub(crate) fn new(route: &Route) -> Self {
+    pub(crate) fn new(route: &HttpRoute) -> Self {
         Self { scopes: route.addresses.clone(), proxy: route.proxy.clone() }
     }
 

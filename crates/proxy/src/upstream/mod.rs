@@ -1,5 +1,6 @@
 //! Connections to upstream servers: pools by origin and client TLS identity, one set per data thread.
 
+mod body;
 mod connect;
 mod guard;
 
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway_core::manifest::{AddressScope, Route};
+use gateway_core::manifest::{AddressScope, HttpRoute};
 use gateway_core::refusal::{Code, Refusal};
 use http::{Request, Response};
 use http_body_util::Full;
@@ -20,6 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+pub use body::{Broken, UpstreamBody};
 use connect::GuardedConnector;
 pub use guard::{AddressRefused, allowed};
 
@@ -49,7 +51,7 @@ impl Upstreams {
     /// [`Code::AddressRefused`], [`Code::UpstreamUnreachable`] or [`Code::UpstreamTimeout`].
     pub async fn send(
         &self,
-        route: &Route,
+        route: &HttpRoute,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Refusal> {
         let pool = self.pool(route)?;
@@ -61,7 +63,7 @@ impl Upstreams {
         }
     }
 
-    fn pool(&self, route: &Route) -> Result<Pool, Refusal> {
+    fn pool(&self, route: &HttpRoute) -> Result<Pool, Refusal> {
         let key = PoolKey {
             ca_file: route.ca_file.clone(),
             proxy: route.proxy.as_ref().map(ToString::to_string),
@@ -88,7 +90,7 @@ impl Upstreams {
     }
 }
 
-fn client_tls(route: &Route) -> Result<rustls::ClientConfig, Refusal> {
+fn client_tls(route: &HttpRoute) -> Result<rustls::ClientConfig, Refusal> {
     let unusable = |why: String| Refusal::new(Code::UpstreamUnreachable).because(why);
     let mut roots = rustls::RootCertStore::empty();
     match &route.ca_file {
