@@ -162,6 +162,18 @@ table! {
     UpstreamRedirect: "upstream.redirect", 502, -31534, ServerOwner, "the server answered with a redirect, which is never followed", "the owner corrects the route";
     /// An answer that cannot be scrubbed or framed.
     UpstreamMalformed: "upstream.malformed", 502, -31535, ServerOwner, "the server's answer is not acceptable", "the owner checks encoding, framing and size of its answers";
+    /// The upstream wants an OAuth grant of its own (RFC 9728), which a stored secret is not.
+    UpstreamOauthRequired: "upstream.oauth_required", 502, -31536, BindingOwner, "the server wants an OAuth grant of its own", "the owner uses a `user_delegated` binding; where the server takes keys as well, the owner checks the secret";
+    /// Our credential lacks a scope (RFC 6750, `insufficient_scope`).
+    UpstreamScopeMissing: "upstream.scope_missing", 502, -31537, BindingOwner, "the brokered credential lacks a scope that the server demands", "the owner widens the credential: the outcome in the audit names the scopes";
+    /// The upstream's certificate does not verify.
+    UpstreamUntrusted: "upstream.tls_untrusted", 502, -31538, ServerOwner, "the server's certificate is not trusted", "the owner renews the certificate, mends its names, or names its authority as the route's `ca_file`";
+    /// The upstream does not accept our certificate.
+    UpstreamCertificateRefused: "upstream.tls_certificate_refused", 502, -31539, ServerOwner, "the server does not accept the gateway's certificate", "the owner names a `client_certificate` in the route that the server accepts";
+    /// TLS fails for another reason.
+    UpstreamTls: "upstream.tls", 502, -31540, ServerOwner, "no TLS connection to the server can be made", "the owner checks that the server speaks TLS 1.2 or 1.3 at the route's address";
+    /// Our own certificate files are no good.
+    UpstreamTlsFiles: "upstream.tls_files", 503, -31541, Operator, "the route's certificate files cannot be used", "the operator checks `ca_file` and `client_certificate`: readable, matching, the key for the gateway's user alone";
 }
 
 impl Code {

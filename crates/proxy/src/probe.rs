@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Full, Limited};
 
 use crate::gateway::Gateway;
 use crate::materials::{Placement, prepare};
+use crate::mcp::challenge::Refused;
 use crate::path::inject::{BINDING, MODE};
 use crate::upstream::Upstreams;
 
@@ -75,10 +76,15 @@ impl CredentialProbe for Prober {
         noted.map_err(|error| Refusal::new(Code::AuditUnavailable).because(error))?;
         let response = outcome?;
         let status = response.status();
+        let refused =
+            Refused::read(status, response.headers(), permit.binding().spec.mode, &material.needles);
         // The body is read so that the connection can be used again; what it says decides nothing.
         drop(Limited::new(response.into_body(), 64 * 1024).collect().await);
+        if let Some(refused) = refused {
+            return Err(refused.refusal());
+        }
         match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Code::UpstreamUnauthorized.into()),
+            StatusCode::FORBIDDEN => Err(Code::UpstreamUnauthorized.into()),
             status if status.is_server_error() => Err(Code::UpstreamUnreachable.into()),
             status if status.is_redirection() => Err(Code::UpstreamRedirect.into()),
             _ => Ok(()),

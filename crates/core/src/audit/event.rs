@@ -93,6 +93,10 @@ pub struct Outcome {
     /// Whether the caller went away or the gateway cut the answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub aborted: bool,
+    /// The scopes that the server demands where it refused the credential for want of them, scrubbed and
+    /// cut to 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_scopes: Option<String>,
 }
 
 /// What a revocation ended.

@@ -5,6 +5,7 @@
 //! mirrored headers tell the same story, [`sse`] where one event ends, [`listing`] cuts entries
 //! out of a list, [`reply`] writes the gateway's own errors.
 
+pub mod challenge;
 pub mod headers;
 pub mod json;
 pub mod listing;

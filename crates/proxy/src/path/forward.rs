@@ -6,6 +6,7 @@ use bytes::Bytes;
 use gateway_core::manifest::{Risk, Route};
 use gateway_core::policy::Permit;
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::scrub::Needles;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::admit::{Trip, Verb};
@@ -19,6 +20,7 @@ use crate::gateway::Gateway;
 use crate::limits::Place;
 use crate::live::Pass;
 use crate::materials::Material;
+use crate::mcp::challenge::Refused;
 use crate::mcp::listing::Listing;
 use crate::mcp::method::MethodKind;
 use crate::mcp::version::Generation;
@@ -79,22 +81,35 @@ pub async fn forward(
             ready.obtained.take(),
             &ready.pass,
         );
-        let (response, trail) = sent.await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        let (response, mut trail) = sent.await?;
+        let Some(refused) = refused(&response, &ready.permit, material.as_deref()) else {
             let (permit, pass) = (ready.permit, ready.pass);
             return Ok(Forwarded { response, permit, material, trail, pass, places });
-        }
+        };
         // The upstream refused the credential: its challenge never reaches the caller.
-        trail.fail(Code::UpstreamUnauthorized);
-        let again = match (&version, tried.is_none() && may_repeat(call, &ready.permit)) {
+        trail.scopes(refused.scopes.clone());
+        trail.fail(refused.code);
+        let repeats = response.status() == StatusCode::UNAUTHORIZED;
+        let again = match (&version, repeats && tried.is_none() && may_repeat(call, &ready.permit)) {
             (Some(version), true) => {
                 obtain_again(gateway, &ready.permit, version, gateway.clock.now()).await?
             }
             _ => None,
         };
-        ready.obtained = Some(again.ok_or(Code::UpstreamUnauthorized)?);
+        ready.obtained = Some(again.ok_or_else(|| refused.refusal())?);
         tried = version;
     }
+}
+
+/// Whether the answer refuses the credential, and how.
+fn refused(
+    response: &Response<UpstreamBody>,
+    permit: &Permit,
+    material: Option<&Material>,
+) -> Option<Refused> {
+    let none = Needles::none();
+    let needles = material.map_or(&none, |material| &material.needles);
+    Refused::read(response.status(), response.headers(), permit.binding().spec.mode, needles)
 }
 
 /// Obtains under a decision that is still the current one: where the state moved on meanwhile, the
@@ -246,14 +261,17 @@ async fn shake(
     let obtained = obtain(gateway, permit, gateway.clock.now()).await?;
     let message =
         Message { verb: Verb::Post, headers: &call.headers, body, session, generation: Generation::Legacy };
-    let (response, trail) = send(gateway, upstreams, trip, permit, message, obtained, &pass).await?;
+    let material = obtained.as_ref().map(|obtained| Arc::clone(&obtained.material));
+    let (response, mut trail) = send(gateway, upstreams, trip, permit, message, obtained, &pass).await?;
     if response.status().is_success() {
         trail.finish();
-        Ok(response)
-    } else {
-        trail.fail(Code::UpstreamUnauthorized);
-        Err(Code::UpstreamUnauthorized.into())
+        return Ok(response);
     }
+    let refused = refused(&response, permit, material.as_deref());
+    let refusal = refused.as_ref().map_or_else(|| Code::UpstreamUnauthorized.into(), Refused::refusal);
+    trail.scopes(refused.and_then(|refused| refused.scopes));
+    trail.fail(refusal.code());
+    Err(refusal)
 }
 
 /// The decision for a stream under way, made anew; `true` where it still holds for the same binding.

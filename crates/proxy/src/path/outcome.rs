@@ -33,6 +33,11 @@ impl Trail {
         self.outcome.upstream_status = Some(status);
     }
 
+    /// Notes the scopes that the upstream demands.
+    pub fn scopes(&mut self, scopes: Option<String>) {
+        self.outcome.upstream_scopes = scopes;
+    }
+
     /// Adds what went to the caller.
     pub const fn sent(&mut self, bytes: u64, redactions: u64) {
         self.outcome.response_bytes = self.outcome.response_bytes.saturating_add(bytes);

@@ -128,3 +128,73 @@ async fn a_refused_credential_is_fetched_anew_once_and_only_for_reads() {
     assert_eq!(broker.call("echo").await.status, 200, "a read is");
     assert_eq!(refusals.load(Ordering::SeqCst), 3);
 }
+
+const METADATA: &str = "https://idp.upstream.example/.well-known/oauth-protected-resource";
+
+/// Answers with a status and a challenge, and says so in the body as careless servers do.
+async fn refusing(status: u16, challenge: String) -> Upstream {
+    Upstream::start(move |_| {
+        let challenge = challenge.clone();
+        async move {
+            let mut response = json(format!(r#"{{"error":"see {METADATA}"}}"#));
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            response.headers_mut().insert("www-authenticate", challenge.parse().unwrap());
+            response
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_grant_of_its_own_is_reported_as_that_and_never_passed_on() {
+    let challenge = format!("Bearer error=\"invalid_token\", resource_metadata=\"{METADATA}\"");
+    let upstream = refusing(401, challenge).await;
+    let broker = TestBroker::start(upstream.address).await;
+    let answer = broker.call("echo").await;
+    assert_eq!((answer.status, answer.code().as_str()), (502, "upstream.oauth_required"));
+    assert!(answer.json()["error"]["data"]["hint"].as_str().unwrap().contains("user_delegated"));
+    assert_eq!(answer.json()["error"]["data"]["fixer"], "the owner of the binding");
+    assert!(!answer.headers.contains_key("www-authenticate"));
+    assert!(!format!("{:?}{}", answer.headers, answer.text).contains("upstream.example"));
+    let outcome = outcome(&broker);
+    assert_eq!(outcome.reason.as_deref(), Some("upstream.oauth_required"));
+    assert_eq!(outcome.outcome.unwrap().upstream_status, Some(401));
+    broker.store.version.store(2, Ordering::SeqCst);
+    *broker.store.value.lock().unwrap() = "the-second-version-of-it".to_owned();
+    assert_eq!(broker.call("echo").await.code(), "upstream.oauth_required");
+    assert_eq!(upstream.count(), 3, "one retry with a new version, as after any 401");
+}
+
+#[tokio::test]
+async fn missing_scopes_are_told_to_the_audit_and_not_to_the_caller() {
+    let long = "x".repeat(400);
+    let challenge = format!(
+        "Bearer error=\"insufficient_scope\", scope=\"files:write canary:{} {long}\", resource_metadata=\"{METADATA}\"",
+        crate::broker::CANARY.replace('"', "\\\"")
+    );
+    let upstream = refusing(403, challenge).await;
+    let broker = TestBroker::start(upstream.address).await;
+    let answer = broker.call("echo").await;
+    assert_eq!((answer.status, answer.code().as_str()), (502, "upstream.scope_missing"));
+    assert!(!format!("{:?}{}", answer.headers, answer.text).contains("files:write"));
+    assert!(!answer.text.contains("upstream.example"));
+    let outcome = outcome(&broker);
+    assert_eq!(outcome.reason.as_deref(), Some("upstream.scope_missing"));
+    let scopes = outcome.outcome.unwrap().upstream_scopes.unwrap();
+    assert!(scopes.starts_with("files:write canary:") && scopes.len() == 256, "{scopes}");
+    assert_eq!(upstream.count(), 1, "a missing scope is not tried again");
+}
+
+#[tokio::test]
+async fn a_403_of_another_kind_is_the_servers_own_answer() {
+    let upstream = refusing(403, "Bearer error=\"invalid_token\"".to_owned()).await;
+    let broker = TestBroker::start(upstream.address).await;
+    let answer = broker.call("echo").await;
+    assert_eq!(answer.status, 403);
+    assert!(!answer.headers.contains_key("www-authenticate"));
+}
+
+fn outcome(broker: &TestBroker) -> gateway_core::audit::Event {
+    let events = broker.audit.events.lock().unwrap();
+    events.iter().rfind(|event| event.kind == gateway_core::audit::EventKind::Outcome).cloned().unwrap()
+}
