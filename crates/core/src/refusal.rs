@@ -94,6 +94,8 @@ table! {
     ProtocolVersion: "request.protocol_version", 400, -32022, Caller, "this protocol version is not supported", "use one of the versions in `data.supported`";
     /// Client and upstream are of different generations.
     ProtocolGeneration: "request.protocol_generation", 400, -31016, Caller, "the server speaks another protocol generation than the client", "use a client of the server's generation";
+    /// A part of the protocol that has no counterpart in the other generation.
+    Untranslatable: "request.untranslatable", 400, -31017, Caller, "this has no counterpart in the other generation of the protocol", "use a client of the server's generation for it; docs/protocol.md lists what is translated";
     /// `Host` or `Origin` is not ours.
     OriginRefused: "request.origin_refused", 403, -31003, Caller, "the Host or Origin header is not allowed", "call the gateway by its public URL";
     /// No token.

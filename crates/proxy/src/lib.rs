@@ -4,6 +4,7 @@
 //! last one made, so that skipping a stage does not compile. This crate imports `gateway_core` only;
 //! stores, policies, verifiers and the audit log arrive as trait objects.
 
+pub mod bridge;
 pub mod gateway;
 pub mod limits;
 pub mod live;

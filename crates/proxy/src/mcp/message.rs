@@ -138,6 +138,23 @@ impl RawId {
         &self.0
     }
 
+    /// An id of the gateway's own.
+    #[must_use]
+    pub fn number(number: u64) -> Self {
+        Self(number.to_string().into())
+    }
+
+    /// Reads an id from JSON text; `None` unless it is a string or an integer.
+    ///
+    /// # Errors
+    /// The text is not acceptable JSON.
+    pub fn parse(json: &str) -> Result<Option<Self>, JsonError> {
+        let mut scanner = Scanner::new(json.as_bytes())?;
+        let id = Self::read(&mut scanner)?;
+        scanner.finish()?;
+        Ok(id)
+    }
+
     /// `None` unless the value is a string or an integer without fraction and exponent.
     fn read(scanner: &mut Scanner<'_>) -> Result<Option<Self>, JsonError> {
         let kind = scanner.peek()?;
