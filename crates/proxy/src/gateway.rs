@@ -117,7 +117,7 @@ impl Gateway {
     /// Takes one request from its head to the head of its answer.
     pub async fn handle(
         self: &Arc<Self>,
-        upstreams: &Upstreams,
+        upstreams: &Arc<Upstreams>,
         peer: IpAddr,
         request: Request<Incoming>,
     ) -> Response<AnswerBody> {
@@ -139,7 +139,7 @@ impl Gateway {
 
     async fn travel(
         self: &Arc<Self>,
-        upstreams: &Upstreams,
+        upstreams: &Arc<Upstreams>,
         trip: &mut Trip,
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Misread> {

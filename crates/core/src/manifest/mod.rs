@@ -20,7 +20,8 @@ pub use environment::{EnvironmentSpec, Tier};
 pub use injection::{Injection, InjectionError, ValueFormat};
 pub use policy::PolicySpec;
 pub use route::{
-    AddressScope, ChildLimits, ClientCertificate, HttpRoute, Route, RouteError, StdioRoute, is_variable,
+    AddressScope, ChildLimits, ClientCertificate, HttpRoute, Route, RouteError, Spoken, StdioRoute,
+    is_variable,
 };
 pub use server::{CredentialNeed, Risk, ServerSpec, ToolRisks};
 

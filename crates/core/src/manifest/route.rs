@@ -18,6 +18,16 @@ pub enum AddressScope {
     LinkLocal,
 }
 
+/// How a server's conversations work. Where the route does not say, the gateway finds out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Spoken {
+    /// With a handshake and sessions only (2025-11-25 and older).
+    Legacy,
+    /// Stateless only (2026-07-28).
+    Modern,
+}
+
 /// The private way to a server. Its destination is part of every binding approved for it: a changed
 /// route waits for a new approval (rule 11).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -45,6 +55,8 @@ pub struct HttpRoute {
     /// An HTTP proxy (`http://host:port`) to connect through; the guard then checks the proxy's address,
     /// and the proxy decides about the destination's.
     pub proxy: Option<Url>,
+    /// The one generation of the protocol that the server speaks; absent: the gateway finds out.
+    pub generation: Option<Spoken>,
     /// Seconds until the response head must have come.
     pub timeout_seconds: u32,
 }
@@ -71,6 +83,8 @@ pub struct StdioRoute {
     pub directory: Option<PathBuf>,
     /// What the process may use.
     pub limits: ChildLimits,
+    /// The one generation of the protocol that the server speaks; absent: the gateway finds out.
+    pub generation: Option<Spoken>,
     /// Seconds until the first message of an answer must have come.
     pub timeout_seconds: u32,
 }
@@ -119,6 +133,8 @@ struct Written {
     directory: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     limits: Option<ChildLimits>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    generation: Option<Spoken>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout_seconds: Option<u32>,
 }
@@ -175,6 +191,14 @@ impl Route {
         }
     }
 
+    /// The one generation that the server is said to speak.
+    pub const fn generation(&self) -> Option<Spoken> {
+        match self {
+            Self::Http(route) => route.generation,
+            Self::Stdio(route) => route.generation,
+        }
+    }
+
     /// What a value may leave to, for people: the URL, or the program.
     pub fn destination(&self) -> String {
         match self {
@@ -197,6 +221,7 @@ impl HttpRoute {
             ca_file: None,
             client_certificate: None,
             proxy: None,
+            generation: None,
             timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
         }
     }
@@ -299,6 +324,7 @@ impl TryFrom<Written> for Route {
                 ca_file: written.ca_file,
                 client_certificate: written.client_certificate,
                 proxy: written.proxy,
+                generation: written.generation,
                 timeout_seconds,
             }))),
             None if !written.command.is_empty() && !of_http => Ok(Self::Stdio(StdioRoute {
@@ -306,6 +332,7 @@ impl TryFrom<Written> for Route {
                 environment: written.environment,
                 directory: written.directory,
                 limits: written.limits.unwrap_or_default(),
+                generation: written.generation,
                 timeout_seconds,
             })),
             _ => Err(RouteError::Form),
@@ -326,6 +353,7 @@ impl From<Route> for Written {
             environment: BTreeMap::new(),
             directory: None,
             limits: None,
+            generation: None,
             timeout_seconds: None,
         };
         match route {
@@ -336,6 +364,7 @@ impl From<Route> for Written {
                 ca_file: route.ca_file,
                 client_certificate: route.client_certificate,
                 proxy: route.proxy,
+                generation: route.generation,
                 timeout_seconds: Some(route.timeout_seconds),
                 ..empty
             },
@@ -344,6 +373,7 @@ impl From<Route> for Written {
                 environment: route.environment,
                 directory: route.directory,
                 limits: Some(route.limits),
+                generation: route.generation,
                 timeout_seconds: Some(route.timeout_seconds),
                 ..empty
             },

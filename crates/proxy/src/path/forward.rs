@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gateway_core::identity::VerifiedIdentity;
 use gateway_core::manifest::{Risk, Route};
 use gateway_core::policy::Permit;
 use gateway_core::refusal::{Code, Refusal};
@@ -46,10 +47,11 @@ pub struct Forwarded {
 }
 
 /// A credential in hand, under a decision that still holds.
-struct Ready {
-    permit: Permit,
-    obtained: Option<Obtained>,
-    pass: Pass,
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) permit: Permit,
+    pub(crate) obtained: Option<Obtained>,
+    pub(crate) pass: Pass,
 }
 
 /// Obtains, records, injects and sends.
@@ -65,9 +67,26 @@ pub async fn forward(
     permit: Permit,
 ) -> Result<Forwarded, Refusal> {
     let places = take_places(gateway, &permit, aim, trip)?;
-    let mut ready = ready(gateway, trip, call, aim, permit).await?;
+    let ready = ready(gateway, trip, &call.identity, aim, permit).await?;
     let session = upstream_session(gateway, upstreams, trip, call, &ready.permit).await?;
     let message = Message::of(call, session.as_ref().map(|session| &session.id));
+    let repeats = may_repeat(call, &ready.permit);
+    let forwarded = attempt(gateway, upstreams, trip, message, ready, repeats).await?;
+    Ok(Forwarded { places, ..forwarded })
+}
+
+/// Sends one message, and once more after a 401 where `may_repeat` and the store has another version.
+///
+/// # Errors
+/// As [`forward`].
+pub(crate) async fn attempt(
+    gateway: &Arc<Gateway>,
+    upstreams: &Upstreams,
+    trip: &Trip,
+    message: Message<'_>,
+    mut ready: Ready,
+    may_repeat: bool,
+) -> Result<Forwarded, Refusal> {
     let mut tried = None;
     loop {
         let version = ready.obtained.as_ref().map(|obtained| obtained.lease.version().clone());
@@ -84,13 +103,13 @@ pub async fn forward(
         let (response, mut trail) = sent.await?;
         let Some(refused) = refused(&response, &ready.permit, material.as_deref()) else {
             let (permit, pass) = (ready.permit, ready.pass);
-            return Ok(Forwarded { response, permit, material, trail, pass, places });
+            return Ok(Forwarded { response, permit, material, trail, pass, places: Vec::new() });
         };
         // The upstream refused the credential: its challenge never reaches the caller.
         trail.scopes(refused.scopes.clone());
         trail.fail(refused.code);
         let repeats = response.status() == StatusCode::UNAUTHORIZED;
-        let again = match (&version, repeats && tried.is_none() && may_repeat(call, &ready.permit)) {
+        let again = match (&version, repeats && tried.is_none() && may_repeat) {
             (Some(version), true) => {
                 obtain_again(gateway, &ready.permit, version, gateway.clock.now()).await?
             }
@@ -114,10 +133,10 @@ fn refused(
 
 /// Obtains under a decision that is still the current one: where the state moved on meanwhile, the
 /// decision is made anew (rule 13).
-async fn ready(
+pub(crate) async fn ready(
     gateway: &Gateway,
     trip: &Trip,
-    call: &Call,
+    identity: &Arc<VerifiedIdentity>,
     aim: &Aim,
     mut permit: Permit,
 ) -> Result<Ready, Refusal> {
@@ -128,7 +147,7 @@ async fn ready(
         if world.snapshot.epoch == permit.epoch() {
             return Ok(Ready { permit, obtained, pass });
         }
-        permit = authorize(gateway, &world, trip, &call.identity, aim)?;
+        permit = authorize(gateway, &world, trip, identity, aim)?;
     }
     Err(Refusal::new(Code::StateStale).because("the state kept changing while the call was decided"))
 }
@@ -183,14 +202,19 @@ async fn dispatch(
 }
 
 /// Whether a call may be sent twice: lists, handshakes, and tools that only read (DESIGN, 10.11).
-fn may_repeat(call: &Call, permit: &Permit) -> bool {
+pub(crate) fn may_repeat(call: &Call, permit: &Permit) -> bool {
     let Some(kind) = call.kind() else { return call.verb == Verb::Get };
     let harmless = matches!(kind, MethodKind::Initialize | MethodKind::Discover | MethodKind::Ping);
     let reads = kind == MethodKind::CallTool && permit.risk() == Risk::Read;
     harmless || reads || Listing::of(kind).is_some()
 }
 
-fn take_places(gateway: &Gateway, permit: &Permit, aim: &Aim, trip: &Trip) -> Result<Vec<Place>, Refusal> {
+pub(crate) fn take_places(
+    gateway: &Gateway,
+    permit: &Permit,
+    aim: &Aim,
+    trip: &Trip,
+) -> Result<Vec<Place>, Refusal> {
     // Handshakes and lists are not calls, and a stream that rests must not use up the allowance.
     if matches!(aim, Aim::Session(_)) {
         return Ok(Vec::new());

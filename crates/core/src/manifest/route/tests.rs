@@ -76,6 +76,8 @@ fn a_command_names_its_program_whole_and_takes_no_hook_into_the_loader() {
 fn a_route_survives_json() {
     for json in [
         serde_json::json!({"url": "https://a/", "timeout_seconds": 9}),
+        serde_json::json!({"url": "https://a/", "generation": "legacy"}),
+        serde_json::json!({"command": ["/bin/cat"], "generation": "modern"}),
         serde_json::json!({"command": ["/bin/cat"], "environment": {"A": "b"}, "limits": {"open_files": 64}}),
     ] {
         let one = route(json).unwrap();
