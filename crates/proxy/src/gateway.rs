@@ -16,6 +16,9 @@ use gateway_core::time::Clock;
 use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 
+use crate::bridge::known::Generations;
+use crate::bridge::pool::Pool;
+use crate::bridge::{self, Outcome};
 use crate::limits::Limiter;
 use crate::live::Live;
 use crate::materials::Materials;
@@ -25,9 +28,8 @@ use crate::path::answer::answer;
 use crate::path::authenticate::authenticate;
 use crate::path::authorize::{Aim, authorize};
 use crate::path::body::AnswerBody;
-use crate::path::forward::forward;
 use crate::path::identify::{Misread, identify};
-use crate::path::refuse::{plain, refuse, refuse_headers};
+use crate::path::refuse::{plain, refuse, refuse_headers, refuse_translation};
 use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::upstream::Upstreams;
@@ -54,6 +56,10 @@ pub struct Gateway {
     pub live: Live,
     /// Legacy sessions.
     pub sessions: Sessions,
+    /// Which generation each server speaks.
+    pub generations: Generations,
+    /// Sessions at servers of the older generation, for modern clients.
+    pub shared: Pool,
     /// Secret versions ready for injection.
     pub materials: Materials,
     /// Rate and concurrency.
@@ -106,6 +112,8 @@ impl Gateway {
             settings,
             live: Live::default(),
             sessions: Sessions::default(),
+            generations: Generations::default(),
+            shared: Pool::default(),
             materials: Materials::default(),
             limiter: Limiter::default(),
             metrics: Metrics::default(),
@@ -134,6 +142,7 @@ impl Gateway {
             Ok(answer) => answer,
             Err(Misread::Refusal(refusal)) => refuse(self, &trip, &refusal),
             Err(Misread::Header(fault)) => refuse_headers(self, &trip, &fault),
+            Err(Misread::Untranslatable(what)) => refuse_translation(self, &trip, &what),
         }
     }
 
@@ -150,7 +159,10 @@ impl Gateway {
         let call = identify(self, trip, identity, inbound).await?;
         let aim = Aim::of(&call);
         let permit = authorize(self, &world, trip, &call.identity, &aim)?;
-        let forwarded = forward(self, upstreams, trip, &call, &aim, permit).await?;
+        let forwarded = match bridge::travel(self, upstreams, trip, &call, &aim, permit).await? {
+            Outcome::Upstream(forwarded) => *forwarded,
+            Outcome::Own(response) => return Ok(response),
+        };
         match answer(self, trip.clone(), &call, aim, forwarded).await {
             Ok(response) => Ok(response),
             Err((_, refusal)) => Err(refusal.into()),
@@ -208,6 +220,7 @@ impl Gateway {
     pub fn sweep(&self) {
         let now = self.clock.now();
         self.sessions.sweep(&self.settings, now);
+        self.shared.sweep(&self.settings, now);
         self.materials.sweep(now);
         let count = self.metrics.take_unidentified();
         if count > 0 {
@@ -230,7 +243,7 @@ impl LiveTraffic for Gateway {
     ) -> Result<Ended, Refusal> {
         let key = (environment.clone(), binding.clone());
         let closing = self.live.close(&key, deadline).await;
-        let sessions = self.sessions.end_binding(&key).len();
+        let sessions = self.sessions.end_binding(&key).len() + self.shared.end_binding(&key).len();
         let places = self.materials.forget(&key);
         let cached = places.iter().map(|place| match self.stores.entry(&place.store) {
             Some(entry) => entry.cache.forget(place),
@@ -249,6 +262,7 @@ impl LiveTraffic for Gateway {
     fn open(&self, environment: &EnvironmentName, binding: &BindingName) -> Ended {
         let key = (environment.clone(), binding.clone());
         let (calls, streams) = self.live.counts(&key);
-        Ended { calls, streams, sessions: self.sessions.count(&key), cached_values: 0 }
+        let sessions = self.sessions.count(&key).saturating_add(self.shared.count(&key));
+        Ended { calls, streams, sessions, cached_values: 0 }
     }
 }

@@ -12,6 +12,7 @@ use gateway_core::refusal::{Code, Refusal};
 use gateway_core::time::Timestamp;
 use http::HeaderValue;
 
+use crate::bridge::client::Bridged;
 use crate::live::BindingKey;
 use crate::settings::Settings;
 
@@ -31,6 +32,8 @@ pub struct Session {
     pub server: ServerName,
     /// The `initialize` body, kept to open a further upstream session for another binding.
     pub handshake: Bytes,
+    /// What is kept for the client where the server is a modern one and has no sessions.
+    pub bridged: Option<Arc<Bridged>>,
     /// The protocol version that was agreed, as the client states it in later requests.
     created_at: Timestamp,
     last_used: Mutex<Timestamp>,
@@ -71,6 +74,8 @@ pub struct Opening<'a> {
     pub handshake: Bytes,
     /// What the upstream answered.
     pub upstream: UpstreamSession,
+    /// See [`Session::bridged`].
+    pub bridged: Option<Arc<Bridged>>,
 }
 
 impl Sessions {
@@ -93,6 +98,7 @@ impl Sessions {
             environment: opening.environment.clone(),
             server: opening.server.clone(),
             handshake: opening.handshake,
+            bridged: opening.bridged,
             created_at: now,
             last_used: Mutex::new(now),
             upstream: Mutex::new(HashMap::from([(opening.binding.clone(), opening.upstream)])),

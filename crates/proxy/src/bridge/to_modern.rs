@@ -18,6 +18,13 @@ pub struct Client {
     info: Option<Box<str>>,
 }
 
+impl Default for Client {
+    /// A client that says nothing of itself: the gateway's own questions.
+    fn default() -> Self {
+        Self { version: ProtocolVersion::V20251125, capabilities: "{}".into(), info: None }
+    }
+}
+
 /// Capabilities by which the server would ask the client, or that both generations spell differently.
 const CLIENT_ONLY: [Path; 5] = [
     &["sampling"],

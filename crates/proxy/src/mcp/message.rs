@@ -52,6 +52,8 @@ pub struct Params {
     pub cancels: Option<RawId>,
     /// `protocolVersion` of `initialize`: what the client proposes
     pub proposed_version: Option<Box<str>>,
+    /// `level` of `logging/setLevel`
+    pub level: Option<Box<str>>,
     /// Whether `requestState` is there: the retry of a multi-round-trip request
     pub resumes_state: bool,
     /// `_meta."io.modelcontextprotocol/protocolVersion"`
@@ -300,6 +302,7 @@ impl Params {
                 "name" => self.name = text(scanner)?,
                 "uri" => self.uri = text(scanner)?,
                 "taskId" => self.task_id = text(scanner)?,
+                "level" => self.level = text(scanner)?,
                 "requestId" => self.cancels = RawId::read(scanner)?,
                 "protocolVersion" => self.proposed_version = text(scanner)?,
                 "requestState" => {

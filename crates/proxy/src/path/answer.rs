@@ -165,6 +165,7 @@ fn session(
         binding: &binding.spec.name,
         handshake: call.body.clone(),
         upstream: UpstreamSession { id, route: binding.route.clone() },
+        bridged: None,
     };
     let session = gateway.sessions.open(opening, &gateway.settings, &*gateway.random, trip.started)?;
     note(gateway, trip, EventKind::SessionOpened)?;
@@ -174,7 +175,8 @@ fn session(
     Ok(())
 }
 
-fn note(gateway: &Gateway, trip: &Trip, kind: EventKind) -> Result<(), Refusal> {
+/// Records the beginning or end of a session.
+pub(crate) fn note(gateway: &Gateway, trip: &Trip, kind: EventKind) -> Result<(), Refusal> {
     let noted = gateway.audit.note(facts(trip, kind, gateway.clock.now()));
     noted.map(drop).map_err(|error| Refusal::new(Code::AuditUnavailable).because(error))
 }

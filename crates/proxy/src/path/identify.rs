@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use super::admit::{Inbound, Trip, Verb, trace_id};
+use crate::bridge::Untranslatable;
 use crate::gateway::Gateway;
 use crate::mcp::headers::{self, Dialect, HeaderFault};
 use crate::mcp::json::JsonFault;
@@ -45,6 +46,8 @@ pub enum Misread {
     Refusal(Refusal),
     /// A header fault, which has an answer of its own in the protocol.
     Header(HeaderFault),
+    /// Something that cannot be said in the server's generation.
+    Untranslatable(Untranslatable),
 }
 
 impl From<Refusal> for Misread {

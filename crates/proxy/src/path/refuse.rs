@@ -9,6 +9,7 @@ use super::admit::Trip;
 use super::body::AnswerBody;
 use super::inject::REQUEST_ID;
 use super::intent::facts;
+use crate::bridge::Untranslatable;
 use crate::gateway::Gateway;
 use crate::mcp::headers::HeaderFault;
 use crate::mcp::reply;
@@ -66,7 +67,15 @@ pub fn refuse_headers(gateway: &Gateway, trip: &Trip, fault: &HeaderFault) -> Re
     json(400, reply::error(trip.id.as_ref(), fault.code(), &fault.to_string(), Some(&data)), trip)
 }
 
-fn json(status: u16, body: Bytes, trip: &Trip) -> Response<AnswerBody> {
+/// Answers what cannot be said in the server's generation, in the words of the client's.
+pub fn refuse_translation(gateway: &Gateway, trip: &Trip, what: &Untranslatable) -> Response<AnswerBody> {
+    record(gateway, trip, &Refusal::new(Code::Untranslatable).because(&what.text));
+    let data = described(Code::Untranslatable, trip);
+    json(what.status, reply::error(trip.id.as_ref(), what.code, &what.text, Some(&data)), trip)
+}
+
+/// A JSON answer of ours.
+pub(crate) fn json(status: u16, body: Bytes, trip: &Trip) -> Response<AnswerBody> {
     let mut response = plain(status, body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Ok(id) = HeaderValue::from_str(trip.request_id.as_str()) {

@@ -7,11 +7,17 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::bridge::stream::Translated;
+
 /// What a server answers with.
 #[derive(Debug)]
 pub enum UpstreamBody {
     /// From a connection.
     Http(Incoming),
+    /// One message, or none.
+    Whole(Option<Bytes>),
+    /// Events in the client's generation.
+    Translated(Box<Translated>),
 }
 
 /// The upstream's answer broke off.
@@ -29,18 +35,26 @@ impl Body for UpstreamBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Self::Http(body) => Pin::new(body).poll_frame(context).map_err(|error| Broken(error.to_string())),
+            Self::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+            Self::Translated(stream) => {
+                stream.poll(context).map(|event| event.map(|event| event.map(Frame::data).map_err(Broken)))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http(body) => body.is_end_stream(),
+            Self::Whole(body) => body.is_none(),
+            Self::Translated(stream) => stream.is_over(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http(body) => body.size_hint(),
+            Self::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
+            Self::Translated(_) => SizeHint::default(),
         }
     }
 }

@@ -12,6 +12,7 @@
 )]
 
 mod answers;
+mod bridge;
 mod broker;
 mod doors;
 mod fakes;
