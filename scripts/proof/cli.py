@@ -11,7 +11,7 @@ from . import parts, table
 from .claim import judge
 from .stage import Stage
 
-TOPICS = ("spine",)
+TOPICS = ("spine", "transparency")
 SABOTAGE = {"leak": "canary", "revoke": "revocation", "audit": "kill9"}
 
 

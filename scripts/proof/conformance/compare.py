@@ -1,0 +1,75 @@
+"""Directly against through the gateway: check by check, and in absolute numbers."""
+
+from ..claim import demand
+
+# A pass that nobody counted proves nothing: no run may find fewer passing checks than were found when these
+# numbers were written down, with suite 0.2.0-alpha.12 and rmcp 3.11.0.
+FLOOR = {
+    ("server", "2025-11-25"): 84,
+    ("server", "2026-07-28"): 197,
+}
+COUNTED = ("SUCCESS", "FAILURE", "WARNING", "SKIPPED")
+
+
+class Comparison:
+    """Two runs of one leg at one revision."""
+
+    def __init__(self, leg, revision, requirements, direct, through):
+        self.leg, self.revision, self.requirements = leg, revision, requirements
+        self.direct, self.through = direct, through
+
+    def differences(self):
+        """Each check that came out another way: (direct, through, scenario, check, name, status)."""
+        direct, through = self.direct.checks(), self.through.checks()
+        return [(direct[key], through[key], *key) for key in sorted(direct.keys() | through.keys())
+                if direct[key] != through[key]]
+
+    def missing(self, run):
+        """Scenarios without a single passed check, of those that the revision requires; or not run at all."""
+        passed = {scenario for scenario, _, _, status in run.checks() if status == "SUCCESS"}
+        return [name for name in self.requirements.required if name not in passed] + [
+            name for name in self.requirements.unscored if name not in run.scenarios]
+
+    def failed(self, run):
+        """Checks of required scenarios that failed, or that only warn."""
+        return [key for key in sorted(run.checks())
+                if key[3] in ("FAILURE", "WARNING") and key[0] in self.requirements.required]
+
+    def rows(self):
+        """The table: one line a scenario that is not all passes on both sides, and the sums."""
+        yield f"{self.leg}, {self.revision}: scenario | direct: passed failed warned skipped | through: the same"
+        for scenario in self.requirements.all():
+            sides = [tuple(sum(number for key, number in run.checks().items() if key[0] == scenario and key[3] == status)
+                           for status in COUNTED) for run in (self.direct, self.through)]
+            mark = " " if sides[0] == sides[1] else "!"
+            yield f"{mark} {scenario:<48} {numbers(sides[0])}  |  {numbers(sides[1])}"
+        sums = [tuple(run.count(status) for status in COUNTED) for run in (self.direct, self.through)]
+        yield f"  {'sum':<48} {numbers(sums[0])}  |  {numbers(sums[1])}"
+        for direct, through, scenario, check, name, status in self.differences():
+            yield f"! {scenario}: {check} ({name}): {status} {direct} times directly, {through} times through the gateway"
+
+    def judge(self):
+        """Fails unless both runs are complete, nothing required failed, and they are equal. Returns the figure."""
+        where = f"{self.leg} {self.revision}"
+        for side, run in (("directly", self.direct), ("through the gateway", self.through)):
+            missing, failed = self.missing(run), self.failed(run)
+            demand(not missing, f"{where}: {side} nothing passed in {', '.join(missing)}")
+            demand(not failed, f"{where}: {side} {len(failed)} required checks failed: {named(failed)}")
+            floor = FLOOR[self.leg, self.revision]
+            demand(run.count("SUCCESS") >= floor,
+                   f"{where}: {side} only {run.count('SUCCESS')} checks passed where {floor} did before")
+        differences = self.differences()
+        demand(not differences, f"{where}: {len(differences)} checks came out another way: "
+                                f"{named([entry[2:] for entry in differences])}")
+        return (f"{len(self.direct.scenarios)} scenarios; directly {self.direct.count('SUCCESS')} passed and "
+                f"{self.direct.count('FAILURE')} failed, through the gateway {self.through.count('SUCCESS')} and "
+                f"{self.through.count('FAILURE')}; difference: 0 checks")
+
+
+def numbers(counts):
+    return " ".join(f"{count:>4}" for count in counts)
+
+
+def named(keys):
+    listed = [f"{scenario}/{name} {status}" for scenario, _, name, status in keys[:6]]
+    return "; ".join(listed + (["…"] if len(keys) > 6 else []))
