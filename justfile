@@ -42,6 +42,10 @@ demo *ARGS:
 prove *ARGS:
     scripts/prove {{ ARGS }}
 
+# The official conformance suite, directly and through the gateway.
+conformance *ARGS:
+    scripts/conformance {{ ARGS }}
+
 # The speed table.
 bench *ARGS:
     bench/run {{ ARGS }}

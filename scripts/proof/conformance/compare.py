@@ -1,4 +1,8 @@
-"""Directly against through the gateway: check by check, and in absolute numbers."""
+"""Directly against through the gateway: check by check, body by body, and in absolute numbers."""
+
+import json
+import re
+from collections import Counter, defaultdict
 
 from ..claim import demand
 
@@ -7,7 +11,15 @@ from ..claim import demand
 FLOOR = {
     ("server", "2025-11-25"): 84,
     ("server", "2026-07-28"): 197,
+    ("client", "2025-11-25"): 20,
+    ("client", "2026-07-28"): 1,
 }
+# What no two runs have in common, whoever is between them; and the address, which is another one by nature.
+VOLATILE = {
+    "taskId", "createdAt", "lastUpdatedAt", "requestState", "sessionIdSent", "io.modelcontextprotocol/subscriptionId",
+    "subscriptionId",
+}
+ADDRESS = re.compile(r"(127\.0\.0\.1|localhost):\d+")
 COUNTED = ("SUCCESS", "FAILURE", "WARNING", "SKIPPED")
 
 
@@ -23,6 +35,14 @@ class Comparison:
         direct, through = self.direct.checks(), self.through.checks()
         return [(direct[key], through[key], *key) for key in sorted(direct.keys() | through.keys())
                 if direct[key] != through[key]]
+
+    def bodies(self):
+        """Each check for which the suite saw something else, though its verdict was the same: (scenario, check, name).
+
+        A verdict can be reached with a wrong body: `tools-call-simple-text` is content with an error.
+        """
+        direct, through = (seen(run) for run in (self.direct, self.through))
+        return [key for key in sorted(direct.keys() | through.keys()) if direct[key] != through[key]]
 
     def missing(self, run):
         """Scenarios without a single passed check, of those that the revision requires; or not run at all."""
@@ -47,6 +67,10 @@ class Comparison:
         yield f"  {'sum':<48} {numbers(sums[0])}  |  {numbers(sums[1])}"
         for direct, through, scenario, check, name, status in self.differences():
             yield f"! {scenario}: {check} ({name}): {status} {direct} times directly, {through} times through the gateway"
+        direct, through = seen(self.direct), seen(self.through)
+        for key in self.bodies():
+            yield f"! {key[0]}: {key[1]} ({key[2]}): seen directly {only(direct[key], through[key])}"
+            yield f"! {' ' * len(key[0])}  through the gateway {only(through[key], direct[key])}"
 
     def judge(self):
         """Fails unless both runs are complete, nothing required failed, and they are equal. Returns the figure."""
@@ -61,9 +85,34 @@ class Comparison:
         differences = self.differences()
         demand(not differences, f"{where}: {len(differences)} checks came out another way: "
                                 f"{named([entry[2:] for entry in differences])}")
+        bodies = self.bodies()
+        demand(not bodies, f"{where}: in {len(bodies)} checks the suite saw other bodies: "
+                           f"{', '.join('/'.join(key[:2]) for key in bodies[:6])}")
         return (f"{len(self.direct.scenarios)} scenarios; directly {self.direct.count('SUCCESS')} passed and "
                 f"{self.direct.count('FAILURE')} failed, through the gateway {self.through.count('SUCCESS')} and "
-                f"{self.through.count('FAILURE')}; difference: 0 checks")
+                f"{self.through.count('FAILURE')}; difference: 0 checks, 0 bodies")
+
+
+def seen(run):
+    """What each check of a run notes down of the answers that it judged, without what is different each time."""
+    noted = defaultdict(Counter)
+    for scenario, checks in run.scenarios.items():
+        for check in checks:
+            if check["status"] != "INFO":
+                noted[scenario, check["id"], check["name"]][json.dumps(steady(check.get("details")))] += 1
+    return noted
+
+
+def steady(value):
+    if isinstance(value, dict):
+        return {name: steady(member) for name, member in value.items() if name not in VOLATILE}
+    if isinstance(value, list):
+        return [steady(member) for member in value]
+    return ADDRESS.sub("ADDRESS", value) if isinstance(value, str) else value
+
+
+def only(here, there):
+    return " ".join(f"{text[:400]} ({count} times)" for text, count in (here - there).items()) or "nothing"
 
 
 def numbers(counts):

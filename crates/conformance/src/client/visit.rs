@@ -9,7 +9,7 @@ use rmcp::model::{
     CallToolRequestParams, GetPromptRequestParams, JsonObject, ProtocolVersion, ReadResourceRequestParams,
     Tool,
 };
-use rmcp::service::{Peer, RoleClient};
+use rmcp::service::{RoleClient, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{ClientLifecycleMode, ClientServiceExt as _};
@@ -69,12 +69,16 @@ async fn connected(options: Options) -> Result<(), Failure> {
     let transport = StreamableHttpClientTransport::from_config(config);
     let client = Answering.serve_with_lifecycle(transport, lifecycle).await?;
     let context: Value = serde_json::from_str(&options.context)?;
-    let used = use_everything(client.peer(), &context).await;
+    let used = use_everything(&client, &context).await;
     drop(client.cancel().await);
     used
 }
 
-async fn use_everything(peer: &Peer<RoleClient>, context: &Value) -> Result<(), Failure> {
+/// The running service, not its bare peer: it answers what a result asks for, and calls again.
+async fn use_everything(
+    peer: &RunningService<RoleClient, Answering>,
+    context: &Value,
+) -> Result<(), Failure> {
     let tools = peer.list_all_tools().await?;
     for (name, arguments) in calls(&tools, context) {
         peer.call_tool(CallToolRequestParams::new(name).with_arguments(arguments)).await?;

@@ -91,8 +91,9 @@ pub fn validate(headers: &HeaderMap, message: &Message) -> Result<Dialect, Heade
         let modern = dialect.generation == Generation::Modern;
         return if modern { Err(HeaderFault::Response) } else { Ok(dialect) };
     };
-    // The handshake exists in the legacy generation only, and its headers are the upstream's to judge.
-    if call.kind == MethodKind::Initialize {
+    // The handshake exists in the legacy generation only, and its headers are the upstream's to judge. One that
+    // states a modern revision in its metadata is a modern request for a method that is gone.
+    if call.kind == MethodKind::Initialize && !call.params.is_modern() {
         return Ok(Dialect { generation: Generation::Legacy, version: None });
     }
     let is_request = matches!(message, Message::Request { .. });

@@ -3,6 +3,7 @@
 
 use super::json::{JsonError, Kind, Scanner};
 use super::method::{MethodKind, Mirrored};
+use super::version::{Generation, ProtocolVersion};
 
 /// What a body holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,7 +281,9 @@ impl Draft {
             return Err(MessageFault::Params);
         }
         let call = Invocation { kind: MethodKind::of(&method), method, params: self.params };
-        if call.target().is_none() {
+        // What the modern generation removed acts on nothing there, and the upstream is to say so itself.
+        let acts = !(call.kind.removed_in_modern() && call.params.is_modern());
+        if acts && call.target().is_none() {
             match call.kind.mirrored() {
                 Some(Mirrored::Name) => return Err(MessageFault::Member("params.name")),
                 Some(Mirrored::Uri) => return Err(MessageFault::Member("params.uri")),
@@ -296,6 +299,13 @@ impl Draft {
 }
 
 impl Params {
+    /// Whether `_meta` states a revision of the modern generation.
+    #[must_use]
+    pub fn is_modern(&self) -> bool {
+        let stated = self.protocol_version.as_deref().and_then(ProtocolVersion::parse);
+        stated.is_some_and(|version| version.generation() == Generation::Modern)
+    }
+
     fn read(&mut self, scanner: &mut Scanner<'_>) -> Result<(), JsonError> {
         scanner.object(|scanner, key| {
             match key {

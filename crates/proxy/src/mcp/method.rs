@@ -92,6 +92,21 @@ impl MethodKind {
         }
     }
 
+    /// Whether 2026-07-28 took the method away: its servers answer "method not found" (404, -32601), whatever
+    /// else the request holds.
+    #[must_use]
+    pub fn removed_in_modern(self) -> bool {
+        matches!(
+            self,
+            Self::Initialize
+                | Self::Initialized
+                | Self::Ping
+                | Self::SetLevel
+                | Self::SubscribeResource
+                | Self::UnsubscribeResource
+        )
+    }
+
     /// Whether a modern request must carry `Mcp-Name` (2026-07-28, "Standard Request Headers").
     /// Other methods with a mirrored member may carry it, and then it must agree.
     #[must_use]

@@ -16,6 +16,7 @@ mod bridge;
 mod broker;
 mod doors;
 mod fakes;
+mod generations;
 mod network;
 mod revocation;
 mod sessions;

@@ -53,6 +53,17 @@ fn decides_the_generation() {
 }
 
 #[test]
+fn a_method_that_is_gone_is_still_a_modern_request() {
+    let modern = Dialect { generation: Generation::Modern, version: Some(ProtocolVersion::V20260728) };
+    for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"] {
+        let request = body(method, "", Some(MODERN));
+        assert_eq!(judge(&[(PROTOCOL_VERSION, MODERN), (METHOD, method)], &request), Ok(modern), "{method}");
+        let lying = [(PROTOCOL_VERSION, MODERN), (METHOD, "tools/list")];
+        assert_eq!(judge(&lying, &request), Err(HeaderFault::Mismatch("Mcp-Method")), "{method}");
+    }
+}
+
+#[test]
 fn accepts_names_plain_and_encoded() {
     for (method, params, name) in [
         ("tools/call", r#""name":"add_comment""#, "add_comment"),

@@ -124,6 +124,18 @@ fn refuses_what_is_not_one_message() {
 }
 
 #[test]
+fn a_subscription_names_its_resource_where_the_method_still_exists() {
+    let request = |version: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"{version}"}}}}}}"#
+        )
+    };
+    assert_eq!(fault(&request("2025-11-25")), MessageFault::Member("params.uri"));
+    assert_eq!(fault(&request("2099-01-01")), MessageFault::Member("params.uri"));
+    assert_eq!(call(&request("2026-07-28")).target(), None);
+}
+
+#[test]
 fn gives_the_id_back_only_where_the_body_could_be_read() {
     let refused = Message::parse(br#"{"jsonrpc":"2.0","id":9,"method":"tools/call"}"#).expect_err("no name");
     assert_eq!((refused.id.expect("an id").as_json(), refused.fault.code()), ("9", -32602));
