@@ -18,6 +18,8 @@ FLOOR = {
 VOLATILE = {
     "taskId", "createdAt", "lastUpdatedAt", "requestState", "requestStateSent", "requestStateReceived", "sessionId",
     "sessionIdSent", "subscriptionId", "io.modelcontextprotocol/subscriptionId", "actualDelayMs",
+    # How often a task was asked for its state is a matter of time.
+    "messagesValidated",
     # Which of several streams opened at once gets which event id.
     "event",
 }

@@ -5,6 +5,7 @@
 
 mod answering;
 mod arguments;
+mod noticing;
 mod visit;
 
 pub use visit::{Options, visit};

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::answering::Answering;
 use super::arguments::invent;
+use super::noticing::{Listening, Noticing};
 
 /// Longer than any scenario needs, shorter than the suite waits.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -66,8 +67,10 @@ async fn connected(options: Options) -> Result<(), Failure> {
     } else {
         ClientLifecycleMode::Initialize
     };
-    let transport = StreamableHttpClientTransport::from_config(config);
+    let (http, mut listening) = Noticing::new();
+    let transport = StreamableHttpClientTransport::with_client(http, config);
     let client = Answering.serve_with_lifecycle(transport, lifecycle).await?;
+    listening.wait_for(|state| *state != Listening::Opening).await?;
     let context: Value = serde_json::from_str(&options.context)?;
     let used = use_everything(&client, &context).await;
     drop(client.cancel().await);
