@@ -62,7 +62,8 @@ async fn connected(options: Options) -> Result<(), Failure> {
         bearer.set_sensitive(true);
         config = config.custom_headers(HashMap::from([(header::AUTHORIZATION, bearer)]));
     }
-    let lifecycle = if options.revision == ProtocolVersion::V_2026_07_28.as_str() {
+    let modern = options.revision == ProtocolVersion::V_2026_07_28.as_str();
+    let lifecycle = if modern {
         ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
     } else {
         ClientLifecycleMode::Initialize
@@ -70,7 +71,9 @@ async fn connected(options: Options) -> Result<(), Failure> {
     let (http, mut listening) = Noticing::new();
     let transport = StreamableHttpClientTransport::with_client(http, config);
     let client = Answering.serve_with_lifecycle(transport, lifecycle).await?;
-    listening.wait_for(|state| *state != Listening::Opening).await?;
+    if !modern {
+        listening.wait_for(|state| *state != Listening::Opening).await?;
+    }
     let context: Value = serde_json::from_str(&options.context)?;
     let used = use_everything(&client, &context).await;
     drop(client.cancel().await);
