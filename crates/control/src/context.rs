@@ -8,7 +8,7 @@ use gateway_core::lifecycle::{Context, Facts};
 use gateway_core::operator::Operator;
 use gateway_core::policy::PolicyCompiler;
 use gateway_core::ports::{
-    AuditSink, CredentialProbe, LiveTraffic, Publisher, Random, Sequence, StateWriter,
+    AuditSink, CredentialProbe, LiveSessions, LiveTraffic, Publisher, Random, Sequence, StateWriter,
 };
 use gateway_core::secret::FingerprintKey;
 use gateway_core::state::{Change, State};
@@ -30,6 +30,8 @@ pub struct ControlContext {
     pub publisher: Arc<dyn Publisher>,
     /// The traffic that revocation ends.
     pub live: Arc<dyn LiveTraffic>,
+    /// The sessions that operators list and end.
+    pub sessions: Arc<dyn LiveSessions>,
     /// Tries credentials at upstreams.
     pub probe: Arc<dyn CredentialProbe>,
     /// Where evidence goes.

@@ -16,7 +16,9 @@ use utoipa_axum::routes;
 use crate::auth::{Strangers, authenticate, record};
 use crate::context::ControlContext;
 use crate::problem::Problem;
-use crate::routes::{act, apply, audit, binding, health, login, object, policy, rotate, secret, token};
+use crate::routes::{
+    act, apply, audit, binding, health, login, object, policy, rotate, secret, session, token,
+};
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -56,6 +58,9 @@ fn operators() -> Routes {
         .routes(routes!(object::agents))
         .routes(routes!(object::policies))
         .routes(routes!(object::environments))
+        .routes(routes!(session::list))
+        .routes(routes!(session::terminate_all))
+        .routes(routes!(session::terminate))
         .routes(routes!(token::issue, token::list))
         .routes(routes!(token::revoke))
         .routes(routes!(secret::check))

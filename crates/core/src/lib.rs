@@ -19,6 +19,7 @@ pub mod reference;
 pub mod refusal;
 pub mod scrub;
 pub mod secret;
+pub mod session;
 pub mod snapshot;
 pub mod state;
 pub mod stdio;

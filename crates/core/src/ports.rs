@@ -14,6 +14,7 @@ use crate::manifest::{Injection, Route};
 use crate::reference::ResolvedReference;
 use crate::refusal::{Code, Refusal};
 use crate::secret::Secret;
+use crate::session::{LiveSession, Terminated};
 use crate::state::{Change, OutboxEntry, State};
 use crate::time::Timestamp;
 
@@ -263,6 +264,18 @@ pub trait LiveTraffic: Send + Sync + fmt::Debug {
 
     /// Open legacy sessions and live streams of the binding.
     fn open(&self, environment: &EnvironmentName, binding: &BindingName) -> Ended;
+}
+
+/// The sessions of this replica: what operators list and end (DESIGN, section 10.7).
+#[async_trait]
+pub trait LiveSessions: Send + Sync + fmt::Debug {
+    /// Every protocol session and every live stream, the oldest first.
+    fn sessions(&self) -> Vec<LiveSession>;
+
+    /// Ends one of them: cuts what runs under it, takes it away so that its client begins anew, and
+    /// ends the upstream's own sessions under a recorded intent. Waits at most `deadline` for what
+    /// runs. `None` where there is no such session (any more).
+    async fn terminate(&self, id: &str, deadline: Duration) -> Option<Terminated>;
 }
 
 /// What a candidate credential is tried with.

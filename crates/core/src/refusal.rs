@@ -120,6 +120,8 @@ table! {
     BindingEnded: "binding.ended", 403, -31410, BindingOwner, "the credential binding was revoked or changed during the call", "call again: the decision is made anew";
     /// The session is gone.
     SessionUnknown: "session.unknown", 404, -31440, Caller, "no such session", "initialize a new session";
+    /// The session was ended while it was used.
+    SessionEnded: "session.ended", 404, -31443, Caller, "the session was ended by an operator or at its time limit", "initialize a new session";
     /// A session id is needed.
     SessionMissing: "session.missing", 400, -31441, Caller, "the Mcp-Session-Id header is missing", "initialize first, then send the session id with every request";
     /// Too many sessions.

@@ -1,8 +1,8 @@
 //! The whole journey of a request on one page, and what the control plane may do to it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,7 +30,7 @@ use crate::path::authorize::{Aim, authorize};
 use crate::path::body::AnswerBody;
 use crate::path::identify::{Misread, identify};
 use crate::path::refuse::{plain, refuse, refuse_headers, refuse_translation};
-use crate::session::Sessions;
+use crate::session::{Abandoned, Sessions};
 use crate::settings::Settings;
 use crate::upstream::Upstreams;
 use crate::world::WorldCell;
@@ -66,6 +66,9 @@ pub struct Gateway {
     pub limiter: Limiter,
     /// Figures.
     pub metrics: Metrics,
+    /// Connections of the gateway's own errands.
+    pub(crate) housekeeping: Upstreams,
+    own: Weak<Self>,
     open: AtomicUsize,
     draining: AtomicBool,
 }
@@ -102,7 +105,7 @@ impl Gateway {
     /// Puts the data plane together.
     pub fn new(wiring: Wiring) -> Arc<Self> {
         let Wiring { world, verifier, stores, audit, clock, random, settings } = wiring;
-        Arc::new(Self {
+        Arc::new_cyclic(|own| Self {
             world,
             verifier,
             stores,
@@ -117,9 +120,16 @@ impl Gateway {
             materials: Materials::default(),
             limiter: Limiter::default(),
             metrics: Metrics::default(),
+            housekeeping: Upstreams::default(),
+            own: Weak::clone(own),
             open: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
         })
+    }
+
+    /// This gateway, for what outlives the call that began it.
+    pub(crate) fn own(&self) -> Option<Arc<Self>> {
+        self.own.upgrade()
     }
 
     /// Takes one request from its head to the head of its answer.
@@ -219,8 +229,7 @@ impl Gateway {
     /// values, and records in sum the refusals of callers that proved no identity.
     pub fn sweep(&self) {
         let now = self.clock.now();
-        self.sessions.sweep(&self.settings, now);
-        self.shared.sweep(&self.settings, now);
+        self.end_overdue();
         self.materials.sweep(now);
         let count = self.metrics.take_unidentified();
         if count > 0 {
@@ -243,7 +252,10 @@ impl LiveTraffic for Gateway {
     ) -> Result<Ended, Refusal> {
         let key = (environment.clone(), binding.clone());
         let closing = self.live.close(&key, deadline).await;
-        let sessions = self.sessions.end_binding(&key).len() + self.shared.end_binding(&key).len();
+        let mut abandoned = self.sessions.end_binding(&key);
+        abandoned.extend(self.shared.end_binding(&key).iter().filter_map(Abandoned::shared));
+        let sessions = abandoned.len();
+        self.clean_up(abandoned).await;
         let places = self.materials.forget(&key);
         let cached = places.iter().map(|place| match self.stores.entry(&place.store) {
             Some(entry) => entry.cache.forget(place),

@@ -5,6 +5,7 @@
 //! stores, policies, verifiers and the audit log arrive as trait objects.
 
 pub mod bridge;
+mod ending;
 pub mod gateway;
 pub mod limits;
 pub mod live;

@@ -6,14 +6,22 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
-use gateway_core::id::{BindingName, EnvironmentName, ServerName};
+use gateway_core::actor::Actor;
+use gateway_core::audit::BindingRevision;
+use gateway_core::id::{BindingName, EnvironmentName, RequestId, ServerName};
+use gateway_core::policy::Permit;
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::session::{LiveSession, SessionKind};
+use gateway_core::time::Timestamp;
 use tokio::sync::Notify;
+
+use crate::path::identify::Call;
+use crate::session::Visit;
 
 /// A binding across its revisions.
 pub type BindingKey = (EnvironmentName, BindingName);
@@ -38,10 +46,36 @@ struct Gate {
 pub struct Running {
     /// The server it goes to.
     pub server: ServerName,
-    /// Whether it answers with a stream.
-    streaming: AtomicBool,
-    stopped: AtomicBool,
+    /// Set once it answers with a stream.
+    stream: OnceLock<Box<StreamFacts>>,
+    /// Set once it must stop.
+    stopped: OnceLock<Code>,
     waker: AtomicWaker,
+}
+
+/// What operators are told of a live stream.
+#[derive(Debug)]
+pub struct StreamFacts {
+    /// The request that it answers.
+    pub request_id: RequestId,
+    /// Who asked.
+    pub actor: Arc<Actor>,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The server.
+    pub server: ServerName,
+    /// What it runs under.
+    pub binding: BindingRevision,
+    /// The protocol version that the request stated.
+    pub protocol: Option<String>,
+    /// The method asked for.
+    pub method: Option<Box<str>>,
+    /// The tool asked for.
+    pub tool: Option<Box<str>>,
+    /// The protocol session, as operators know it.
+    pub session: Option<String>,
+    /// When the request came.
+    pub since: Timestamp,
 }
 
 /// Presence in a gate; leaving it is dropping this.
@@ -50,6 +84,7 @@ pub struct Pass {
     gate: Arc<Gate>,
     number: u64,
     running: Arc<Running>,
+    visit: Option<Visit>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -75,13 +110,11 @@ impl Live {
         let gate = self.gate(key);
         let running = Arc::new(Running {
             server: server.clone(),
-            streaming: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
+            stream: OnceLock::new(),
+            stopped: OnceLock::new(),
             waker: AtomicWaker::new(),
         });
-        let number = gate.next.fetch_add(1, Ordering::Relaxed);
-        locked(&gate.running).insert(number, Arc::clone(&running));
-        let pass = Pass { gate, number, running };
+        let pass = gate.admit(running);
         // The lock above orders this after the count: a closer that misses us is seen here.
         if pass.gate.closed.load(Ordering::SeqCst) { Err(Code::BindingEnded.into()) } else { Ok(pass) }
     }
@@ -96,9 +129,9 @@ impl Live {
         gate.closed.store(true, Ordering::SeqCst);
         let (mut calls, mut streams) = (0_u32, 0_u32);
         for running in locked(&gate.running).values() {
-            let count = if running.streaming.load(Ordering::Acquire) { &mut streams } else { &mut calls };
+            let count = if running.is_streaming() { &mut streams } else { &mut calls };
             *count = count.saturating_add(1);
-            running.stop();
+            running.stop(Code::BindingEnded);
         }
         let empty = async {
             loop {
@@ -134,7 +167,7 @@ impl Live {
     pub fn counts(&self, key: &BindingKey) -> (u32, u32) {
         let gate = self.gate(key);
         let running = locked(&gate.running);
-        let streams = running.values().filter(|running| running.streaming.load(Ordering::Acquire)).count();
+        let streams = running.values().filter(|running| running.is_streaming()).count();
         let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         (narrow(running.len().saturating_sub(streams)), narrow(streams))
     }
@@ -144,39 +177,119 @@ impl Live {
         let gates: Vec<Arc<Gate>> = locked(&self.gates).values().cloned().collect();
         gates.iter().fold((0, 0), |(calls, streams), gate| {
             let running = locked(&gate.running);
-            let live = running.values().filter(|use_| use_.streaming.load(Ordering::Acquire)).count() as u64;
+            let live = running.values().filter(|use_| use_.is_streaming()).count() as u64;
             (calls + (running.len() as u64).saturating_sub(live), streams + live)
+        })
+    }
+
+    /// Every live stream, as operators see it.
+    pub fn streams(&self) -> Vec<LiveSession> {
+        let gates: Vec<Arc<Gate>> = locked(&self.gates).values().cloned().collect();
+        let mut shown = Vec::new();
+        for gate in gates {
+            shown.extend(locked(&gate.running).values().filter_map(|running| running.shown()));
+        }
+        shown
+    }
+
+    /// Stops the live stream that answers this request; says whether there was one.
+    pub fn stop_stream(&self, request_id: &str, why: Code) -> bool {
+        let gates: Vec<Arc<Gate>> = locked(&self.gates).values().cloned().collect();
+        let answers = |running: &&Arc<Running>| {
+            running.stream.get().is_some_and(|facts| facts.request_id.as_str() == request_id)
+        };
+        gates.iter().any(|gate| {
+            let found = locked(&gate.running).values().find(answers).cloned();
+            found.inspect(|running| running.stop(why)).is_some()
         })
     }
 }
 
+impl Gate {
+    fn admit(self: Arc<Self>, running: Arc<Running>) -> Pass {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        locked(&self.running).insert(number, Arc::clone(&running));
+        Pass { gate: self, number, running, visit: None }
+    }
+}
+
 impl Running {
-    fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
+    /// Whether it answers with a stream.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.stream.get().is_some()
+    }
+
+    /// Stops it; the first reason stays.
+    pub(crate) fn stop(&self, why: Code) {
+        self.stopped.get_or_init(|| why);
         self.waker.wake();
+    }
+
+    fn shown(&self) -> Option<LiveSession> {
+        let facts = self.stream.get()?;
+        Some(LiveSession {
+            id: facts.request_id.to_string(),
+            kind: SessionKind::Stream,
+            environment: facts.environment.clone(),
+            server: facts.server.clone(),
+            actor: (&*facts.actor).into(),
+            bindings: vec![facts.binding.clone()],
+            protocol: facts.protocol.clone(),
+            opened_at: facts.since,
+            last_used_at: None,
+            streams: None,
+            session: facts.session.clone(),
+            method: facts.method.as_deref().map(Into::into),
+            tool: facts.tool.as_deref().map(Into::into),
+        })
     }
 }
 
 impl Pass {
-    /// Marks the use as a stream, which revocation evidence counts apart.
-    pub fn streams(&self) {
-        self.running.streaming.store(true, Ordering::Release);
+    /// A pass of no gate, for what the gateway does after it has closed one.
+    pub(crate) fn detached(server: &ServerName) -> Self {
+        let running = Running {
+            server: server.clone(),
+            stream: OnceLock::new(),
+            stopped: OnceLock::new(),
+            waker: AtomicWaker::new(),
+        };
+        Arc::new(Gate::default()).admit(Arc::new(running))
     }
 
-    /// Stops this one use: its binding no longer permits it.
-    pub fn stop(&self) {
-        self.running.stop();
+    /// Counts the use into its session too.
+    ///
+    /// # Errors
+    /// [`Code::SessionUnknown`] where the session was ended meanwhile.
+    pub fn join(&mut self, call: &Call, permit: &Permit) -> Result<(), Refusal> {
+        let Some(session) = &call.session else { return Ok(()) };
+        let request = call.message.as_ref().filter(|_| call.is_request()).and_then(|message| message.id());
+        self.visit = Some(session.enter(&self.running, &permit.binding().spec.name, request)?);
+        Ok(())
     }
 
-    /// Whether the use must stop; wakes `waker` when that changes.
-    pub fn poll_stopped(&self, context: &mut Context<'_>) -> Poll<()> {
+    /// Ends the session it belongs to, for every use but this one.
+    pub fn stop_companions(&self, why: Code) {
+        if let Some(visit) = &self.visit {
+            visit.stop_others(why);
+        }
+    }
+
+    /// Marks the use as a stream, which is listed, and which revocation evidence counts apart.
+    pub fn streams(&self, mut facts: StreamFacts) {
+        facts.session = self.visit.as_ref().map(|visit| visit.public_id().to_owned());
+        self.running.stream.get_or_init(|| Box::new(facts));
+    }
+
+    /// Why the use must stop, once it must; wakes the task when that changes.
+    pub fn poll_stopped(&self, context: &mut Context<'_>) -> Poll<Code> {
         self.register(context.waker());
-        if self.running.stopped.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        self.running.stopped.get().map_or(Poll::Pending, |why| Poll::Ready(*why))
     }
 
     /// Waits until the use must stop.
-    pub async fn stopped(&self) {
-        std::future::poll_fn(|context| self.poll_stopped(context)).await;
+    pub async fn stopped(&self) -> Code {
+        std::future::poll_fn(|context| self.poll_stopped(context)).await
     }
 
     fn register(&self, waker: &Waker) {

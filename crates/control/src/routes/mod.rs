@@ -23,6 +23,7 @@ pub(crate) mod object;
 pub(crate) mod policy;
 pub(crate) mod rotate;
 pub(crate) mod secret;
+pub(crate) mod session;
 pub(crate) mod token;
 
 pub(crate) type Shared = axum::extract::State<Arc<ControlContext>>;

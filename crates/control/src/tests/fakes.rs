@@ -16,12 +16,13 @@ use gateway_core::policy::{
     Permit, PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict,
 };
 use gateway_core::ports::{
-    AuditError, AuditSink, Candidate, CredentialProbe, LiveTraffic, Publisher, Random, SecretCache,
-    SecretStore, SecretWriter, Sequence, StateReader, StateWriter, StoreError, StoreErrorKind,
+    AuditError, AuditSink, Candidate, CredentialProbe, LiveSessions, LiveTraffic, Publisher, Random,
+    SecretCache, SecretStore, SecretWriter, Sequence, StateReader, StateWriter, StoreError, StoreErrorKind,
 };
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::secret::Secret;
+use gateway_core::session::{LiveSession, Terminated};
 use gateway_core::snapshot::Snapshot;
 use gateway_core::time::{Clock, Timestamp};
 use gateway_testkit::memory_state::MemoryState;
@@ -123,6 +124,7 @@ impl SnapshotSource for World {
 
 #[derive(Debug, Default)]
 pub(super) struct Live {
+    pub(super) sessions: Mutex<Vec<LiveSession>>,
     pub(super) ended: Mutex<Vec<String>>,
     pub(super) stuck: AtomicBool,
 }
@@ -141,6 +143,21 @@ impl LiveTraffic for Live {
     }
     fn open(&self, _: &EnvironmentName, _: &BindingName) -> Ended {
         Ended::default()
+    }
+}
+
+#[async_trait]
+impl LiveSessions for Live {
+    fn sessions(&self) -> Vec<LiveSession> {
+        self.sessions.lock().unwrap().clone()
+    }
+    async fn terminate(&self, id: &str, _: Duration) -> Option<Terminated> {
+        let mut sessions = self.sessions.lock().unwrap();
+        let place = sessions.iter().position(|session| session.id == id)?;
+        sessions.remove(place);
+        sessions.retain(|session| session.session.as_deref() != Some(id));
+        let ended = Ended { calls: 0, streams: 2, sessions: 1, cached_values: 0 };
+        Some(Terminated { ended, upstream_ended: 1, upstream_left: 0, complete: true })
     }
 }
 

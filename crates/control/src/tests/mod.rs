@@ -1,6 +1,7 @@
 mod acts;
 mod credentials;
 mod fakes;
+mod sessions;
 mod surface;
 
 use std::sync::atomic::Ordering;
@@ -100,6 +101,7 @@ impl Office {
             facts: Facts::default(),
             publisher: Arc::clone(&world) as _,
             live: Arc::clone(&live) as _,
+            sessions: Arc::clone(&live) as _,
             probe: Arc::clone(&probe) as _,
             audit: Arc::clone(&chain) as _,
             audit_reader: Arc::clone(&chain) as _,

@@ -33,6 +33,7 @@ fn the_document_lists_every_route() {
     GET /v1/me
     GET /v1/policies
     GET /v1/servers
+    GET /v1/sessions
     POST /v1/agents/{name}/tokens
     POST /v1/apply
     POST /v1/audit/verify
@@ -51,6 +52,8 @@ fn the_document_lists_every_route() {
     POST /v1/policies/test
     POST /v1/secrets
     POST /v1/secrets/check
+    POST /v1/sessions/terminate
+    POST /v1/sessions/{id}/terminate
     ");
 }
 

@@ -64,8 +64,10 @@ pub enum EventKind {
     SecretChecked,
     /// A session was opened.
     SessionOpened,
-    /// A session ended.
+    /// A session ended: by its client, by the upstream, or at a limit.
     SessionEnded,
+    /// An operator ended a session or a stream.
+    SessionTerminated,
 }
 
 /// What the gateway decided.
@@ -144,6 +146,9 @@ pub struct Event {
     /// Where the caller connected from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_address: Option<IpAddr>,
+    /// The public id of a protocol session: a digest of the one that the client sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
     /// The environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentName>,
@@ -235,6 +240,7 @@ impl Event {
             surface: None,
             operator: None,
             source_address: None,
+            session: None,
             environment: None,
             server: None,
             method: None,

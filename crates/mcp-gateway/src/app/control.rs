@@ -61,6 +61,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
         },
         publisher: parts.publisher.clone(),
         live: parts.gateway.clone(),
+        sessions: parts.gateway.clone(),
         probe: Arc::new(Prober::new(parts.gateway.clone())),
         audit: parts.audit.clone(),
         audit_reader: Arc::new(Evidence { log: parts.audit.clone(), key: key.clone() }),

@@ -11,6 +11,7 @@ mod card;
 mod client;
 mod failure;
 mod host;
+mod live;
 mod manifests;
 mod object;
 mod pick;
@@ -98,6 +99,9 @@ enum Command {
     /// Secrets behind references: check and put, never show
     #[command(subcommand)]
     Secret(secret::SecretCommand),
+    /// Sessions and live streams: list, end
+    #[command(subcommand)]
+    Session(live::SessionCommand),
     /// The evidence: search, follow, verify
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -188,6 +192,7 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Policy(command) => policy::run(session, command),
         Command::Environment(command) => object::read(session, Kind::Environment, &command),
         Command::Secret(command) => secret::run(session, &command),
+        Command::Session(command) => live::run(session, &command),
         Command::Audit(command) => audit::run(session, &command),
         Command::Completions(arguments) => Ok(completions(session, &arguments)),
         Command::Demo(_) | Command::FixtureServer(_) => Ok(Exit::Ok),

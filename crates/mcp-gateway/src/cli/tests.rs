@@ -144,9 +144,19 @@ fn a_revocation_asks_for_the_name_again() {
 }
 
 #[test]
+fn ending_sessions_needs_an_id_or_a_choice_but_not_both() {
+    for arguments in
+        [&["session", "terminate"][..], &["session", "terminate", "5f0c", "--all-of", "https://idp|alice"]]
+    {
+        let (exit, _, error) = play(arguments, Output::Table);
+        assert!(exit == 2 && error.contains("say which"), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
 fn completions_are_written_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let (exit, out, _) = play(&["completions", shell], Output::Table);
-        assert!(exit == 0 && out.contains("mcp-gateway"), "{shell}");
+        assert!(exit == 0 && out.contains("mcp-gateway") && out.contains("terminate"), "{shell}");
     }
 }

@@ -151,7 +151,7 @@ async fn judge(
     let most = gateway.settings.held_answer_bytes;
     let read = tokio::select! {
         biased;
-        _ = forwarded.pass.stopped() => Err(Code::BindingEnded.into()),
+        why = forwarded.pass.stopped() => Err(why.into()),
         read = read(body, events, most) => read,
     };
     let bytes = match read {

@@ -115,7 +115,7 @@ impl Line {
         let reading = tokio::time::timeout(time(&permit), read(body, events, most));
         let read = tokio::select! {
             biased;
-            _ = pass.stopped() => Err(Code::BindingEnded.into()),
+            why = pass.stopped() => Err(why.into()),
             read = reading => read.unwrap_or_else(|_| Err(Code::UpstreamTimeout.into())),
         };
         let bytes = match read {

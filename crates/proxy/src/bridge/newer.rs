@@ -286,7 +286,7 @@ pub(super) async fn hear(
     };
     let heard = tokio::select! {
         biased;
-        _ = pass.stopped() => Err(Code::BindingEnded.into()),
+        why = pass.stopped() => Err(why.into()),
         heard = heard => heard,
     };
     let piece = match heard {

@@ -86,21 +86,19 @@ pub async fn open(line: &Line, call: &Call, permit: &Permit) -> Result<Outcome, 
     let body = discovery::initialize(&said.body, &id, client.version, &trip.server)
         .map_err(|error| Refusal::new(Code::UpstreamMalformed).because(error))?;
     let binding = said.permit.binding();
+    let nothing = UpstreamSession { id: HeaderValue::from_static(""), binding: Arc::clone(binding) };
     let opening = Opening {
-        actor: trip.actor.as_ref().map(|actor| actor.stable_id()).unwrap_or_default(),
+        actor: trip.actor.clone().ok_or(Code::TokenMissing)?,
         environment: &trip.environment,
         server: &trip.server,
-        binding: &binding.spec.name,
         handshake: call.body.clone(),
-        upstream: UpstreamSession { id: HeaderValue::from_static(""), route: binding.route.clone() },
+        upstream: nothing,
         bridged: Some(Arc::new(Bridged::new(client))),
     };
     let session = gateway.sessions.open(opening, &gateway.settings, &*gateway.random, trip.started)?;
-    note(gateway, trip, EventKind::SessionOpened)?;
+    note(gateway, trip, EventKind::SessionOpened, &session)?;
     let mut response = refuse::json(200, body, trip);
-    let ours =
-        HeaderValue::from_str(&session.id).map_err(|error| Refusal::new(Code::Internal).because(error))?;
-    response.headers_mut().insert(HeaderName::from_static(SESSION_HEADER), ours);
+    response.headers_mut().insert(HeaderName::from_static(SESSION_HEADER), session.header()?);
     Ok(Outcome::Own(response))
 }
 
@@ -118,8 +116,9 @@ pub async fn serve(
     match (call.verb, &call.message) {
         (Verb::Get, _) => Err(Code::RequestMethod.into()),
         (Verb::Delete, _) => {
-            if line.gateway.sessions.close(&session.id).is_some() {
-                note(&line.gateway, &line.trip, EventKind::SessionEnded)?;
+            if line.gateway.sessions.close(session) {
+                session.stop(Code::SessionEnded);
+                note(&line.gateway, &line.trip, EventKind::SessionEnded, session)?;
             }
             Ok(Outcome::Own(refuse::plain(204, Bytes::new())))
         }
@@ -237,7 +236,8 @@ async fn request(
         let lists_tools = invocation.kind == MethodKind::ListTools;
         let ear = Older { id: id.clone(), session: Arc::clone(bridged), running, lists_tools };
         let answering = async {
-            let ready = ready(gateway, &line.trip, &line.identity, &line.aim, permit.clone()).await?;
+            let mut ready = ready(gateway, &line.trip, &line.identity, &line.aim, permit.clone()).await?;
+            ready.pass.join(call, &ready.permit)?;
             let repeats = may_repeat(call, &ready.permit);
             let sent = attempt(gateway, &line.upstreams, &line.trip, message, ready, repeats).await?;
             hear(line, sent, Ear::Older(Box::new(ear)), false).await

@@ -55,6 +55,8 @@ pub struct Params {
     pub proposed_version: Option<Box<str>>,
     /// `level` of `logging/setLevel`
     pub level: Option<Box<str>>,
+    /// Whether `notifications.resourceSubscriptions` of `subscriptions/listen` names anything
+    pub subscribes_resources: bool,
     /// Whether `requestState` is there: the retry of a multi-round-trip request
     pub resumes_state: bool,
     /// `_meta."io.modelcontextprotocol/protocolVersion"`
@@ -319,11 +321,32 @@ impl Params {
                     scanner.skip()?;
                     self.resumes_state = true;
                 }
+                "notifications" if scanner.peek()? == Kind::Object => self.read_filter(scanner)?,
                 "ref" if scanner.peek()? == Kind::Object => self.reference = Reference::read(scanner)?,
                 "_meta" if scanner.peek()? == Kind::Object => self.read_meta(scanner)?,
                 _ => scanner.skip()?,
             }
             Ok(())
+        })
+    }
+
+    /// What the gateway cannot read as an empty list counts as one that names something.
+    fn read_filter(&mut self, scanner: &mut Scanner<'_>) -> Result<(), JsonError> {
+        scanner.object(|scanner, key| {
+            if key != "resourceSubscriptions" {
+                return scanner.skip();
+            }
+            match scanner.peek()? {
+                Kind::Null => scanner.skip(),
+                Kind::Array => scanner.array(|scanner| {
+                    self.subscribes_resources = true;
+                    scanner.skip()
+                }),
+                _ => {
+                    self.subscribes_resources = true;
+                    scanner.skip()
+                }
+            }
         })
     }
 

@@ -20,10 +20,13 @@ use super::identify::Call;
 use super::inject::REQUEST_ID;
 use super::intent::facts;
 use crate::gateway::Gateway;
+use crate::live::StreamFacts;
+use crate::mcp::headers::PROTOCOL_VERSION;
 use crate::mcp::listing::{self, Listing};
 use crate::mcp::method::MethodKind;
 use crate::mcp::sse::EventSplitter;
-use crate::session::{Opening, SESSION_HEADER, UpstreamSession};
+use crate::mcp::version::ProtocolVersion;
+use crate::session::{Abandoned, Opening, SESSION_HEADER, Session, UpstreamSession};
 use crate::upstream::UpstreamBody;
 
 /// Answers up to this size that say their length are scrubbed whole, and keep an exact length.
@@ -89,7 +92,17 @@ pub async fn answer(
             }
         }
     } else {
-        live(gateway, trip, aim, forwarded, needles, events, listing)
+        let facts = stream_facts(&trip, call, &forwarded.permit);
+        forwarded.pass.streams(facts);
+        live(
+            gateway,
+            trip,
+            aim,
+            forwarded,
+            needles,
+            events,
+            (private || listing.is_some()).then_some(listing),
+        )
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -148,8 +161,10 @@ fn session(
     let status = forwarded.response.status();
     if let Some(session) = &call.session {
         let over = status == StatusCode::NOT_FOUND || (call.verb == Verb::Delete && status.is_success());
-        if over && gateway.sessions.close(&session.id).is_some() {
-            note(gateway, trip, EventKind::SessionEnded)?;
+        if over && gateway.sessions.close(session) {
+            forwarded.pass.stop_companions(Code::SessionEnded);
+            gateway.clean_up_later(session.take_other_upstream(&binding.spec.name));
+            note(gateway, trip, EventKind::SessionEnded, session)?;
         }
         return Ok(());
     }
@@ -158,26 +173,29 @@ fn session(
         return Ok(());
     }
     let Some(id) = opened else { return Ok(()) };
-    let opening = Opening {
-        actor: trip.actor.as_ref().map(|actor| actor.stable_id()).unwrap_or_default(),
-        environment: &trip.environment,
-        server: &trip.server,
-        binding: &binding.spec.name,
-        handshake: call.body.clone(),
-        upstream: UpstreamSession { id, route: binding.route.clone() },
-        bridged: None,
-    };
-    let session = gateway.sessions.open(opening, &gateway.settings, &*gateway.random, trip.started)?;
-    note(gateway, trip, EventKind::SessionOpened)?;
-    let ours =
-        HeaderValue::from_str(&session.id).map_err(|error| Refusal::new(Code::Internal).because(error))?;
-    headers.insert(HeaderName::from_static(SESSION_HEADER), ours);
+    let actor = trip.actor.clone().ok_or(Code::TokenMissing)?;
+    let upstream = UpstreamSession { id, binding: Arc::clone(binding) };
+    let unopened = Abandoned { actor: Arc::clone(&actor), protocol: None, upstream: upstream.clone() };
+    let (environment, server) = (&trip.environment, &trip.server);
+    let opening =
+        Opening { actor, environment, server, handshake: call.body.clone(), upstream, bridged: None };
+    let opened = gateway.sessions.open(opening, &gateway.settings, &*gateway.random, trip.started);
+    let session = opened.inspect_err(|_| gateway.clean_up_later(vec![unopened]))?;
+    note(gateway, trip, EventKind::SessionOpened, &session)?;
+    headers.insert(HeaderName::from_static(SESSION_HEADER), session.header()?);
     Ok(())
 }
 
 /// Records the beginning or end of a session.
-pub(crate) fn note(gateway: &Gateway, trip: &Trip, kind: EventKind) -> Result<(), Refusal> {
-    let noted = gateway.audit.note(facts(trip, kind, gateway.clock.now()));
+pub(crate) fn note(
+    gateway: &Gateway,
+    trip: &Trip,
+    kind: EventKind,
+    session: &Session,
+) -> Result<(), Refusal> {
+    let mut event = facts(trip, kind, gateway.clock.now());
+    event.session = Some(session.public_id.clone());
+    let noted = gateway.audit.note(event);
     noted.map(drop).map_err(|error| Refusal::new(Code::AuditUnavailable).because(error))
 }
 
@@ -233,15 +251,14 @@ fn live(
     forwarded: Forwarded,
     needles: Arc<Needles>,
     events: bool,
-    listing: Option<Listing>,
+    edited: Option<Option<Listing>>,
 ) -> AnswerBody {
     let Forwarded { response, permit, trail, pass, places, material: _ } = forwarded;
-    pass.streams();
-    let framing = match (events, listing) {
+    let framing = match (events, edited) {
         (false, _) => Framing::Text,
         (true, None) => Framing::Events,
         (true, Some(listing)) => {
-            Framing::Lists(Box::new(EventSplitter::new(gateway.settings.held_answer_bytes)), listing)
+            Framing::Edited(Box::new(EventSplitter::new(gateway.settings.held_answer_bytes)), listing)
         }
     };
     let scrubber = if events { Scrubber::for_events(needles) } else { Scrubber::new(needles) };
@@ -260,6 +277,23 @@ fn live(
         trail: Some(trail),
         ready: VecDeque::new(),
     }))
+}
+
+/// What operators are told of the stream that begins here.
+fn stream_facts(trip: &Trip, call: &Call, permit: &Permit) -> StreamFacts {
+    let stated = call.headers.get(PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
+    StreamFacts {
+        request_id: trip.request_id.clone(),
+        actor: trip.actor.clone().unwrap_or_default(),
+        environment: trip.environment.clone(),
+        server: trip.server.clone(),
+        binding: permit.binding().name_at_revision(),
+        protocol: stated.and_then(ProtocolVersion::parse).map(|version| version.to_string()),
+        method: trip.method.clone().or_else(|| (call.verb == Verb::Get).then(|| "GET".into())),
+        tool: trip.tool.clone(),
+        session: None,
+        since: trip.started,
+    }
 }
 
 /// Whether an entry of a list may be seen: exactly where the same decision lets it be called.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use gateway_core::actor::Actor;
-use gateway_core::id::ToolName;
+use gateway_core::id::{BindingName, ToolName};
 use gateway_core::identity::VerifiedIdentity;
 use gateway_core::manifest::Risk;
 use gateway_core::policy::{self, Action, Permit, Question, SessionUse, Use};
 use gateway_core::refusal::{Code, Refusal};
-use gateway_core::snapshot::{EnvironmentView, ServerView, Wanted};
+use gateway_core::snapshot::{ActiveBinding, EnvironmentView, ServerView, Wanted};
 use gateway_core::time::Timestamp;
 
 use super::admit::{Trip, Verb};
@@ -27,6 +27,8 @@ pub enum Aim {
     Method(Box<str>, Action),
     /// Handshakes, lists and the traffic of a session.
     Session(SessionUse),
+    /// A message to the upstream session of one binding, where the one it is about runs.
+    Within(BindingName),
 }
 
 impl Aim {
@@ -34,12 +36,26 @@ impl Aim {
     pub fn of(call: &Call) -> Self {
         let Some(invocation) = call.message.as_ref().and_then(|message| message.invocation()) else {
             let resumes = call.verb == Verb::Get && call.headers.contains_key("last-event-id");
+            if let Some(binding) =
+                call.session.as_ref().filter(|_| call.message.is_some()).and_then(|s| s.asker())
+            {
+                return Self::Within(binding);
+            }
             return Self::Session(if resumes { SessionUse::Resume } else { SessionUse::Session });
         };
         let method = |action| Self::Method(invocation.method.clone(), action);
+        let cancelled =
+            invocation.params.cancels.as_ref().filter(|_| invocation.kind == MethodKind::Cancelled);
+        if let Some(binding) = cancelled.and_then(|id| call.session.as_ref()?.runs_under(id)) {
+            return Self::Within(binding);
+        }
         match invocation.kind {
             MethodKind::CallTool => Self::Tool(invocation.params.name.clone().unwrap_or_default()),
             kind if Listing::of(kind).is_some() => Self::Session(SessionUse::List),
+            // Whoever listens for a resource's changes must be allowed to read it.
+            MethodKind::Listen if invocation.params.subscribes_resources => {
+                Self::Method("resources/read".into(), Action::ReadResource)
+            }
             MethodKind::Initialize
             | MethodKind::Initialized
             | MethodKind::Discover
@@ -65,6 +81,7 @@ impl Aim {
             Self::Session(SessionUse::List) => ("list", ""),
             Self::Session(SessionUse::Session) => ("session", ""),
             Self::Session(SessionUse::Resume) => ("resume", ""),
+            Self::Within(binding) => ("within", binding.as_str()),
         }
     }
 }
@@ -125,6 +142,16 @@ fn decide(
             let wanted = if *use_ == SessionUse::List { Wanted::List } else { Wanted::Session };
             let binding = server.select(actor, wanted, trip.started)?;
             policy::authorize_session(*use_, &*environment.engine, identity, actor, binding, epoch)
+        }
+        Aim::Within(name) => {
+            let named = |binding: &&Arc<ActiveBinding>| {
+                binding.spec.name == *name
+                    && binding.holds_at(trip.started)
+                    && binding.spec.actor.matches(actor)
+            };
+            let binding = server.bindings.iter().find(named).ok_or(Code::ServerUnknown)?;
+            let use_ = SessionUse::Session;
+            policy::authorize_session(use_, &*environment.engine, identity, actor, binding, epoch)
         }
         Aim::Tool(name) => {
             let tool = ToolName::parse(name).map_err(|_| Code::ToolUnknown)?;

@@ -44,8 +44,9 @@ pub enum Framing {
     Text,
     /// As server-sent events, flushed one by one.
     Events,
-    /// As server-sent events of which one holds a list to be filtered.
-    Lists(Box<EventSplitter>, Listing),
+    /// As server-sent events of which one holds a result to be made this caller's own: a list to be
+    /// filtered, or another one that only its cacheability has to be taken from.
+    Edited(Box<EventSplitter>, Option<Listing>),
 }
 
 /// A stream under way.
@@ -132,7 +133,10 @@ impl LiveBody {
             if self.trail.is_none() {
                 return Poll::Ready(None);
             }
-            if self.pass.poll_stopped(context).is_ready() || !self.holds() {
+            if let Poll::Ready(why) = self.pass.poll_stopped(context) {
+                return self.cut(why);
+            }
+            if !self.holds() {
                 return self.cut(Code::BindingEnded);
             }
             match Pin::new(&mut self.upstream).poll_frame(context) {
@@ -177,10 +181,10 @@ impl LiveBody {
                 self.scrubber.push(data, &mut out);
                 self.queue(out);
             }
-            Framing::Lists(splitter, listing) => {
+            Framing::Edited(splitter, listing) => {
                 let listing = *listing;
                 for event in splitter.push(data).map_err(|_| ())? {
-                    let event = self.filter(&event, listing)?;
+                    let event = self.edit(&event, listing)?;
                     let mut out = Vec::with_capacity(event.len());
                     self.scrubber.push(&event, &mut out);
                     self.scrubber.flush_event(&mut out);
@@ -191,16 +195,22 @@ impl LiveBody {
         Ok(())
     }
 
-    fn filter(&self, event: &Bytes, listing: Listing) -> Result<Bytes, ()> {
+    fn edit(&self, event: &Bytes, listing: Option<Listing>) -> Result<Bytes, ()> {
         let Some(data) = sse::data(event) else { return Ok(event.clone()) };
         if data.trim_ascii().is_empty() {
             return Ok(event.clone());
         }
         let data = Bytes::copy_from_slice(&data);
-        let keep =
-            |name: &str| super::answer::visible(&self.gateway, &self.trip, &self.permit, listing, name);
-        let filtered = listing::filter(&data, listing, keep).map_err(|_| ())?;
-        Ok(if filtered.body == data { event.clone() } else { sse::with_data(event, &filtered.body) })
+        let edited = match listing {
+            Some(listing) => {
+                let keep = |name: &str| {
+                    super::answer::visible(&self.gateway, &self.trip, &self.permit, listing, name)
+                };
+                listing::filter(&data, listing, keep).map_err(|_| ())?.body
+            }
+            None => listing::privatize(&data).map_err(|_| ())?,
+        };
+        Ok(if edited == data { event.clone() } else { sse::with_data(event, &edited) })
     }
 
     fn queue(&mut self, out: Vec<u8>) {
@@ -211,7 +221,7 @@ impl LiveBody {
 
     fn end(&mut self) {
         let mut out = Vec::new();
-        if let Framing::Lists(splitter, _) = std::mem::replace(&mut self.framing, Framing::Events)
+        if let Framing::Edited(splitter, _) = std::mem::replace(&mut self.framing, Framing::Events)
             && let Some(rest) = splitter.finish()
         {
             self.scrubber.push(&rest, &mut out);
@@ -225,13 +235,18 @@ impl LiveBody {
         self.places.clear();
     }
 
-    /// Ends a stream whose decision no longer holds. An event stream gets a last event that says so.
+    /// Ends a stream whose decision no longer holds, or whose session was ended. An event stream that
+    /// answers a request gets a last event that says so; one that answers none (the listening stream)
+    /// a comment, for there is no id that an error could carry.
     fn cut(&mut self, code: Code) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if matches!(self.framing, Framing::Text) {
             return self.break_off(code);
         }
         if let Some(trail) = self.trail.take() {
             trail.fail(code);
+        }
+        if self.trip.id.is_none() {
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from(format!(": {code}\n\n"))))));
         }
         let row = code.row();
         let data =

@@ -67,7 +67,8 @@ pub async fn forward(
     permit: Permit,
 ) -> Result<Forwarded, Refusal> {
     let places = take_places(gateway, &permit, aim, trip)?;
-    let ready = ready(gateway, trip, &call.identity, aim, permit).await?;
+    let mut ready = ready(gateway, trip, &call.identity, aim, permit).await?;
+    ready.pass.join(call, &ready.permit)?;
     let session = upstream_session(gateway, upstreams, trip, call, &ready.permit).await?;
     let message = Message::of(call, session.as_ref().map(|session| &session.id));
     let repeats = may_repeat(call, &ready.permit);
@@ -164,12 +165,17 @@ pub(crate) async fn send(
 ) -> Result<(Response<UpstreamBody>, Trail), Refusal> {
     let used =
         obtained.as_ref().map(|obtained| (obtained.lease.version(), obtained.lease.store_request_id()));
-    let recorded = intent::record(gateway, trip, permit, used).await?;
-    let outbound = inject(trip, permit, message, obtained, &recorded)?;
-    let mut trail = Trail::follow(gateway, recorded, trip.started);
+    let (recorded, mut trail) = intent::record(gateway, trip, permit, used).await?;
+    let outbound = match inject(trip, permit, message, obtained, &recorded) {
+        Ok(outbound) => outbound,
+        Err(refusal) => {
+            trail.fail(refusal.code());
+            return Err(refusal);
+        }
+    };
     let outcome = tokio::select! {
         biased;
-        () = pass.stopped() => Err(Code::BindingEnded.into()),
+        why = pass.stopped() => Err(why.into()),
         sent = dispatch(upstreams, permit, outbound) => sent,
     };
     match outcome {
@@ -216,7 +222,8 @@ pub(crate) fn take_places(
     trip: &Trip,
 ) -> Result<Vec<Place>, Refusal> {
     // Handshakes and lists are not calls, and a stream that rests must not use up the allowance.
-    if matches!(aim, Aim::Session(_)) {
+    let listens = trip.method.as_deref().map(MethodKind::of) == Some(MethodKind::Listen);
+    if matches!(aim, Aim::Session(_) | Aim::Within(_)) || listens {
         return Ok(Vec::new());
     }
     let mut places = Vec::new();
@@ -246,7 +253,7 @@ async fn upstream_session(
     let Some(session) = &call.session else { return Ok(None) };
     match session.upstream(&permit.binding().spec.name) {
         // A session on another route than the approved one would carry the value elsewhere.
-        Some(known) if known.route == permit.binding().route => Ok(Some(known)),
+        Some(known) if known.binding.route == permit.binding().route => Ok(Some(known)),
         _ => open_further(gateway, upstreams, trip, call, session, permit).await.map(Some),
     }
 }
@@ -265,10 +272,11 @@ async fn open_further(
         Refusal::new(Code::UpstreamMalformed).because("the server opened no further session")
     })?;
     drop(opened);
+    let opened = UpstreamSession { id, binding: Arc::clone(permit.binding()) };
     let done = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
-    drop(shake(gateway, upstreams, trip, call, done, Some(&id), permit).await?);
-    let opened = UpstreamSession { id, route: permit.binding().route.clone() };
-    session.add_upstream(&permit.binding().spec.name, opened.clone());
+    let done = shake(gateway, upstreams, trip, call, done, Some(&opened.id), permit).await;
+    drop(done.inspect_err(|_| gateway.clean_up_later(vec![session.abandon(opened.clone())]))?);
+    session.add_upstream(opened.clone());
     Ok(opened)
 }
 
@@ -281,7 +289,8 @@ async fn shake(
     session: Option<&HeaderValue>,
     permit: &Permit,
 ) -> Result<Response<UpstreamBody>, Refusal> {
-    let pass = gateway.live.enter(&binding_key(permit), &trip.server)?;
+    let mut pass = gateway.live.enter(&binding_key(permit), &trip.server)?;
+    pass.join(call, permit)?;
     let obtained = obtain(gateway, permit, gateway.clock.now()).await?;
     let message =
         Message { verb: Verb::Post, headers: &call.headers, body, session, generation: Generation::Legacy };

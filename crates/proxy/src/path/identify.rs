@@ -94,6 +94,10 @@ pub async fn identify(
         Call { identity, verb, headers, message, body, generation: dialect.generation, session: None };
     if call.generation == Generation::Legacy && call.kind() != Some(MethodKind::Initialize) {
         call.session = session(gateway, trip, &call)?;
+        let stated = dialect.version.filter(|_| call.headers.contains_key(headers::PROTOCOL_VERSION));
+        if let (Some(session), Some(version)) = (&call.session, stated) {
+            session.speaks(version);
+        }
     }
     Ok(call)
 }
@@ -140,11 +144,9 @@ async fn read(gateway: &Gateway, body: Incoming) -> Result<Bytes, Refusal> {
 }
 
 /// A session that the client names must be its own. A client that names none may speak to a server
-/// without sessions; one that has sessions answers for itself.
+/// without sessions, in every HTTP method; one that has sessions answers for itself.
 fn session(gateway: &Gateway, trip: &Trip, call: &Call) -> Result<Option<Arc<Session>>, Refusal> {
-    let Some(id) = call.headers.get(SESSION_HEADER) else {
-        return if call.verb == Verb::Post { Ok(None) } else { Err(Code::SessionMissing.into()) };
-    };
+    let Some(id) = call.headers.get(SESSION_HEADER) else { return Ok(None) };
     let id = id.to_str().map_err(|_| Code::SessionUnknown)?;
     let actor = trip.actor.as_ref().map(|actor| actor.stable_id()).unwrap_or_default();
     let place = (&trip.environment, &trip.server);

@@ -1,44 +1,49 @@
 //! Sixth stage: nothing is used before it is recorded (rule 5).
 
+use std::sync::Arc;
+
 use gateway_core::audit::{Decision, Event, EventKind};
 use gateway_core::id::ToolName;
 use gateway_core::lease::VersionId;
-use gateway_core::policy::Permit;
+use gateway_core::policy::{Permit, Subject};
 use gateway_core::ports::Sequence;
 use gateway_core::refusal::{Code, Refusal};
 
 use super::admit::Trip;
+use super::outcome::Trail;
 use crate::gateway::Gateway;
 
 /// The proof that the intent is durable. [`super::inject`] demands it.
 #[derive(Debug)]
-pub struct Intent {
-    /// Where it stands in the chain.
-    pub sequence: Sequence,
-    event: Event,
-}
+pub struct Intent(Sequence);
 
 impl Intent {
-    /// The same facts, for the outcome.
-    pub fn into_event(self) -> Event {
-        self.event
+    /// Where it stands in the chain.
+    pub const fn sequence(&self) -> Sequence {
+        self.0
     }
 }
 
-/// Records the intent and returns once it is as durable as configured.
+/// Records the intent and returns once it is as durable as configured, with the trail that follows it:
+/// from the first attempt to write it on, whatever ends the use leaves an outcome, also a caller that
+/// goes away while the record is being synced.
 ///
 /// # Errors
-/// [`Code::AuditUnavailable`]: then the credential is not used.
+/// [`Code::AuditUnavailable`]: then the credential is not used, and nothing follows.
 pub async fn record(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     trip: &Trip,
     permit: &Permit,
     version: Option<(&VersionId, Option<&VersionId>)>,
-) -> Result<Intent, Refusal> {
+) -> Result<(Intent, Trail), Refusal> {
     let event = describe(trip, permit, version, gateway.clock.now());
-    match gateway.audit.record(event.clone()).await {
-        Ok(sequence) => Ok(Intent { sequence, event }),
-        Err(error) => Err(Refusal::new(Code::AuditUnavailable).because(error)),
+    let trail = Trail::open(gateway, event.clone(), trip.started);
+    match gateway.audit.record(event).await {
+        Ok(sequence) => Ok((Intent(sequence), trail)),
+        Err(error) => {
+            trail.forget();
+            Err(Refusal::new(Code::AuditUnavailable).because(error))
+        }
     }
 }
 
@@ -60,6 +65,9 @@ fn describe(
     event.store_request_id = version.and_then(|(_, request)| request.cloned());
     event.route_id = Some(binding.route_id);
     event.epoch = Some(permit.epoch());
+    if matches!(permit.subject(), Subject::System) {
+        event.source_address = None;
+    }
     event
 }
 

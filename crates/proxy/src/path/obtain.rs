@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gateway_core::actor::Actor;
 use gateway_core::lease::{Lease, SecretVersion};
 use gateway_core::manifest::{CredentialMode, CredentialNeed, ExceptionRule, Tier};
 use gateway_core::policy::Permit;
@@ -29,6 +30,20 @@ pub struct Obtained {
 /// # Errors
 /// A `503` of the table: nothing is ever injected in place of what the binding names.
 pub async fn obtain(gateway: &Gateway, permit: &Permit, now: Timestamp) -> Result<Option<Obtained>, Refusal> {
+    obtain_for(gateway, permit, permit.actor(), now).await
+}
+
+/// The same for a system's permit: the actor is whose session is cleaned up, for references that name
+/// the caller.
+///
+/// # Errors
+/// As [`obtain`].
+pub async fn obtain_for(
+    gateway: &Gateway,
+    permit: &Permit,
+    actor: Option<&Actor>,
+    now: Timestamp,
+) -> Result<Option<Obtained>, Refusal> {
     let binding = permit.binding();
     match binding.spec.mode {
         CredentialMode::ServiceAccount => {}
@@ -42,7 +57,7 @@ pub async fn obtain(gateway: &Gateway, permit: &Permit, now: Timestamp) -> Resul
         _ => return Err(Refusal::new(Code::ReferenceRefused).because("reference and server's need differ")),
     };
     check_production(gateway, permit, reference)?;
-    let resolved = resolve(permit, reference)?;
+    let resolved = resolve(permit, actor, reference)?;
     let version = fetch(&gateway.stores, permit, &resolved).await?;
     if version.expires_at.is_some_and(|end| end <= now) {
         return Err(Refusal::new(Code::SecretMissing).because("the version has expired"));
@@ -59,12 +74,15 @@ pub fn binding_key(permit: &Permit) -> BindingKey {
     (permit.binding().spec.environment.clone(), permit.binding().spec.name.clone())
 }
 
-/// Fills in the reference for the permit's actor.
+/// Fills in the reference for the actor.
 ///
 /// # Errors
 /// [`Code::ReferenceRefused`].
-pub fn resolve(permit: &Permit, reference: &SecretReference) -> Result<ResolvedReference, Refusal> {
-    let actor = permit.actor();
+pub fn resolve(
+    permit: &Permit,
+    actor: Option<&Actor>,
+    reference: &SecretReference,
+) -> Result<ResolvedReference, Refusal> {
     let values = TemplateValues {
         agent: actor.and_then(|actor| actor.agent.as_ref()).map(gateway_core::id::AgentName::as_str),
         user: actor.and_then(|actor| actor.user.as_ref()).map(|user| &*user.subject),
@@ -118,7 +136,7 @@ pub async fn obtain_again(
     now: Timestamp,
 ) -> Result<Option<Obtained>, Refusal> {
     let Some(reference) = &permit.binding().spec.secret else { return Ok(None) };
-    let resolved = resolve(permit, reference)?;
+    let resolved = resolve(permit, permit.actor(), reference)?;
     gateway.stores.open(&permit.binding().spec.environment, &resolved.store)?.cache.forget(&resolved);
     let again = obtain(gateway, permit, now).await?;
     Ok(again.filter(|obtained| obtained.lease.version() != refused))

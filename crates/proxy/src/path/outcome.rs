@@ -5,7 +5,6 @@ use std::sync::Arc;
 use gateway_core::audit::{Event, EventKind, Outcome};
 use gateway_core::refusal::Code;
 
-use super::intent::Intent;
 use crate::gateway::Gateway;
 
 /// An open intent. Finishing it records the outcome; dropping it unfinished records an abort.
@@ -18,14 +17,14 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Follows a recorded intent.
-    pub fn follow(gateway: &Arc<Gateway>, intent: Intent, started: gateway_core::time::Timestamp) -> Self {
-        Self {
-            gateway: Arc::clone(gateway),
-            event: Some(intent.into_event()),
-            started,
-            outcome: Outcome::default(),
-        }
+    /// Follows the intent that is about to be recorded.
+    pub fn open(gateway: &Arc<Gateway>, intent: Event, started: gateway_core::time::Timestamp) -> Self {
+        Self { gateway: Arc::clone(gateway), event: Some(intent), started, outcome: Outcome::default() }
+    }
+
+    /// There is no intent to follow: it is not in the chain.
+    pub fn forget(mut self) {
+        self.event = None;
     }
 
     /// Notes the upstream's status.

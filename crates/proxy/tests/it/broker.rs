@@ -31,6 +31,7 @@ pub struct TestBroker {
     pub store: Arc<FakeStore>,
     pub verifier: Arc<FakeVerifier>,
     pub address: SocketAddr,
+    pub outside: Arc<Outside>,
     pub state: State,
     pub transcript: Arc<Mutex<Vec<u8>>>,
     _stop: watch::Sender<bool>,
@@ -136,13 +137,14 @@ impl TestBroker {
             stores: Arc::new(Stores::new([(StoreName::parse("local").unwrap(), entry)])),
             audit: audit.clone(),
             clock: outside.clone(),
-            random: outside,
+            random: outside.clone(),
             settings,
         });
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(server::serve(listener, gateway.clone(), None, stopped));
+        let transcript = Arc::default();
         let broker =
-            Self { gateway, audit, store, verifier, address, state, transcript: Arc::default(), _stop: stop };
+            Self { gateway, audit, store, verifier, address, outside, state, transcript, _stop: stop };
         broker.admit("alice-token", "alice");
         broker.admit("bob-token", "bob");
         broker
@@ -180,19 +182,28 @@ impl TestBroker {
         self.gateway.live.wake_all();
     }
 
+    /// Lets time pass; the state stays proven to be current.
+    pub fn put_forward(&self, span: std::time::Duration) {
+        self.outside.put_forward(span);
+        self.gateway.world.confirm(self.outside.now());
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}/mcp/dev/tools", self.address)
     }
 
-    pub fn request(&self, token: &str, body: impl Into<String>) -> reqwest::RequestBuilder {
+    /// A connection of its own to the server's door.
+    pub fn knock(&self, token: &str, method: http::Method) -> reqwest::RequestBuilder {
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();
-        client
-            .post(self.url())
-            .bearer_auth(token)
+        client.request(method, self.url()).bearer_auth(token)
+    }
+
+    pub fn request(&self, token: &str, body: impl Into<String>) -> reqwest::RequestBuilder {
+        self.knock(token, http::Method::POST)
             .header("content-type", "application/json")
             .header("accept", "application/json, text/event-stream")
             .body(body.into())

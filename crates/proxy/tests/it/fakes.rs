@@ -70,6 +70,8 @@ impl SecretCache for FakeStore {
 pub struct FakeAudit {
     pub events: Mutex<Vec<Event>>,
     pub down: AtomicBool,
+    /// Appends, and never says that it is synced.
+    pub slow: AtomicBool,
 }
 
 impl FakeAudit {
@@ -90,7 +92,11 @@ impl FakeAudit {
 #[async_trait]
 impl AuditSink for FakeAudit {
     async fn record(&self, event: Event) -> Result<Sequence, AuditError> {
-        self.add(event)
+        let sequence = self.add(event)?;
+        if self.slow.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        Ok(sequence)
     }
 
     fn note(&self, event: Event) -> Result<Sequence, AuditError> {
@@ -139,21 +145,30 @@ impl IdentityVerifier for FakeVerifier {
     }
 }
 
-/// The system's clock and a counter for randomness.
+/// The system's clock, which tests put forward, and a counter for randomness.
 #[derive(Debug, Default)]
-pub struct Outside(AtomicU64);
+pub struct Outside {
+    drawn: AtomicU64,
+    ahead_micros: AtomicU64,
+}
+
+impl Outside {
+    pub fn put_forward(&self, span: std::time::Duration) {
+        self.ahead_micros.fetch_add(span.as_micros() as u64, Ordering::SeqCst);
+    }
+}
 
 impl Clock for Outside {
     #[allow(clippy::disallowed_methods, reason = "tests run in real time")]
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        Timestamp::from_micros(since.as_micros() as i64)
+        Timestamp::from_micros(since.as_micros() as i64 + self.ahead_micros.load(Ordering::SeqCst) as i64)
     }
 }
 
 impl Random for Outside {
     fn fill(&self, bytes: &mut [u8]) {
-        let next = self.0.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+        let next = self.drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes();
         bytes.iter_mut().rev().zip(next.iter().rev()).for_each(|(to, from)| *to = *from);
     }
 }

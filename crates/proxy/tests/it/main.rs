@@ -14,10 +14,13 @@
 mod answers;
 mod bridge;
 mod broker;
+mod cancellation;
 mod doors;
 mod fakes;
 mod generations;
 mod network;
+mod operators;
 mod revocation;
 mod sessions;
+mod transparency;
 mod upstream;

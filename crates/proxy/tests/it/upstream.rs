@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 pub type ScriptedBody = BoxBody<Bytes, Infallible>;
+pub type ScriptedResponse = Response<ScriptedBody>;
 type Answering = Pin<Box<dyn Future<Output = Response<ScriptedBody>> + Send>>;
 type Script = Arc<dyn Fn(Seen) -> Answering + Send + Sync>;
 
@@ -92,4 +93,64 @@ pub fn events() -> (mpsc::UnboundedSender<&'static str>, Response<ScriptedBody>)
     });
     let body = BodyExt::boxed(StreamBody::new(stream));
     (sender, Response::builder().header("content-type", "text/event-stream").body(body).unwrap())
+}
+
+/// A legacy server with a session: `initialize` opens it, GET is the listening stream that the test
+/// feeds, DELETE is taken, and everything else is answered.
+pub struct LegacyServer {
+    pub upstream: Upstream,
+    listening: Arc<Mutex<Option<mpsc::UnboundedSender<&'static str>>>>,
+}
+
+impl LegacyServer {
+    pub async fn start() -> Self {
+        let listening = Arc::new(Mutex::new(None));
+        let kept = Arc::clone(&listening);
+        let upstream = Upstream::start(move |seen| {
+            let response = if seen.method == Method::GET {
+                let (sender, response) = events();
+                sender.send(": open\n\n").unwrap();
+                *kept.lock().unwrap() = Some(sender);
+                response
+            } else {
+                let mut response = json(r#"{"jsonrpc":"2.0","id":0,"result":{}}"#);
+                if seen.body.windows(12).any(|part| part == b"\"initialize\"") {
+                    response.headers_mut().insert("mcp-session-id", "upstream-session".parse().unwrap());
+                }
+                response
+            };
+            async move { response }
+        })
+        .await;
+        Self { upstream, listening }
+    }
+
+    /// The sending end of the listening stream; its receiver is dropped when the gateway hangs up.
+    pub fn listener(&self) -> mpsc::UnboundedSender<&'static str> {
+        self.listening.lock().unwrap().clone().unwrap()
+    }
+
+    /// How many requests of this HTTP method came.
+    pub fn count(&self, method: Method) -> usize {
+        self.upstream.seen.lock().unwrap().iter().filter(|seen| seen.method == method).count()
+    }
+
+    /// Waits until the server has seen a request of this method.
+    pub async fn saw(&self, method: Method) -> Seen {
+        eventually(|| self.upstream.seen.lock().unwrap().iter().find(|seen| seen.method == method).cloned())
+            .await
+    }
+}
+
+/// Asks again and again until there is an answer, for ten seconds at most.
+pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), asking).await.expect("it never happened")
 }
