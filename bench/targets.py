@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import secrets
 import socket
 import subprocess
@@ -102,17 +103,18 @@ class Upstream(Process):
 
 
 class Nginx(Process):
-    def __init__(self, folder, upstream):
+    def __init__(self, folder, upstream, template="nginx.conf"):
         prefix = folder / "nginx"
         (prefix / "temporary").mkdir(parents=True)
         self.port = free_port()
-        template = (ROOT / "bench" / "nginx.conf").read_text()
+        template = (ROOT / "bench" / template).read_text()
         # As root, workers would become `nobody` and could not enter the folder.
         values = {
             "@USER@": "user root;" if os.geteuid() == 0 else "",
             "@PORT@": str(self.port),
             "@UPSTREAM@": upstream.address,
             "@CREDENTIAL@": upstream.secret_file.read_text(),
+            "@DESCRIPTORS@": str(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
         }
         for name, value in values.items():
             template = template.replace(name, value)

@@ -1,5 +1,8 @@
 //! What the bench programs share. Development only; nothing here is shipped.
 
+pub mod latency;
+pub mod process;
+
 use std::io::{self, Write};
 use std::path::Path;
 

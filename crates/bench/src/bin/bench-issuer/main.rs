@@ -36,6 +36,9 @@ struct Arguments {
     /// Where the token for the audience in the same place goes.
     #[arg(long)]
     token_file: Vec<PathBuf>,
+    /// How many users: each file gets a line for each of them.
+    #[arg(long, default_value_t = 1)]
+    subjects: usize,
     /// How long the token holds.
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
@@ -47,10 +50,10 @@ struct Documents {
 }
 
 #[expect(clippy::disallowed_methods, reason = "an issuer's tokens carry the real time")]
-fn claims(issuer: &str, audience: &str, seconds: u64) -> Result<Value, Failure> {
+fn claims(issuer: &str, audience: &str, subject: &str, seconds: u64) -> Result<Value, Failure> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
     Ok(json!({
-        "iss": issuer, "sub": "alice", "aud": audience, "client_id": "bench-load", "jti": "bench",
+        "iss": issuer, "sub": subject, "aud": audience, "client_id": "bench-load", "jti": "bench",
         "groups": ["bench"], "iat": now, "nbf": now, "exp": now + seconds
     }))
 }
@@ -70,8 +73,12 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     head.kid = Some(KEY_ID.to_owned());
     head.typ = Some("at+jwt".to_owned());
     for (audience, file) in arguments.audience.iter().zip(&arguments.token_file) {
-        let claims = claims(&issuer, audience, arguments.seconds)?;
-        write_private(file, &jsonwebtoken::encode(&head, &claims, &key)?)?;
+        let mut tokens = Vec::new();
+        for number in 0..arguments.subjects {
+            let claims = claims(&issuer, audience, &format!("user-{number}"), arguments.seconds)?;
+            tokens.push(jsonwebtoken::encode(&head, &claims, &key)?);
+        }
+        write_private(file, &tokens.join("\n"))?;
     }
     let public = URL_SAFE_NO_PAD.encode(pair.der_bytes());
     let documents = Arc::new(Documents {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use gateway_bench::latency::{micros, percentile};
+use gateway_bench::process::Usage;
 use serde::Serialize;
 
 use crate::phase::Seen;
-use crate::process::Usage;
 
 /// One run's figures.
 #[derive(Debug, Serialize)]
@@ -62,29 +63,5 @@ impl Report {
         self.failures += failures;
         self.first_failure = first.or(self.first_failure);
         self
-    }
-}
-
-/// The smallest value that this many percent of all do not exceed (nearest rank); `sorted` is sorted.
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
-    let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    sorted.get(rank).copied().unwrap_or_default()
-}
-
-fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_nearest_ranks() {
-        let sorted: Vec<_> = (1..=200).map(Duration::from_micros).collect();
-        assert_eq!(percentile(&sorted, 50), Duration::from_micros(100));
-        assert_eq!(percentile(&sorted, 99), Duration::from_micros(198));
-        assert_eq!(percentile(&sorted, 100), Duration::from_micros(200));
-        assert_eq!(percentile(&[], 50), Duration::ZERO);
     }
 }

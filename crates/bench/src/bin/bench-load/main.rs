@@ -4,20 +4,19 @@
 mod call;
 mod figures;
 mod phase;
-mod process;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use gateway_bench::process::Usage;
 use gateway_bench::{Failure, announce, read_line};
 use tokio::time::Instant;
 
 use call::Template;
 use figures::Report;
 use phase::Clients;
-use process::Usage;
 
 /// Sends modern `tools/call` messages as fast as they are answered.
 #[derive(Parser)]

@@ -8,20 +8,20 @@ const TICKS_A_SECOND: u64 = 100;
 
 /// What some processes have used so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// Per process.
-    pub(crate) processes: Vec<Process>,
+    pub processes: Vec<Process>,
 }
 
 /// What one process has used so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Process {
+pub struct Process {
     /// Which.
-    pub(crate) pid: u32,
+    pub pid: u32,
     /// User and system time of all its threads, in milliseconds.
-    pub(crate) cpu_millis: u64,
+    pub cpu_millis: u64,
     /// Resident memory in KiB.
-    pub(crate) rss_kib: u64,
+    pub rss_kib: u64,
 }
 
 impl Usage {
@@ -29,16 +29,18 @@ impl Usage {
     ///
     /// # Errors
     /// A process is gone.
-    pub(crate) fn of(pids: &[u32]) -> io::Result<Self> {
+    pub fn of(pids: &[u32]) -> io::Result<Self> {
         let processes = pids.iter().map(|pid| read(*pid)).collect::<io::Result<_>>()?;
         Ok(Self { processes })
     }
 
-    pub(crate) fn cpu_millis(&self) -> u64 {
+    /// CPU time of all, in milliseconds.
+    pub fn cpu_millis(&self) -> u64 {
         self.processes.iter().map(|process| process.cpu_millis).sum()
     }
 
-    pub(crate) fn rss_kib(&self) -> u64 {
+    /// Resident memory of all, in KiB.
+    pub fn rss_kib(&self) -> u64 {
         self.processes.iter().map(|process| process.rss_kib).sum()
     }
 }
