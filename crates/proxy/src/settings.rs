@@ -35,6 +35,8 @@ pub struct Settings {
     pub session_idle: Duration,
     /// How long a legacy session may live.
     pub session_lifetime: Duration,
+    /// How long an event stream is silent until the caller gets a comment; zero for never.
+    pub stream_heartbeat: Duration,
     /// How old the state may be in production environments.
     pub staleness_production: Duration,
     /// How old the state may be elsewhere.
@@ -63,6 +65,7 @@ impl Settings {
             sessions_per_actor: 1_000,
             session_idle: Duration::from_secs(30 * 60),
             session_lifetime: Duration::from_secs(24 * 3600),
+            stream_heartbeat: Duration::from_secs(25),
             staleness_production: Duration::from_secs(5),
             staleness_other: Duration::from_secs(15),
             process_durability: true,

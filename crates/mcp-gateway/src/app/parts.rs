@@ -164,6 +164,7 @@ fn settings(config: &Config) -> Settings {
     settings.request_body_time = Duration::from_secs(limits.request_body_seconds);
     settings.concurrent_requests = size(limits.concurrent_requests);
     settings.sessions_per_actor = size(limits.sessions_per_actor);
+    settings.stream_heartbeat = Duration::from_secs(limits.stream_heartbeat_seconds);
     settings.session_idle = Duration::from_secs(limits.session_idle_seconds);
     settings.session_lifetime = Duration::from_secs(limits.session_lifetime_seconds);
     settings.staleness_production = Duration::from_secs(limits.staleness_production_seconds);

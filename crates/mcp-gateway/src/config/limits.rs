@@ -61,6 +61,9 @@ limits! {
     session_idle_seconds: 1_800, 10..=86_400;
     /// How long a legacy session may live. Default 86,400, from 60 to 604,800.
     session_lifetime_seconds: 86_400, 60..=604_800;
+    /// How long an event stream is silent until the client gets a comment, which it does not see, so
+    /// that nothing on the way takes the stream for dead; 0 for never. Default 25, from 0 to 3,600.
+    stream_heartbeat_seconds: 25, 0..=3_600;
     /// How old the state may be in production environments. Default 5, from 1 to 60.
     staleness_production_seconds: 5, 1..=60;
     /// How old the state may be elsewhere. Default 15, from 1 to 300.

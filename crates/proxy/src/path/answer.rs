@@ -16,6 +16,7 @@ use super::admit::{Trip, Verb};
 use super::authorize::{Aim, authorize};
 use super::body::{AnswerBody, Framing, LiveBody};
 use super::forward::Forwarded;
+use super::heartbeat::Heartbeat;
 use super::identify::Call;
 use super::inject::REQUEST_ID;
 use super::intent::facts;
@@ -174,16 +175,21 @@ fn session(
     }
     let Some(id) = opened else { return Ok(()) };
     let actor = trip.actor.clone().ok_or(Code::TokenMissing)?;
-    let upstream = UpstreamSession { id, binding: Arc::clone(binding) };
+    // Copied: as slices, id and handshake would keep the read buffers of both connections.
+    let upstream = UpstreamSession { id: copied(&id)?, binding: Arc::clone(binding) };
     let unopened = Abandoned { actor: Arc::clone(&actor), protocol: None, upstream: upstream.clone() };
     let (environment, server) = (&trip.environment, &trip.server);
-    let opening =
-        Opening { actor, environment, server, handshake: call.body.clone(), upstream, bridged: None };
+    let handshake = Bytes::copy_from_slice(&call.body);
+    let opening = Opening { actor, environment, server, handshake, upstream, bridged: None };
     let opened = gateway.sessions.open(opening, &gateway.settings, &*gateway.random, trip.started);
     let session = opened.inspect_err(|_| gateway.clean_up_later(vec![unopened]))?;
     note(gateway, trip, EventKind::SessionOpened, &session)?;
     headers.insert(HeaderName::from_static(SESSION_HEADER), session.header()?);
     Ok(())
+}
+
+fn copied(value: &HeaderValue) -> Result<HeaderValue, Refusal> {
+    HeaderValue::from_bytes(value.as_bytes()).map_err(|error| Refusal::new(Code::Internal).because(error))
 }
 
 /// Records the beginning or end of a session.
@@ -276,6 +282,7 @@ fn live(
         places,
         trail: Some(trail),
         ready: VecDeque::new(),
+        heartbeat: if events { Heartbeat::new(gateway.settings.stream_heartbeat) } else { None },
     }))
 }
 

@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::admit::Trip;
 use super::authorize::Aim;
 use super::forward::still_permitted;
+use super::heartbeat::{self, Heartbeat};
 use super::outcome::Trail;
 use crate::gateway::Gateway;
 use crate::limits::Place;
@@ -75,6 +76,8 @@ pub struct LiveBody {
     pub trail: Option<Trail>,
     /// Chunks ready to go.
     pub ready: VecDeque<Bytes>,
+    /// Comments while the upstream is silent; event streams only.
+    pub(crate) heartbeat: Option<Heartbeat>,
 }
 
 impl std::fmt::Debug for LiveBody {
@@ -140,7 +143,7 @@ impl LiveBody {
                 return self.cut(Code::BindingEnded);
             }
             match Pin::new(&mut self.upstream).poll_frame(context) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => return self.rest(context),
                 Poll::Ready(None) => self.end(),
                 Poll::Ready(Some(Err(_))) => return self.break_off(Code::UpstreamUnreachable),
                 Poll::Ready(Some(Ok(frame))) => {
@@ -152,6 +155,17 @@ impl LiveBody {
                     }
                 }
             }
+        }
+    }
+
+    /// The upstream is silent: nothing goes out but a heartbeat when it is due. It is none of the
+    /// upstream's bytes, and so not counted as such.
+    fn rest(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.heartbeat.as_mut().map(|heartbeat| heartbeat.poll_due(context)) {
+            Some(Poll::Ready(())) => {
+                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(heartbeat::COMMENT)))))
+            }
+            Some(Poll::Pending) | None => Poll::Pending,
         }
     }
 
@@ -175,6 +189,9 @@ impl LiveBody {
     }
 
     fn take(&mut self, data: &Bytes) -> Result<(), ()> {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.heard(data);
+        }
         match &mut self.framing {
             Framing::Text | Framing::Events => {
                 let mut out = Vec::with_capacity(data.len());

@@ -15,3 +15,5 @@ pub mod intent;
 pub mod obtain;
 pub mod outcome;
 pub mod refuse;
+
+mod heartbeat;

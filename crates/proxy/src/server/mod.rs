@@ -9,7 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use futures::future::BoxFuture;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::gateway::Gateway;
+use crate::path::body::AnswerBody;
 use crate::upstream::Upstreams;
 
 /// How long a connection may take to say what it wants.
@@ -91,7 +93,7 @@ async fn connection(thread: Thread, mut stream: TcpStream, peer: IpAddr) {
     let settings = &thread.gateway.settings;
     let trusted = settings.trusted_proxies.iter().any(|net| net.contains(&peer));
     let peer = if settings.proxy_protocol && trusted {
-        match tokio::time::timeout(HEAD_TIME, peer::announced(&mut stream)).await {
+        match tokio::time::timeout(HEAD_TIME, Box::pin(peer::announced(&mut stream))).await {
             Ok(Ok(announced)) => announced.unwrap_or(peer),
             _ => return,
         }
@@ -99,53 +101,70 @@ async fn connection(thread: Thread, mut stream: TcpStream, peer: IpAddr) {
         peer
     };
     match thread.tls.clone() {
-        None => speak(thread, stream, peer, false).await,
-        Some(acceptor) => {
-            if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIME, acceptor.accept(stream)).await {
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                speak(thread, stream, peer, http2).await;
-            }
-        }
+        None => speak_http1(thread, stream, peer).await,
+        // Boxed: a task is as large as the largest thing it may do, and lasts as long as its stream.
+        Some(acceptor) => Box::pin(encrypted(thread, acceptor, stream, peer)).await,
     }
 }
 
-async fn speak<S>(thread: Thread, stream: S, peer: IpAddr, http2: bool)
+async fn encrypted(thread: Thread, acceptor: TlsAcceptor, stream: TcpStream, peer: IpAddr) {
+    let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIME, acceptor.accept(stream)).await else { return };
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        Box::pin(speak_http2(thread, stream, peer)).await;
+    } else {
+        Box::pin(speak_http1(thread, stream, peer)).await;
+    }
+}
+
+/// Serves HTTP/1.1. Nothing here ends an answer under way: the one time limit is for heads.
+async fn speak_http1<S>(thread: Thread, stream: S, peer: IpAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut stop = thread.shutdown.clone();
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(thread.gateway.settings.header_bytes)
+        .serve_connection(TokioIo::new(stream), service_fn(move |request| answer(&thread, peer, request)));
+    tokio::pin!(served);
+    tokio::select! {
+        _ = served.as_mut() => return,
+        () = stopped(&mut stop) => served.as_mut().graceful_shutdown(),
+    }
+    let _ = served.await;
+}
+
+/// Serves HTTP/2. A client that answers no ping is gone, whatever streams it had.
+async fn speak_http2<S>(thread: Thread, stream: S, peer: IpAddr)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut stop = thread.shutdown.clone();
     let header_bytes = thread.gateway.settings.header_bytes;
-    let service = service_fn(move |request: Request<Incoming>| {
-        let thread = thread.clone();
-        async move { Ok::<_, Infallible>(thread.gateway.handle(&thread.upstreams, peer, request).await) }
-    });
-    let stream = TokioIo::new(stream);
-    if http2 {
-        let served = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(Some(Duration::from_secs(30)))
-            .max_concurrent_streams(256)
-            .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
-            .serve_connection(stream, service);
-        tokio::pin!(served);
-        tokio::select! {
-            _ = served.as_mut() => return,
-            () = stopped(&mut stop) => served.as_mut().graceful_shutdown(),
-        }
-        let _ = served.await;
-    } else {
-        let served = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
-            .max_buf_size(header_bytes)
-            .serve_connection(stream, service);
-        tokio::pin!(served);
-        tokio::select! {
-            _ = served.as_mut() => return,
-            () = stopped(&mut stop) => served.as_mut().graceful_shutdown(),
-        }
-        let _ = served.await;
+    let served = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .max_concurrent_streams(256)
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
+        .serve_connection(TokioIo::new(stream), service_fn(move |request| answer(&thread, peer, request)));
+    tokio::pin!(served);
+    tokio::select! {
+        _ = served.as_mut() => return,
+        () = stopped(&mut stop) => served.as_mut().graceful_shutdown(),
     }
+    let _ = served.await;
+}
+
+/// The answer to one request, in a box: the connection keeps the place of this future for as long as
+/// it lasts, and a stream needs no more than the box once its answer has begun.
+fn answer(
+    thread: &Thread,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> BoxFuture<'static, Result<Response<AnswerBody>, Infallible>> {
+    let (gateway, upstreams) = (Arc::clone(&thread.gateway), Arc::clone(&thread.upstreams));
+    Box::pin(async move { Ok(gateway.handle(&upstreams, peer, request).await) })
 }
 
 /// Returns once the process is told to stop, or nobody is left to tell it.

@@ -31,6 +31,11 @@ type Pool = Client<HttpsConnector<GuardedConnector>, Full<Bytes>>;
 /// five seconds), so that a call is rarely written into a connection that is just being closed.
 const REST: Duration = Duration::from_secs(4);
 
+/// What is read from an upstream before the caller takes it, for each connection, and the largest head
+/// of an answer, in bytes. The default is six times as much, which a stream that nobody reads would
+/// hold.
+const BUFFER: usize = 64 * 1024;
+
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct PoolKey {
     ca_file: Option<PathBuf>,
@@ -83,6 +88,7 @@ impl Upstreams {
         let pool = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(REST)
             .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(BUFFER)
             .timer(TokioTimer::new())
             .build(https);
         pools.insert(key, pool.clone());

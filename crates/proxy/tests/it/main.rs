@@ -22,5 +22,6 @@ mod network;
 mod operators;
 mod revocation;
 mod sessions;
+mod streams;
 mod transparency;
 mod upstream;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway_bench::Failure;
+use http::HeaderValue;
 use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use tokio::task::{JoinHandle, JoinSet};
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::board::{Board, Seat};
 use crate::follow::follow;
-use crate::open::{Door, open};
+use crate::open::{Door, Opened, end, open};
 
 /// How many streams are being opened at any time.
 const AT_ONCE: usize = 32;
@@ -29,6 +30,7 @@ struct Stream {
     seat: Rc<Seat>,
     connection: JoinHandle<()>,
     reader: JoinHandle<()>,
+    session: Option<(Door, HeaderValue)>,
     _sender: SendRequest<Full<Bytes>>,
 }
 
@@ -83,6 +85,28 @@ impl Fleet {
             stream.seat.pausable.set(numbers.contains(&stream.seat.number.get()));
         }
     }
+
+    /// Closes all connections, and then ends the sessions as a client that is done with them does.
+    ///
+    /// # Errors
+    /// The first session that did not end.
+    pub(crate) async fn close(mut self) -> Result<(), Failure> {
+        let mut sessions: Vec<_> = self.streams.iter_mut().filter_map(|it| it.session.take()).collect();
+        drop(self);
+        let mut enders = JoinSet::new();
+        while let Some((door, session)) = sessions.pop() {
+            if enders.len() >= AT_ONCE
+                && let Some(done) = enders.join_next().await
+            {
+                done??;
+            }
+            enders.spawn_local(async move { end(&door, session).await.map_err(|why| why.to_string()) });
+        }
+        while let Some(done) = enders.join_next().await {
+            done??;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Fleet {
@@ -97,10 +121,12 @@ impl Drop for Fleet {
 async fn one(door: &Door, modern: bool, board: &Rc<Board>) -> Result<Stream, String> {
     let opening = async {
         let opened = open(door, modern).await.map_err(|why| why.to_string())?;
+        let Opened { body, connection, session, sender } = opened;
         let seat = Board::seat();
-        let reader = tokio::task::spawn_local(follow(opened.body, Rc::clone(&seat), Rc::clone(board)));
+        let reader = tokio::task::spawn_local(follow(body, Rc::clone(&seat), Rc::clone(board)));
         seat.opened().await;
-        Ok::<_, String>(Stream { seat, connection: opened.connection, reader, _sender: opened.sender })
+        let session = session.map(|session| (door.clone(), session));
+        Ok::<_, String>(Stream { seat, connection, reader, session, _sender: sender })
     };
     let generation = if modern { "modern" } else { "legacy" };
     match tokio::time::timeout(PATIENCE, opening).await {

@@ -27,6 +27,8 @@ pub(crate) struct Opened {
     pub(crate) body: Incoming,
     /// The connection.
     pub(crate) connection: JoinHandle<()>,
+    /// The session, for 2025-11-25.
+    pub(crate) session: Option<HeaderValue>,
     /// Kept, for a connection without a sender is shut down.
     pub(crate) sender: SendRequest<Full<Bytes>>,
 }
@@ -36,19 +38,41 @@ pub(crate) struct Opened {
 /// # Errors
 /// What the other end answered instead of a stream.
 pub(crate) async fn open(door: &Door, modern: bool) -> Result<Opened, Failure> {
-    let host = door.url.host().ok_or("the URL has no host")?;
-    let stream = TcpStream::connect((host, door.url.port_u16().ok_or("the URL has no port")?)).await?;
-    stream.set_nodelay(true)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::task::spawn_local(async move { drop(connection.await) });
-    let answer = if modern { listen(&mut sender, door).await } else { session(&mut sender, door).await };
-    match answer.and_then(checked) {
-        Ok(body) => Ok(Opened { body, connection, sender }),
+    let (mut sender, connection) = connect(door).await?;
+    let answer = if modern {
+        listen(&mut sender, door).await.map(|response| (response, None))
+    } else {
+        session(&mut sender, door).await
+    };
+    let opened = answer.and_then(|(response, session)| Ok((checked(response)?, session)));
+    match opened {
+        Ok((body, session)) => Ok(Opened { body, connection, session, sender }),
         Err(why) => {
             connection.abort();
             Err(why)
         }
     }
+}
+
+/// Ends a session, over a connection of its own.
+///
+/// # Errors
+/// What the other end answered instead.
+pub(crate) async fn end(door: &Door, session: HeaderValue) -> Result<(), Failure> {
+    let (mut sender, connection) = connect(door).await?;
+    let mut delete = request(door, Method::DELETE, "2025-11-25", "")?;
+    delete.headers_mut().insert(SESSION, session);
+    let ended = exchange(&mut sender, delete).await;
+    connection.abort();
+    ended.map(drop)
+}
+
+async fn connect(door: &Door) -> Result<(SendRequest<Full<Bytes>>, JoinHandle<()>), Failure> {
+    let host = door.url.host().ok_or("the URL has no host")?;
+    let stream = TcpStream::connect((host, door.url.port_u16().ok_or("the URL has no port")?)).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    Ok((sender, tokio::task::spawn_local(async move { drop(connection.await) })))
 }
 
 fn checked(response: Response<Incoming>) -> Result<Incoming, Failure> {
@@ -73,7 +97,10 @@ async fn listen(sender: &mut SendRequest<Full<Bytes>>, door: &Door) -> Result<Re
     Ok(sender.send_request(request).await?)
 }
 
-async fn session(sender: &mut SendRequest<Full<Bytes>>, door: &Door) -> Result<Response<Incoming>, Failure> {
+async fn session(
+    sender: &mut SendRequest<Full<Bytes>>,
+    door: &Door,
+) -> Result<(Response<Incoming>, Option<HeaderValue>), Failure> {
     let body = concat!(
         r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","#,
         r#""capabilities":{},"clientInfo":{"name":"bench-streams","version":"1"}}}"#
@@ -90,11 +117,11 @@ async fn session(sender: &mut SendRequest<Full<Bytes>>, door: &Door) -> Result<R
         return Err(format!("the session is not initialised: {}", done.status()).into());
     }
     let mut get = request(door, Method::GET, "2025-11-25", "")?;
-    get.headers_mut().insert(SESSION, session);
+    get.headers_mut().insert(SESSION, session.clone());
     get.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
     get.headers_mut().remove(header::CONTENT_TYPE);
     sender.ready().await?;
-    Ok(sender.send_request(get).await?)
+    Ok((sender.send_request(get).await?, Some(session)))
 }
 
 /// Sends a request and reads its answer to the end, so that the connection is free again.

@@ -171,7 +171,7 @@ impl Run<'_> {
     /// Ends all streams as clients that go away do; seconds until the upstream has none.
     async fn close(&mut self, fleet: Fleet) -> Result<f64, Failure> {
         let start = Instant::now();
-        drop(fleet);
+        fleet.close().await?;
         let standing = self.control.until(PATIENCE, |standing| standing.open == 0).await?;
         if standing.open != 0 {
             self.board.fault(format!("{} streams outlive their clients", standing.open));

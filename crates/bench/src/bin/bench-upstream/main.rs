@@ -93,6 +93,9 @@ impl Upstream {
             Method::GET if path == UPSTREAM_PATH && request.headers().contains_key(SESSION) => {
                 stream(self.streams.open(None))
             }
+            Method::DELETE if path == UPSTREAM_PATH && request.headers().contains_key(SESSION) => {
+                json(StatusCode::OK, "{}".to_owned())
+            }
             Method::POST if path == UPSTREAM_PATH => match request.into_body().collect().await {
                 Ok(body) => self.message(&body.to_bytes()),
                 Err(_) => json(StatusCode::BAD_REQUEST, "{}".to_owned()),
