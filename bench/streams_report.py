@@ -4,7 +4,7 @@
 FLOOD_KIB = 512
 # How much of what the streams took may stay with the process after they ended, and how much more a
 # second wave of as many streams may need than the first: allocators keep some, leaks add up.
-KEPT = 0.5
+KEPT = 0.25
 AGAIN = 1.15
 
 MIB = 1024

@@ -30,6 +30,10 @@ use url::Url;
 
 use outside::{Entropy, SystemClock};
 
+/// As in the gateway that ships.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A data plane for profiling.
 #[derive(Parser)]
 struct Arguments {

@@ -22,7 +22,7 @@ pub(crate) struct Report {
     pub(crate) rss_open_kib: u64,
     /// The same after events on all of them.
     pub(crate) rss_used_kib: u64,
-    /// What a stream needs: the larger of the two, less what there was before.
+    /// What a stream needs: the most there ever was with all of them open, less what there was before.
     pub(crate) kib_per_stream: f64,
     /// From the first stream to the last one's first event.
     pub(crate) open_seconds: f64,

@@ -54,6 +54,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Report, Failure> {
     let (again, _) = Fleet::open(&run.doors, arguments.streams, &run.board).await?;
     run.report.rss_again_kib = run.usage()?.rss_kib();
     run.close(again).await?;
+    let most = run.report.rss_open_kib.max(run.report.rss_used_kib).max(run.report.rss_again_kib);
+    let grown = most.saturating_sub(run.report.rss_before_kib);
+    run.report.kib_per_stream = ratio(grown, arguments.streams);
     run.report.failures = run.board.faults();
     run.report.comments = run.board.comments();
     run.report.early_ends = run.board.early_ends();
@@ -115,9 +118,6 @@ impl Run<'_> {
         }
         self.report.broadcast = Latency::of(latencies);
         self.report.rss_used_kib = self.usage()?.rss_kib();
-        let most = self.report.rss_used_kib.max(self.report.rss_open_kib);
-        let grown = most.saturating_sub(self.report.rss_before_kib);
-        self.report.kib_per_stream = ratio(grown, self.arguments.streams);
         Ok(())
     }
 
