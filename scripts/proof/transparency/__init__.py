@@ -1,5 +1,5 @@
 """Transparency: a gateway that nobody notices (issue 3)."""
 
-from . import conformance
+from . import conformance, streams
 
-CLAIMS = (*conformance.CLAIMS,)
+CLAIMS = (*conformance.CLAIMS, *streams.CLAIMS)

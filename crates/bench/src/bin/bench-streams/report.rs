@@ -44,7 +44,7 @@ pub(crate) struct Report {
     pub(crate) event_in_flood: Latency,
     /// From the clients' leaving to the last stream's end at the upstream.
     pub(crate) close_seconds: f64,
-    /// After all streams ended.
+    /// The least within ten seconds after all streams ended.
     pub(crate) rss_after_kib: u64,
     /// With as many streams open again.
     pub(crate) rss_again_kib: u64,

@@ -23,6 +23,8 @@ const BROADCASTS: usize = 3;
 const STILL: Duration = Duration::from_secs(2);
 /// Bytes of one event of a flood, its frame aside.
 const FLOOD_EVENT: u64 = 16 * 1024;
+/// How long memory may take to go back.
+const GIVING_BACK: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Run<'a> {
@@ -50,7 +52,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Report, Failure> {
     run.rest().await?;
     run.flood(&fleet).await?;
     run.report.close_seconds = run.close(fleet).await?;
-    run.report.rss_after_kib = run.usage()?.rss_kib();
+    run.report.rss_after_kib = run.given_back().await?;
     let (again, _) = Fleet::open(&run.doors, arguments.streams, &run.board).await?;
     run.report.rss_again_kib = run.usage()?.rss_kib();
     run.close(again).await?;
@@ -153,6 +155,18 @@ impl Run<'_> {
         self.board.pause(false);
         self.board.calm(flooded.len(), PATIENCE).await;
         Ok(())
+    }
+
+    /// The least memory within a while: an allocator gives pages back some time after they are free.
+    async fn given_back(&self) -> Result<u64, Failure> {
+        let enough = self.report.rss_before_kib + self.report.rss_before_kib / 20;
+        let deadline = Instant::now() + GIVING_BACK;
+        let mut least = self.usage()?.rss_kib();
+        while least > enough && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            least = least.min(self.usage()?.rss_kib());
+        }
+        Ok(least)
     }
 
     /// Waits until the floods move no more.
