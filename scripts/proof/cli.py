@@ -12,7 +12,7 @@ from .claim import judge
 from .stage import Stage
 
 TOPICS = ("spine", "transparency")
-SABOTAGE = {"leak": "canary", "revoke": "revocation", "audit": "kill9"}
+SABOTAGE = {"leak": "canary", "revoke": "revocation", "audit": "kill9", "session": "conformance-server-2025-11-25"}
 
 
 def arguments(argv):

@@ -1,21 +1,23 @@
 // Stands in front of a gateway for a client that cannot send a token of its own: the conformance suite.
 //
-//   node bearer-shim.mjs --port PORT --upstream http://127.0.0.1:PORT/PATH --token-file FILE
+//   node bearer-shim.mjs --port PORT --upstream http://127.0.0.1:PORT/PATH --token-file FILE [--drop HEADER]
 //
 // Adds `Authorization` and leads every path to the upstream's. Everything else passes as it came, `Host` and
 // `Origin` above all: the suite forges them and wants to see them refused. Nothing is held back, either way,
-// and a client that leaves takes its request to the upstream with it.
+// and a client that leaves takes its request to the upstream with it. --drop loses one header of every request: the
+// sabotage that shows that the suite notices.
 
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { parseOptions } from './arguments.mjs';
 
-const options = parseOptions(process.argv.slice(2), { values: ['port', 'upstream', 'token-file'] });
+const options = parseOptions(process.argv.slice(2), { values: ['port', 'upstream', 'token-file', 'drop'] });
 for (const needed of ['port', 'upstream', 'token-file']) {
   if (!options[needed]) throw new Error(`--${needed} is needed`);
 }
 const upstream = new URL(options.upstream);
 const authorization = `Bearer ${readFileSync(options['token-file'], 'utf8').trim()}`;
+const dropped = ['authorization', 'connection', options.drop?.toLowerCase()];
 const agent = new http.Agent({ keepAlive: true });
 
 /** The request's headers in their order and spelling, with ours for the credential. */
@@ -23,7 +25,7 @@ function headersOf(request) {
   const raw = request.rawHeaders;
   const headers = [];
   for (let index = 0; index < raw.length; index += 2) {
-    if (!['authorization', 'connection'].includes(raw[index].toLowerCase())) headers.push(raw[index], raw[index + 1]);
+    if (!dropped.includes(raw[index].toLowerCase())) headers.push(raw[index], raw[index + 1]);
   }
   headers.push('Authorization', authorization);
   return headers;

@@ -75,14 +75,13 @@ class Comparison:
         """The table: one line a scenario that is not all passes on both sides, and the sums."""
         yield f"{self.leg}, {self.revision}: scenario | direct: passed failed warned skipped | through: the same"
         for scenario in self.requirements.all():
-            sides = [tuple(sum(number for key, number in run.checks().items() if key[0] == scenario and key[3] == status)
-                           for status in COUNTED) for run in (self.direct, self.through)]
+            sides = [tuple(run.count(status, scenario) for status in COUNTED) for run in (self.direct, self.through)]
             mark = " " if sides[0] == sides[1] else "!"
             yield f"{mark} {scenario:<48} {numbers(sides[0])}  |  {numbers(sides[1])}"
         sums = [tuple(run.count(status) for status in COUNTED) for run in (self.direct, self.through)]
         yield f"  {'sum':<48} {numbers(sums[0])}  |  {numbers(sums[1])}"
         for direct, through, scenario, check, name, status in self.differences():
-            yield f"! {scenario}: {check} ({name}): {status} {direct} times directly, {through} times through the gateway"
+            yield f"! {scenario}: {check} ({name}): {status} {direct} times directly, {through} through the gateway"
         for direct, through, key in self.bodies():
             yield f"! {key[0]}: {key[1]} ({key[2]}): seen directly {only(direct, through)}"
             yield f"! {' ' * len(key[0])}  through the gateway {only(through, direct)}"
@@ -105,7 +104,8 @@ class Comparison:
                            f"{', '.join('/'.join(key[:2]) for key in bodies[:6])}")
         return (f"{len(self.direct.scenarios)} scenarios; directly {self.direct.count('SUCCESS')} passed and "
                 f"{self.direct.count('FAILURE')} failed, through the gateway {self.through.count('SUCCESS')} and "
-                f"{self.through.count('FAILURE')}; difference: 0 checks, 0 bodies ({self.refused_here()} of them our own refusals, by code)")
+                f"{self.through.count('FAILURE')}; difference: 0 checks, 0 bodies "
+                f"({self.refused_here()} of them our own refusals, by code)")
 
 
 def seen(run):

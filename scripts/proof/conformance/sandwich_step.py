@@ -21,7 +21,8 @@ def main(settings, url):
     server = server_name(os.environ["MCP_CONFORMANCE_SCENARIO"])
     register(settings, server, url)
     door = f"{settings['public_url']}/mcp/dev/{server}"
-    return subprocess.run([settings["client"], "--token-file", settings["tokens"][server], door], check=False).returncode
+    command = [settings["client"], "--token-file", settings["tokens"][server], door]
+    return subprocess.run(command, check=False).returncode
 
 
 def register(settings, server, url):

@@ -32,7 +32,7 @@ def brokered_run(stage, revision):
     token = stage.private(stage.issuer.folder / f"{name}.token", stage.issuer.agent(brokered.AGENT, door))
     shim = stage.children.start(f"{name}-shim", [
         parts.program("node"), parts.NPM / "bearer-shim.mjs", "--port", port, "--upstream", door,
-        "--token-file", token], reads=True)
+        "--token-file", token, *(["--drop", "mcp-session-id"] if stage.sabotage == "session" else [])], reads=True)
     run = suite.server(stage, "server-through", shim.ready() + "/mcp", revision)
     gateway.keep_metrics()
     shim.end()

@@ -71,8 +71,9 @@ class Run:
                        for scenario, checks in self.scenarios.items() for check in checks
                        if check["status"] != "INFO")
 
-    def count(self, status):
-        return sum(number for key, number in self.checks().items() if key[3] == status)
+    def count(self, status, scenario=None):
+        return sum(number for key, number in self.checks().items()
+                   if key[3] == status and scenario in (None, key[0]))
 
 
 def command(*arguments):
@@ -96,7 +97,8 @@ def client(stage, name, program, revision, scenarios):
     def one(scenario):
         arguments = command("client", "--command", program, "--scenario", scenario, "--spec-version", revision,
                             "--timeout", str(SCENARIO_SECONDS * 1000), "-o", folder)
-        _, out, err = stage.children.run(arguments, SCENARIO_SECONDS * 2, env={**os.environ, "NO_PROXY": "127.0.0.1,localhost"})
+        environment = {**os.environ, "NO_PROXY": "127.0.0.1,localhost"}
+        _, out, err = stage.children.run(arguments, SCENARIO_SECONDS * 2, env=environment)
         stage.keep(f"conformance-{name}-{revision}", out + err)
 
     with ThreadPoolExecutor(CLIENTS_AT_ONCE) as pool:
