@@ -132,6 +132,8 @@ table! {
     LimitConcurrency: "limit.concurrency", 429, -31430, Caller, "too many calls at the same time for this binding or agent", "wait for running calls to end";
     /// The gateway is at its limit of open requests.
     LimitOverload: "limit.overload", 503, -31431, Operator, "the gateway is at its limit of open requests", "try again shortly";
+    /// Too many processes of servers.
+    ProcessLimit: "limit.processes", 503, -31432, Operator, "the gateway is at its limit of server processes", "end sessions that are no longer used, or the operator raises `stdio.processes`";
     /// The store does not answer.
     StoreUnavailable: "store.unavailable", 503, -31510, Operator, "the secret store does not answer", "try again; the operator checks the store";
     /// The store refuses the gateway.
@@ -164,6 +166,14 @@ table! {
     UpstreamUnauthorized: "upstream.unauthorized", 502, -31533, BindingOwner, "the server refused the brokered credential", "the owner checks the secret and rotates the binding";
     /// A redirect, which is never followed.
     UpstreamRedirect: "upstream.redirect", 502, -31534, ServerOwner, "the server answered with a redirect, which is never followed", "the owner corrects the route";
+    /// The configuration does not allow the route's command.
+    CommandRefused: "upstream.command_refused", 502, -31540, Operator, "the server's command is not allowed on this gateway", "the operator allows it under `stdio.commands`";
+    /// The process cannot be started.
+    ProcessStart: "upstream.process_start", 502, -31541, Operator, "the server's process could not be started", "the operator looks up the request id in the log: program, directory, user and limits";
+    /// The process ended first.
+    ProcessEnded: "upstream.process_ended", 502, -31542, ServerOwner, "the server's process ended before it answered", "initialize again; the owner reads what the process said in the gateway's log";
+    /// The process keeps failing.
+    ProcessBackoff: "upstream.process_backoff", 503, -31543, ServerOwner, "the server's process keeps failing and is not started just now", "wait as `Retry-After` says; the owner reads what the process said in the gateway's log";
     /// An answer that cannot be scrubbed or framed.
     UpstreamMalformed: "upstream.malformed", 502, -31535, ServerOwner, "the server's answer is not acceptable", "the owner checks encoding, framing and size of its answers";
     /// The upstream wants an OAuth grant of its own (RFC 9728), which a stored secret is not.

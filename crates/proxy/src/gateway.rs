@@ -11,6 +11,7 @@ use gateway_core::audit::{Ended, Event, EventKind};
 use gateway_core::id::{BindingName, EnvironmentName};
 use gateway_core::ports::{AuditSink, IdentityVerifier, LiveTraffic, Random};
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::snapshot::Snapshot;
 use gateway_core::stores::Stores;
 use gateway_core::time::Clock;
 use http::{HeaderValue, Method, Request, Response, header};
@@ -33,6 +34,7 @@ use crate::path::refuse::{plain, refuse, refuse_headers, refuse_translation};
 use crate::session::{Abandoned, Sessions};
 use crate::settings::Settings;
 use crate::upstream::Upstreams;
+use crate::upstream::stdio::{Children, Standing};
 use crate::world::WorldCell;
 
 /// The data plane of one process. Shared by all data threads.
@@ -64,6 +66,8 @@ pub struct Gateway {
     pub materials: Materials,
     /// Rate and concurrency.
     pub limiter: Limiter,
+    /// Servers that are processes.
+    pub children: Children,
     /// Figures.
     pub metrics: Metrics,
     /// Connections of the gateway's own errands.
@@ -105,6 +109,7 @@ impl Gateway {
     /// Puts the data plane together.
     pub fn new(wiring: Wiring) -> Arc<Self> {
         let Wiring { world, verifier, stores, audit, clock, random, settings } = wiring;
+        let children = Children::new(settings.stdio.clone(), settings.held_answer_bytes, Arc::clone(&random));
         Arc::new_cyclic(|own| Self {
             world,
             verifier,
@@ -119,6 +124,7 @@ impl Gateway {
             shared: Pool::default(),
             materials: Materials::default(),
             limiter: Limiter::default(),
+            children,
             metrics: Metrics::default(),
             housekeeping: Upstreams::default(),
             own: Weak::clone(own),
@@ -231,6 +237,9 @@ impl Gateway {
         let now = self.clock.now();
         self.end_overdue();
         self.materials.sweep(now);
+        self.children.sweep();
+        let world = self.world.current();
+        self.children.review(|standing| stands(&world.snapshot, standing));
         let count = self.metrics.take_unidentified();
         if count > 0 {
             let mut event = Event::new(EventKind::RefusedUnidentified, now);
@@ -242,6 +251,15 @@ impl Gateway {
     }
 }
 
+/// Whether the binding still stands at the revision that a process was started under.
+fn stands(snapshot: &Snapshot, standing: &Standing) -> bool {
+    let (environment, binding) = &standing.binding;
+    let view = snapshot.environment(environment.as_str());
+    let server = view.and_then(|view| view.server(standing.server.as_str()));
+    let active = server.and_then(|server| server.binding(binding));
+    active.is_some_and(|active| active.revision == standing.revision && active.route_id == standing.route)
+}
+
 #[async_trait]
 impl LiveTraffic for Gateway {
     async fn end(
@@ -251,7 +269,9 @@ impl LiveTraffic for Gateway {
         deadline: Duration,
     ) -> Result<Ended, Refusal> {
         let key = (environment.clone(), binding.clone());
-        let closing = self.live.close(&key, deadline).await;
+        // Killing the processes ends what waits for them.
+        let killing = self.children.end_binding(&key, deadline);
+        let (closing, children) = tokio::join!(self.live.close(&key, deadline), killing);
         let mut abandoned = self.sessions.end_binding(&key);
         abandoned.extend(self.shared.end_binding(&key).iter().filter_map(Abandoned::shared));
         let sessions = abandoned.len();
@@ -263,8 +283,9 @@ impl LiveTraffic for Gateway {
         });
         let cached_values = cached.sum();
         let (calls, streams) = closing?;
+        let children = children?;
         let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
-        Ok(Ended { calls, streams, sessions, cached_values })
+        Ok(Ended { calls, streams, sessions, children, cached_values })
     }
 
     fn admit(&self, environment: &EnvironmentName, binding: &BindingName) {
@@ -275,6 +296,6 @@ impl LiveTraffic for Gateway {
         let key = (environment.clone(), binding.clone());
         let (calls, streams) = self.live.counts(&key);
         let sessions = self.sessions.count(&key).saturating_add(self.shared.count(&key));
-        Ended { calls, streams, sessions, cached_values: 0 }
+        Ended { calls, streams, sessions, children: self.children.count(&key), cached_values: 0 }
     }
 }

@@ -13,14 +13,21 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 
 use crate::gateway::Gateway;
-use crate::materials::{Placement, prepare};
+use crate::materials::{Material, Placement, prepare};
 use crate::mcp::challenge::Refused;
-use crate::path::inject::{BINDING, MODE};
+use crate::path::inject::{BINDING, MODE, ProcessCredential};
 use crate::upstream::Upstreams;
+use crate::upstream::stdio::Standing;
 
 /// The handshake of 2025-11-25: every server of either generation answers it, if only with a protocol
 /// error, and one that checks credentials checks them first.
-const HANDSHAKE: &[u8] = br#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"mcp-gateway-probe","version":"1"}}}"#;
+pub(crate) const HANDSHAKE: &[u8] = br#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"mcp-gateway-probe","version":"1"}}}"#;
+
+/// What a server said to a handshake over HTTP.
+struct HandshakeAnswer {
+    status: StatusCode,
+    refused: Option<Refused>,
+}
 
 /// Probes through pools of its own.
 #[derive(Debug)]
@@ -33,6 +40,33 @@ impl Prober {
     /// Probes for this data plane.
     pub fn new(gateway: Arc<Gateway>) -> Self {
         Self { gateway, upstreams: Upstreams::default() }
+    }
+
+    /// One handshake; what HTTP said, where it is spoken.
+    async fn shake(
+        &self,
+        permit: &Permit,
+        candidate: &Candidate<'_>,
+        material: Arc<Material>,
+    ) -> Result<Option<HandshakeAnswer>, Refusal> {
+        match candidate.route {
+            Route::Http(route) => {
+                let request = handshake(permit, route, material.placement())?;
+                let response = self.upstreams.send(route, request).await?;
+                let (status, mode) = (response.status(), permit.binding().spec.mode);
+                let refused = Refused::read(status, response.headers(), mode, &material.needles);
+                // The body is read so that the connection can be used again; what it says decides nothing.
+                drop(Limited::new(response.into_body(), 64 * 1024).collect().await);
+                Ok(Some(HandshakeAnswer { status, refused }))
+            }
+            Route::Stdio(route) => {
+                let version = candidate.material.version.clone();
+                let standing = Standing::of(permit, Some(version.clone()));
+                let credential = ProcessCredential { material, version };
+                self.gateway.children.try_out(route, standing, credential).await?;
+                Ok(None)
+            }
+        }
     }
 
     async fn intent(&self, permit: &Permit, candidate: &Candidate<'_>) -> Result<Event, Refusal> {
@@ -58,13 +92,9 @@ impl CredentialProbe for Prober {
         spec.inject = Some(candidate.injection.clone());
         let material = prepare(&spec, Arc::clone(&candidate.material), &[])?;
         let mut event = self.intent(permit, &candidate).await?;
-        let Route::Http(route) = candidate.route else {
-            return Err(Refusal::new(Code::UpstreamUnreachable).because("processes are not served yet"));
-        };
-        let request = handshake(permit, route, material.placement())?;
         let started = event.time;
-        let outcome = self.upstreams.send(route, request).await;
-        let status = outcome.as_ref().ok().map(http::Response::status);
+        let outcome = self.shake(permit, &candidate, Arc::new(material)).await;
+        let status = outcome.as_ref().ok().and_then(Option::as_ref).map(|answer| answer.status);
         event.kind = EventKind::Outcome;
         event.time = self.gateway.clock.now();
         event.outcome = Some(Outcome {
@@ -74,20 +104,12 @@ impl CredentialProbe for Prober {
         });
         let noted = self.gateway.audit.note(event);
         noted.map_err(|error| Refusal::new(Code::AuditUnavailable).because(error))?;
-        let response = outcome?;
-        let status = response.status();
-        let refused =
-            Refused::read(status, response.headers(), permit.binding().spec.mode, &material.needles);
-        // The body is read so that the connection can be used again; what it says decides nothing.
-        drop(Limited::new(response.into_body(), 64 * 1024).collect().await);
-        if let Some(refused) = refused {
-            return Err(refused.refusal());
-        }
-        match status {
-            StatusCode::FORBIDDEN => Err(Code::UpstreamUnauthorized.into()),
-            status if status.is_server_error() => Err(Code::UpstreamUnreachable.into()),
-            status if status.is_redirection() => Err(Code::UpstreamRedirect.into()),
-            _ => Ok(()),
+        match outcome?.map(|answer| (answer.refused, answer.status)) {
+            Some((Some(refused), _)) => Err(refused.refusal()),
+            Some((None, StatusCode::FORBIDDEN)) => Err(Code::UpstreamUnauthorized.into()),
+            Some((None, status)) if status.is_server_error() => Err(Code::UpstreamUnreachable.into()),
+            Some((None, status)) if status.is_redirection() => Err(Code::UpstreamRedirect.into()),
+            Some((None, _)) | None => Ok(()),
         }
     }
 }

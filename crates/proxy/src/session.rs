@@ -50,6 +50,8 @@ pub struct Session {
     pub handshake: Bytes,
     /// What is kept for the client where the server is a modern one and has no sessions.
     pub bridged: Option<Arc<Bridged>>,
+    /// Held while a further upstream session is opened.
+    pub opening: tokio::sync::Mutex<()>,
     protocol: OnceLock<ProtocolVersion>,
     created_at: Timestamp,
     last_used: Mutex<Timestamp>,
@@ -185,6 +187,7 @@ impl Sessions {
             server: opening.server.clone(),
             handshake: opening.handshake,
             bridged: opening.bridged,
+            opening: tokio::sync::Mutex::default(),
             protocol: OnceLock::new(),
             created_at: now,
             last_used: Mutex::new(now),

@@ -1,7 +1,10 @@
 //! What the data plane is told once, at start.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use gateway_core::stdio::StdioRules;
 use ipnet::IpNet;
 
 /// Limits and names of the data plane. Bytes, counts and durations as their types say.
@@ -43,6 +46,40 @@ pub struct Settings {
     pub staleness_other: Duration,
     /// Whether the audit log is `durability: process`, which production bindings must except.
     pub process_durability: bool,
+    /// Servers that are processes.
+    pub stdio: StdioSettings,
+}
+
+/// Servers that are processes: which may run, as whom, and how many. Allows none by default.
+#[derive(Debug, Clone)]
+pub struct StdioSettings {
+    /// The commands that may be run.
+    pub rules: StdioRules,
+    /// The first of the users that processes run as, one each, and how many there are; absent means
+    /// the gateway's own user.
+    pub users: Option<(u32, u32)>,
+    /// How many processes may run at once.
+    pub processes: usize,
+    /// How long a process may rest before it is ended.
+    pub idle: Duration,
+    /// Where the private directories of processes are made.
+    pub directory: PathBuf,
+    /// The program, with its first arguments, that sets limits and then becomes the server. Without
+    /// one the server is started as it is, without limits.
+    pub launcher: Vec<OsString>,
+}
+
+impl Default for StdioSettings {
+    fn default() -> Self {
+        Self {
+            rules: StdioRules::default(),
+            users: None,
+            processes: 64,
+            idle: Duration::from_secs(600),
+            directory: std::env::temp_dir().join(format!("mcp-gateway-{}", std::process::id())),
+            launcher: Vec::new(),
+        }
+    }
 }
 
 impl Settings {
@@ -69,6 +106,7 @@ impl Settings {
             staleness_production: Duration::from_secs(5),
             staleness_other: Duration::from_secs(15),
             process_durability: true,
+            stdio: StdioSettings::default(),
         }
     }
 

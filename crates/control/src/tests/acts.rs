@@ -125,7 +125,10 @@ async fn revoking_ends_the_traffic_and_answers_with_evidence() {
     let office = Office::production().await;
     let answer = office.post("alice", &format!("{BINDING}/revoke"), Value::Null).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    assert_eq!(answer.body["ended"], json!({"calls": 1, "streams": 2, "sessions": 3, "cached_values": 1}));
+    assert_eq!(
+        answer.body["ended"],
+        json!({"calls": 1, "streams": 2, "sessions": 3, "children": 0, "cached_values": 1})
+    );
     let events = office.chain.all();
     let at = |field: &str| events[answer.body["audit"][field].as_u64().unwrap() as usize - 1].kind;
     assert_eq!((at("revoked"), at("completed")), (EventKind::BindingRevoked, EventKind::RevocationCompleted));

@@ -136,7 +136,7 @@ impl LiveTraffic for Live {
         if self.stuck.load(Ordering::SeqCst) {
             return Err(Code::Internal.into());
         }
-        Ok(Ended { calls: 1, streams: 2, sessions: 3, cached_values: 1 })
+        Ok(Ended { calls: 1, streams: 2, sessions: 3, children: 0, cached_values: 1 })
     }
     fn admit(&self, _: &EnvironmentName, name: &BindingName) {
         self.ended.lock().unwrap().retain(|ended| ended != name.as_str());

@@ -110,6 +110,9 @@ pub struct Ended {
     pub streams: u32,
     /// Legacy sessions ended.
     pub sessions: u32,
+    /// Processes of servers killed.
+    #[serde(default)]
+    pub children: u32,
     /// Cached values dropped.
     pub cached_values: u32,
 }

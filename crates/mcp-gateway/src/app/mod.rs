@@ -136,6 +136,12 @@ impl Running {
         if tokio::time::timeout(self.drain + Duration::from_secs(5), joined).await.is_err() {
             tracing::warn!("calls were still running at the end of the drain time");
         }
+        if let Err(refusal) = self.gateway.children.end_all(Duration::from_secs(5)).await {
+            tracing::warn!(
+                inside = refusal.inside().unwrap_or(""),
+                "processes of servers were still running"
+            );
+        }
         self.tasks.iter().for_each(JoinHandle::abort);
         let event = Event::new(EventKind::Stopped, SystemClock.now());
         if let Err(error) = self.audit.record(event).await {

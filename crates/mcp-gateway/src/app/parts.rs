@@ -13,7 +13,7 @@ use gateway_core::snapshot::Snapshot;
 use gateway_core::stores::Stores;
 use gateway_core::time::Clock as _;
 use gateway_proxy::gateway::{Gateway, Wiring};
-use gateway_proxy::settings::Settings;
+use gateway_proxy::settings::{Settings, StdioSettings};
 use gateway_proxy::world::WorldCell;
 use tokio::task::JoinHandle;
 
@@ -169,6 +169,16 @@ fn settings(config: &Config) -> Settings {
     settings.session_lifetime = Duration::from_secs(limits.session_lifetime_seconds);
     settings.staleness_production = Duration::from_secs(limits.staleness_production_seconds);
     settings.staleness_other = Duration::from_secs(limits.staleness_other_seconds);
+    let stdio = &config.stdio;
+    settings.stdio = StdioSettings {
+        rules: stdio.rules.clone(),
+        users: stdio.users.map(|users| (users.first, users.count)),
+        processes: stdio.processes,
+        idle: stdio.idle,
+        directory: stdio.directory.clone(),
+        // This very program, also where its file was replaced meanwhile.
+        launcher: vec!["/proc/self/exe".into(), "stdio-child".into()],
+    };
     settings.process_durability = config.audit.durability == Durability::Process;
     settings
 }

@@ -309,6 +309,7 @@ fn evidence(binding: &InEnvironment, answer: &Value) -> View {
         ("calls ended", text(answer, "/ended/calls")),
         ("streams ended", text(answer, "/ended/streams")),
         ("sessions ended", text(answer, "/ended/sessions")),
+        ("processes killed", text(answer, "/ended/children")),
         ("cached values dropped", text(answer, "/ended/cached_values")),
         ("audit: revoked", text(answer, "/audit/revoked")),
         ("audit: completed", text(answer, "/audit/completed")),
@@ -326,7 +327,7 @@ mod tests {
     #[test]
     fn a_revocation_shows_its_evidence() {
         let answer = json!({"binding": "triage@3", "environment": "dev", "revoked_at": "2026-11-26T09:00:00.1Z",
-            "completed_at": "2026-11-26T09:00:00.2Z", "ended": {"calls": 2, "streams": 1, "sessions": 0, "cached_values": 1},
+            "completed_at": "2026-11-26T09:00:00.2Z", "ended": {"calls": 2, "streams": 1, "sessions": 0, "children": 0, "cached_values": 1},
             "audit": {"revoked": 41, "completed": 43, "pending": false}});
         insta::assert_snapshot!(evidence(&"dev/triage".parse().unwrap(), &answer).plain(), @r"
         dev/triage: revoked; no call can use it any more

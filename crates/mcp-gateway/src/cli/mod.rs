@@ -22,6 +22,7 @@ mod print;
 mod problem;
 mod secret;
 mod session;
+mod stdio_child;
 mod token_file;
 mod view;
 mod wiring;
@@ -107,6 +108,9 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Write a completion script for a shell
     Completions(CompletionArguments),
+    /// Become a server's process (the gateway starts it so)
+    #[command(hide = true)]
+    StdioChild(stdio_child::StdioChildArguments),
     /// Run the demo's upstream server
     #[command(hide = true)]
     FixtureServer(FixtureArguments),
@@ -159,8 +163,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let printer = Printer::standard(cli.globals.output, cli.globals.no_color);
     let mut session = Session { globals: cli.globals, printer };
     let command = match cli.command {
-        // These two speak to their callers themselves.
+        // These speak to their callers themselves.
         Command::FixtureServer(arguments) => return fixture(arguments),
+        Command::StdioChild(arguments) => return stdio_child::run(&arguments),
         Command::Demo(arguments) => {
             let output_json = session.globals.output == Output::Json;
             return crate::demo::run(crate::demo::DemoOptions { output_json, keep: arguments.keep });
@@ -195,7 +200,7 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Session(command) => live::run(session, &command),
         Command::Audit(command) => audit::run(session, &command),
         Command::Completions(arguments) => Ok(completions(session, &arguments)),
-        Command::Demo(_) | Command::FixtureServer(_) => Ok(Exit::Ok),
+        Command::Demo(_) | Command::FixtureServer(_) | Command::StdioChild(_) => Ok(Exit::Ok),
     }
 }
 

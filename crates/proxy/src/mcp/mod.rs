@@ -12,5 +12,6 @@ pub mod listing;
 pub mod message;
 pub mod method;
 pub mod reply;
+pub mod splice;
 pub mod sse;
 pub mod version;

@@ -9,6 +9,7 @@ use gateway_core::policy::Permit;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::scrub::Needles;
 use http::{HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt, Collected};
 
 use super::admit::{Trip, Verb};
 use super::authorize::{Aim, authorize};
@@ -26,8 +27,12 @@ use crate::mcp::listing::Listing;
 use crate::mcp::method::MethodKind;
 use crate::mcp::version::Generation;
 use crate::session::{SESSION_HEADER, Session, UpstreamSession};
+use crate::upstream::stdio::{Ask, Standing};
 use crate::upstream::{UpstreamBody, Upstreams};
 use crate::world::World;
+
+/// Whose processes are those that nobody's call started.
+const GATEWAY_ITSELF: &str = "gateway";
 
 /// An answer under way, with everything that must end with its last byte.
 #[derive(Debug)]
@@ -69,7 +74,7 @@ pub async fn forward(
     let places = take_places(gateway, &permit, aim, trip)?;
     let mut ready = ready(gateway, trip, &call.identity, aim, permit).await?;
     ready.pass.join(call, &ready.permit)?;
-    let session = upstream_session(gateway, upstreams, trip, call, &ready.permit).await?;
+    let session = upstream_session(gateway, upstreams, trip, call, &ready).await?;
     let message = Message::of(call, session.as_ref().map(|session| &session.id));
     let repeats = may_repeat(call, &ready.permit);
     let forwarded = attempt(gateway, upstreams, trip, message, ready, repeats).await?;
@@ -163,6 +168,8 @@ pub(crate) async fn send(
     obtained: Option<Obtained>,
     pass: &Pass,
 ) -> Result<(Response<UpstreamBody>, Trail), Refusal> {
+    let verb = (message.verb, message.generation);
+    let standing = Standing::of(permit, obtained.as_ref().map(|obtained| obtained.lease.version().clone()));
     let used =
         obtained.as_ref().map(|obtained| (obtained.lease.version(), obtained.lease.store_request_id()));
     let (recorded, mut trail) = intent::record(gateway, trip, permit, used).await?;
@@ -176,7 +183,7 @@ pub(crate) async fn send(
     let outcome = tokio::select! {
         biased;
         why = pass.stopped() => Err(why.into()),
-        sent = dispatch(upstreams, permit, outbound) => sent,
+        sent = dispatch(gateway, upstreams, permit, verb, standing, outbound) => sent,
     };
     match outcome {
         Ok(response) => {
@@ -192,8 +199,11 @@ pub(crate) async fn send(
 
 /// Sends the call along the approved route.
 async fn dispatch(
+    gateway: &Gateway,
     upstreams: &Upstreams,
     permit: &Permit,
+    (verb, generation): (Verb, Generation),
+    standing: Standing,
     outbound: Outbound,
 ) -> Result<Response<UpstreamBody>, Refusal> {
     match &permit.binding().route {
@@ -201,8 +211,15 @@ async fn dispatch(
             let response = upstreams.send(route, outbound.request).await?;
             Ok(response.map(UpstreamBody::Http))
         }
-        Route::Stdio(_) => {
-            Err(Refusal::new(Code::UpstreamUnreachable).because("processes are not served yet"))
+        Route::Stdio(route) => {
+            let Outbound { request, credential } = outbound;
+            let (head, body) = request.into_parts();
+            let session = head.headers.get(SESSION_HEADER).and_then(|id| id.to_str().ok());
+            let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+            let actor = permit.actor().map(|actor| actor.stable_id());
+            let actor = actor.as_deref().unwrap_or(GATEWAY_ITSELF);
+            let ask = Ask { route, standing, actor, generation, verb, session, body };
+            gateway.children.send(ask, credential).await
         }
     }
 }
@@ -248,14 +265,36 @@ async fn upstream_session(
     upstreams: &Upstreams,
     trip: &Trip,
     call: &Call,
-    permit: &Permit,
+    ready: &Ready,
 ) -> Result<Option<UpstreamSession>, Refusal> {
     let Some(session) = &call.session else { return Ok(None) };
-    match session.upstream(&permit.binding().spec.name) {
-        // A session on another route than the approved one would carry the value elsewhere.
-        Some(known) if known.binding.route == permit.binding().route => Ok(Some(known)),
-        _ => open_further(gateway, upstreams, trip, call, session, permit).await.map(Some),
+    let permit = &ready.permit;
+    let known = || session.upstream(&permit.binding().spec.name);
+    let serving = |known: &UpstreamSession| serves(gateway, known, ready);
+    if let Some(known) = known().filter(serving) {
+        return Ok(Some(known));
     }
+    // Two calls at once must not open two sessions.
+    let _turn = session.opening.lock().await;
+    let known = known();
+    if let Some(known) = known.clone().filter(serving) {
+        return Ok(Some(known));
+    }
+    let opened = open_further(gateway, upstreams, trip, call, session, permit).await?;
+    if let Some(former) = known.as_ref().and_then(|known| known.id.to_str().ok()) {
+        gateway.children.drain_session(former);
+    }
+    Ok(Some(opened))
+}
+
+/// Whether the upstream session is one of the approved route (any other would carry the value
+/// elsewhere), and its process, where it is one, has the credential that is current.
+fn serves(gateway: &Gateway, known: &UpstreamSession, ready: &Ready) -> bool {
+    let route = &ready.permit.binding().route;
+    let Route::Stdio(_) = route else { return known.binding.route == *route };
+    let version = ready.obtained.as_ref().map(|obtained| obtained.lease.version().clone());
+    let standing = Standing::of(&ready.permit, version);
+    known.id.to_str().is_ok_and(|id| gateway.children.is_current(id, &standing))
 }
 
 /// Repeats the client's handshake under another binding.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::stdio::ChildStream;
 use crate::bridge::stream::Translated;
 
 /// What a server answers with.
@@ -18,6 +19,8 @@ pub enum UpstreamBody {
     Whole(Option<Bytes>),
     /// Events in the client's generation.
     Translated(Box<Translated>),
+    /// Messages of a process.
+    Child(Box<ChildStream>),
 }
 
 /// The upstream's answer broke off.
@@ -39,6 +42,9 @@ impl Body for UpstreamBody {
             Self::Translated(stream) => {
                 stream.poll(context).map(|event| event.map(|event| event.map(Frame::data).map_err(Broken)))
             }
+            Self::Child(stream) => {
+                stream.poll(context).map(|event| event.map(|event| event.map(Frame::data).map_err(Broken)))
+            }
         }
     }
 
@@ -47,6 +53,7 @@ impl Body for UpstreamBody {
             Self::Http(body) => body.is_end_stream(),
             Self::Whole(body) => body.is_none(),
             Self::Translated(stream) => stream.is_over(),
+            Self::Child(stream) => stream.is_over(),
         }
     }
 
@@ -54,7 +61,7 @@ impl Body for UpstreamBody {
         match self {
             Self::Http(body) => body.size_hint(),
             Self::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
-            Self::Translated(_) => SizeHint::default(),
+            Self::Translated(_) | Self::Child(_) => SizeHint::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod body;
 mod connect;
 mod guard;
+pub mod stdio;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -102,13 +102,22 @@ impl TestBroker {
         bind: impl FnOnce(&mut Value),
         settle: impl FnOnce(&mut Settings),
     ) -> Self {
+        Self::before(server_spec(upstream), bind, settle).await
+    }
+
+    /// In front of any server.
+    pub async fn before(
+        server: Value,
+        bind: impl FnOnce(&mut Value),
+        settle: impl FnOnce(&mut Settings),
+    ) -> Self {
         let mut binding = binding_spec();
         bind(&mut binding);
         let state = State {
             epoch: Epoch(1),
             revisions: vec![
                 record(json!({"kind": "Environment", "name": "dev"}), 1),
-                record(server_spec(upstream), 1),
+                record(server, 1),
                 record(json!({"kind": "Policy", "name": "p", "environment": "dev", "cedar": ""}), 1),
                 record(binding, 1),
             ],

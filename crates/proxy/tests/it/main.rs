@@ -22,6 +22,7 @@ mod network;
 mod operators;
 mod revocation;
 mod sessions;
+mod stdio;
 mod streams;
 mod transparency;
 mod upstream;

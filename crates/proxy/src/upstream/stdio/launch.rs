@@ -1,0 +1,172 @@
+//! How a process is started: nothing inherited, a private directory, limits before its first
+//! instruction, and the secret where the binding says.
+
+use std::ffi::OsStr;
+use std::fs::DirBuilder;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use gateway_core::manifest::StdioRoute;
+use gateway_core::refusal::{Code, Refusal};
+use gateway_core::secret::Secret;
+use tokio::process::Command;
+
+use crate::materials::{Placement, ProcessPlacement};
+use crate::path::inject::ProcessCredential;
+use crate::settings::StdioSettings;
+
+/// The variable in which the launcher takes the bytes of a credential file, as base64. The program
+/// itself never has it.
+pub const CREDENTIAL_VARIABLE: &str = "MCP_GATEWAY_CREDENTIAL";
+
+/// A directory of one process's own, removed with it.
+#[derive(Debug)]
+pub(super) struct PrivateDirectory(PathBuf);
+
+impl PrivateDirectory {
+    /// Makes the directory, for the process's user alone.
+    pub(super) fn create(root: &Path, name: &str, user: Option<u32>) -> std::io::Result<Self> {
+        // Others may pass through to their own directory below, and see nothing on the way.
+        DirBuilder::new().recursive(true).mode(0o711).create(root)?;
+        let path = root.join(name);
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let directory = Self(path);
+        if let Some(user) = user {
+            chown(&directory.0, Some(user), Some(user))?;
+        }
+        Ok(directory)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for PrivateDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, "the private directory of a server's process could not be removed");
+        }
+    }
+}
+
+/// The users of processes: each belongs to one running process at a time.
+#[derive(Debug, Default)]
+pub(super) struct Users {
+    taken: Arc<Mutex<std::collections::BTreeSet<u32>>>,
+}
+
+/// A user in use; free again when dropped.
+#[derive(Debug)]
+pub(super) struct UserLease {
+    pub(super) number: u32,
+    taken: Arc<Mutex<std::collections::BTreeSet<u32>>>,
+}
+
+impl Users {
+    /// Takes a free user of the range.
+    pub(super) fn take(&self, first: u32, count: u32) -> Option<UserLease> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = (first..first.saturating_add(count)).find(|number| !taken.contains(number))?;
+        taken.insert(number);
+        Some(UserLease { number, taken: Arc::clone(&self.taken) })
+    }
+}
+
+impl Drop for UserLease {
+    fn drop(&mut self) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+    }
+}
+
+/// The command that starts the process, in a process group of its own.
+///
+/// # Errors
+/// [`Code::ProcessStart`] where the credential cannot be handed over.
+pub(super) fn command(
+    route: &StdioRoute,
+    settings: &StdioSettings,
+    credential: Option<&ProcessCredential>,
+    directory: &Path,
+    user: Option<u32>,
+) -> Result<Command, Refusal> {
+    let placement = credential.map(placement).transpose()?;
+    let mut words: Vec<&OsStr> = settings.launcher.iter().map(AsRef::as_ref).collect();
+    let limits = [
+        format!("--memory-mib={}", route.limits.memory_mib),
+        format!("--open-files={}", route.limits.open_files),
+        format!("--file-mib={}", route.limits.file_mib),
+    ];
+    let file = placement.filter(|placement| placement.in_file);
+    let file_argument = file.map(|placement| format!("--credential-file={}", placement.variable));
+    if words.is_empty() {
+        if file.is_some() {
+            return Err(Refusal::new(Code::ProcessStart).because("no launcher hands over credential files"));
+        }
+    } else {
+        words.extend(limits.iter().map(OsStr::new));
+        words.extend(file_argument.iter().map(OsStr::new));
+        words.push(OsStr::new("--"));
+    }
+    words.extend(route.command.iter().map(OsStr::new));
+    let (program, arguments) = words.split_first().ok_or(Code::ProcessStart)?;
+    let mut command = std::process::Command::new(program);
+    command.args(arguments).env_clear().process_group(0);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LANG", "C.UTF-8");
+    command.env("HOME", directory).env("TMPDIR", directory).envs(&route.environment);
+    command.current_dir(route.directory.as_deref().unwrap_or(directory));
+    if let Some(placement) = placement {
+        give(&mut command, placement);
+    }
+    if let Some(user) = user {
+        command.gid(user).uid(user);
+    }
+    let mut command = Command::from(command);
+    command.kill_on_drop(true);
+    Ok(command)
+}
+
+fn placement(credential: &ProcessCredential) -> Result<&ProcessPlacement, Refusal> {
+    match credential.material.placement() {
+        Placement::Process(placement) => Ok(placement),
+        Placement::Header(..) | Placement::Query(_) => {
+            Err(Refusal::new(Code::ReferenceRefused).because("the injection point is none of a process"))
+        }
+    }
+}
+
+/// Puts the value into the environment of the process to be: the one way that is neither an argument
+/// nor a file. The command's own copy lives until the process has started.
+#[expect(clippy::disallowed_methods, reason = "environment and file placement are named places")]
+fn give(command: &mut std::process::Command, placement: &ProcessPlacement) {
+    if placement.in_file {
+        let text = base64::engine::general_purpose::STANDARD.encode(placement.text.expose());
+        let text = Secret::new(text.into_bytes());
+        command.env(CREDENTIAL_VARIABLE, OsStr::from_bytes(text.expose()));
+    } else {
+        command.env(&placement.variable, OsStr::from_bytes(placement.text.expose()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_belongs_to_one_process_at_a_time() {
+        let users = Users::default();
+        let one = users.take(2_000, 2).unwrap();
+        let two = users.take(2_000, 2).unwrap();
+        assert_ne!(one.number, two.number);
+        assert!(users.take(2_000, 2).is_none());
+        let number = one.number;
+        drop(one);
+        assert_eq!(users.take(2_000, 2).unwrap().number, number);
+    }
+}
