@@ -153,7 +153,7 @@ pub fn inject(
 }
 
 /// What a process is asked at: it has no address, and sees neither this nor any header.
-const PROCESS: &str = "stdio:/";
+const PROCESS: &str = "http://process.invalid/";
 
 fn endpoint(route: &Route) -> &str {
     match route {
