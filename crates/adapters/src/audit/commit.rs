@@ -1,7 +1,8 @@
 //! Group commit: one sync serves everybody who wrote before it began.
 //!
-//! Whoever writes while nobody syncs becomes the leader and syncs, on a thread for blocking work, until
-//! nobody waits any more.
+//! Whoever writes while nobody syncs becomes the leader and has the disk synced, on a thread for blocking
+//! work, until nobody waits any more. It wakes those who wait from its own thread, which is mostly theirs
+//! too: waking somebody on another thread costs a system call each.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -28,7 +29,7 @@ pub(super) async fn wait(
     if lead {
         let leader = Leader { shared: Arc::clone(shared), done: false };
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || leader.run())),
+            Ok(runtime) => drop(runtime.spawn(leader.lead())),
             Err(_) => leader.run(),
         }
     }
@@ -41,8 +42,22 @@ fn decided(writer: &mut Writer, through: Sequence) -> Vec<Waiting> {
     writer.waiting.drain(..count).collect()
 }
 
-/// Writes what is pending, and syncs outside the lock.
+/// Writes what is pending and syncs; those whose records it reached may go on.
 pub(super) fn sync(shared: &Shared) -> Result<Durable, AuditError> {
+    let (place, decided) = write_and_sync(shared)?;
+    tell(decided);
+    Ok(place)
+}
+
+fn tell(decided: Vec<Waiting>) {
+    for (sequence, waiting) in decided {
+        // Whoever went away meanwhile needs no answer.
+        drop(waiting.send(Ok(sequence)));
+    }
+}
+
+/// Writes what is pending, and syncs outside the lock. Says whose records it reached.
+fn write_and_sync(shared: &Shared) -> Result<(Durable, Vec<Waiting>), AuditError> {
     let (file, place) = {
         let mut writer = shared.lock();
         writer.ready()?;
@@ -70,12 +85,7 @@ pub(super) fn sync(shared: &Shared) -> Result<Durable, AuditError> {
         writer.synced = writer.synced.max(place.length);
     }
     let decided = decided(&mut writer, place.tip.sequence);
-    drop(writer);
-    for (sequence, waiting) in decided {
-        // Whoever went away meanwhile needs no answer.
-        drop(waiting.send(Ok(sequence)));
-    }
-    Ok(place)
+    Ok((place, decided))
 }
 
 struct Leader {
@@ -84,24 +94,43 @@ struct Leader {
 }
 
 impl Leader {
-    fn run(mut self) {
+    /// Leads from a runtime.
+    async fn lead(mut self) {
         loop {
-            let synced = sync(&self.shared);
-            let mut writer = self.shared.lock();
-            match synced {
-                Ok(place) if place.tip.sequence < writer.wanted => {}
-                Ok(_) => {
-                    writer.syncing = false;
-                    self.done = true;
-                    return;
-                }
-                Err(AuditError(reason)) => {
-                    self.done = true;
-                    give_up(writer, &reason);
-                    return;
-                }
+            let shared = Arc::clone(&self.shared);
+            let synced = tokio::task::spawn_blocking(move || write_and_sync(&shared)).await;
+            let synced = synced.unwrap_or_else(|_| Err(AuditError("the sync was abandoned".to_owned())));
+            if !self.goes_on(synced) {
+                return;
             }
         }
+    }
+
+    /// Leads where there is no runtime.
+    fn run(mut self) {
+        loop {
+            let synced = write_and_sync(&self.shared);
+            if !self.goes_on(synced) {
+                return;
+            }
+        }
+    }
+
+    /// Wakes those whose records are decided; whether others wait for more.
+    fn goes_on(&mut self, synced: Result<(Durable, Vec<Waiting>), AuditError>) -> bool {
+        match synced {
+            Ok((place, decided)) => {
+                tell(decided);
+                let mut writer = self.shared.lock();
+                if place.tip.sequence < writer.wanted {
+                    return true;
+                }
+                writer.syncing = false;
+            }
+            Err(AuditError(reason)) => give_up(self.shared.lock(), &reason),
+        }
+        self.done = true;
+        false
     }
 }
 

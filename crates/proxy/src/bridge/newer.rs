@@ -21,7 +21,7 @@ use crate::mcp::json::{Kind, Scanner};
 use crate::mcp::message::RawId;
 use crate::mcp::method::MethodKind;
 use crate::mcp::version::{Generation, ProtocolVersion};
-use crate::path::forward::{Forwarded, attempt, may_repeat, ready, take_places};
+use crate::path::forward::{Forwarded, attempt, has_current_process, may_repeat, ready, take_places};
 use crate::path::identify::{Call, Misread};
 use crate::path::inject::Message;
 use crate::path::refuse;
@@ -68,6 +68,11 @@ pub async fn serve(line: &Line, call: &Call, permit: Permit) -> Result<Outcome, 
         let ready = ready(gateway, &line.trip, &line.identity, &line.aim, permit.clone()).await?;
         if ready.permit.binding().spec.name != permit.binding().spec.name {
             permit = ready.permit;
+            continue;
+        }
+        if let Some(id) = session.opened.id.as_ref().filter(|id| !has_current_process(gateway, id, &ready)) {
+            gateway.children.drain_session(id.to_str().unwrap_or_default());
+            session.end();
             continue;
         }
         let number = session.number();

@@ -287,14 +287,17 @@ async fn upstream_session(
     Ok(Some(opened))
 }
 
-/// Whether the upstream session is one of the approved route (any other would carry the value
-/// elsewhere), and its process, where it is one, has the credential that is current.
+/// Whether the upstream session is one of the approved route: any other would carry the value elsewhere.
 fn serves(gateway: &Gateway, known: &UpstreamSession, ready: &Ready) -> bool {
-    let route = &ready.permit.binding().route;
-    let Route::Stdio(_) = route else { return known.binding.route == *route };
+    known.binding.route == ready.permit.binding().route && has_current_process(gateway, &known.id, ready)
+}
+
+/// Whether the session's process, where the server is one, was given the credential that is current.
+pub(crate) fn has_current_process(gateway: &Gateway, session: &HeaderValue, ready: &Ready) -> bool {
+    let Route::Stdio(_) = &ready.permit.binding().route else { return true };
     let version = ready.obtained.as_ref().map(|obtained| obtained.lease.version().clone());
     let standing = Standing::of(&ready.permit, version);
-    known.id.to_str().is_ok_and(|id| gateway.children.is_current(id, &standing))
+    session.to_str().is_ok_and(|id| gateway.children.is_current(id, &standing))
 }
 
 /// Repeats the client's handshake under another binding.

@@ -9,7 +9,7 @@ while IFS= read -r line; do
     *'"server/discover"'*) if [ -n "${MODERN:-}" ]; then answer '{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{},"ttlMs":0,"cacheScope":"private"}'; else printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"Method not found"}}\n' "$id"; fi ;;
     *'"ping"'*) answer '{}' ;;
     *'"method":"notifications/'*) ;;
-    *'"name":"environment"'*) text "$(env | sort | tr '\n' ' ')" ;;
+    *'"name":"environment"'*) text "$(env | sort | tr '\n' ' ' | sed 's/\\/\\\\/g; s/"/\\"/g')" ;;
     *'"name":"process"'*) text "$$" ;;
     *'"name":"slow"'*) echo '{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"waiting"}}'; while [ ! -e "$GATE" ]; do sleep 0.02; done; text "done by $$" ;;
     *'"name":"crash"'*) exit 3 ;;

@@ -280,10 +280,22 @@ async fn a_modern_server_has_one_process_an_actor_whatever_ids_its_clients_use()
 }
 
 #[tokio::test]
-async fn a_modern_client_of_an_older_process_is_told_so() {
-    let stage = stage().await;
+async fn a_modern_client_is_bridged_to_an_older_process_which_is_replaced_on_rotation() {
+    let mut stage = stage().await;
     let answer = stage.broker.call("process").await;
-    assert_eq!((answer.status, answer.code().as_str()), (400, "request.protocol_generation"));
+    assert_eq!(answer.json()["result"]["resultType"], "complete", "{}", answer.text);
+    let old = said(&answer);
+    assert_eq!(said(&stage.broker.call("process").await), old);
+    stage.broker.publish(|state| {
+        let mut rotated = binding_spec();
+        rotated["secret"] = "local://a#b?version=2".into();
+        rotated["inject"] = json!({"environment": "KEY"});
+        rotated["tools"] = json!([]);
+        state.revisions[3] = record(rotated, 2);
+    });
+    let new = said(&stage.broker.call("process").await);
+    assert_ne!(old, new);
+    until("the old process goes", || !lives(&old)).await;
 }
 
 #[tokio::test]

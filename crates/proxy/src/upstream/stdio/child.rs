@@ -29,6 +29,8 @@ const READ_TIME: Duration = Duration::from_secs(10);
 pub(super) enum Stop {
     /// Nothing.
     Run,
+    /// To end, for it has closed its output and can answer nothing more.
+    Spent,
     /// To end: its input closes, then it is asked, then it is killed.
     Finish,
     /// Killed at once.

@@ -56,12 +56,12 @@ pub(super) fn start(mut command: Command, supervision: Supervision) -> std::io::
     let hearing = tokio::spawn(heard.hear(BufReader::new(words)));
     tokio::spawn(async move {
         let status = wait(&mut process, stop.clone(), group).await;
-        let by_itself = *stop.borrow() == Stop::Run;
+        let by_itself = matches!(*stop.borrow(), Stop::Run | Stop::Spent);
         kill(group, Signal::KILL);
         // What the process wrote before it ended still belongs to its callers.
         let broken = tokio::time::timeout(LAST_OUTPUT, reading).await.ok().and_then(Result::ok).flatten();
         let last_words = tokio::time::timeout(LAST_OUTPUT, hearing).await.ok().and_then(Result::ok);
-        if by_itself && child.started.elapsed() < SETTLED {
+        if (by_itself || broken.is_some()) && child.started.elapsed() < SETTLED {
             table.failed(&child.holder());
         }
         child.close(story(status, broken, &last_words.unwrap_or_default()));
@@ -93,7 +93,7 @@ async fn wait(
         status = process.wait() => return status,
         asked = stop.wait_for(|stop| *stop != Stop::Run) => asked.map(|stop| *stop).unwrap_or(Stop::Kill),
     };
-    if asked == Stop::Finish {
+    if asked != Stop::Kill {
         for (time, signal) in [(AFTER_CLOSE, Some(Signal::TERM)), (AFTER_TERM, None)] {
             tokio::select! {
                 status = process.wait() => return status,
@@ -159,7 +159,7 @@ async fn read(output: ChildStdout, child: Arc<Child>, limit: usize) -> Option<&'
             }
             // Nothing more can be answered.
             Line::End => {
-                child.stop(Stop::Finish);
+                child.stop(Stop::Spent);
                 return None;
             }
         }
