@@ -83,7 +83,7 @@ impl Gateway {
             self.clean_up_later(session.take_upstream());
             let mut event = session.shown().describe(Event::new(EventKind::SessionEnded, now));
             event.reason = Some(limit.word().to_owned());
-            event.ended = Some(Ended { calls, streams, sessions: 1, cached_values: 0 });
+            event.ended = Some(Ended { calls, streams, sessions: 1, children: 0, cached_values: 0 });
             if let Err(error) = self.audit.note(event) {
                 tracing::error!(%error, "the end of a session could not be recorded");
             }
@@ -95,7 +95,7 @@ impl Gateway {
         let complete = session.emptied(deadline).await;
         let cleaned = self.clean_up(session.take_upstream()).await;
         Terminated {
-            ended: Ended { calls, streams, sessions: 1, cached_values: 0 },
+            ended: Ended { calls, streams, sessions: 1, children: 0, cached_values: 0 },
             upstream_ended: cleaned.ended,
             upstream_left: cleaned.left,
             complete,

@@ -156,7 +156,7 @@ impl LiveSessions for Live {
         let place = sessions.iter().position(|session| session.id == id)?;
         sessions.remove(place);
         sessions.retain(|session| session.session.as_deref() != Some(id));
-        let ended = Ended { calls: 0, streams: 2, sessions: 1, cached_values: 0 };
+        let ended = Ended { calls: 0, streams: 2, sessions: 1, children: 0, cached_values: 0 };
         Some(Terminated { ended, upstream_ended: 1, upstream_left: 0, complete: true })
     }
 }

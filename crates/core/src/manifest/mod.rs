@@ -86,6 +86,7 @@ impl fmt::Display for ObjectKey {
 /// The declared content of one object. In JSON and YAML the `kind` field tells which.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind")]
+#[expect(clippy::large_enum_variant, reason = "specs are few, and boxes would be in everybody's way")]
 pub enum Spec {
     /// An environment.
     Environment(EnvironmentSpec),
