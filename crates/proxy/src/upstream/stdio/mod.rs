@@ -21,6 +21,7 @@ use gateway_core::refusal::{Code, Refusal};
 use gateway_core::scrub::Needles;
 use http::{Response, StatusCode};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 pub use launch::CREDENTIAL_VARIABLE;
 pub use place::Standing;
@@ -225,7 +226,7 @@ impl Children {
         credential: Option<ProcessCredential>,
     ) -> Result<Arc<Child>, Refusal> {
         let holder = (ask.actor.to_owned(), ask.standing.binding.clone());
-        if let Some(wait) = self.table.backoff(&holder) {
+        if let Some(wait) = self.table.backoff(&holder, Instant::now()) {
             return Err(Refusal::new(Code::ProcessBackoff).retry_after(wait));
         }
         let unable = |why: String| Refusal::new(Code::ProcessStart).because(why);
@@ -263,14 +264,14 @@ impl Children {
             Err(error) => error.to_string(),
         };
         child.close(failed.clone());
-        self.table.failed(&holder);
+        self.table.failed(&holder, Instant::now());
         Err(unable(failed))
     }
 
     /// A process that did not come up is ended, and the next must wait.
     fn judged<T>(&self, child: &Child, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
         if outcome.is_err() && !child.has_ended() {
-            self.table.failed(&child.holder());
+            self.table.failed(&child.holder(), Instant::now());
             child.stop(Stop::Kill);
         }
         outcome
@@ -332,7 +333,7 @@ impl Children {
         for child in self.table.all(|child| child.idle_for(self.settings.idle)) {
             child.stop(Stop::Finish);
         }
-        self.table.sweep();
+        self.table.sweep(Instant::now());
     }
 
     fn fresh_name(&self) -> String {

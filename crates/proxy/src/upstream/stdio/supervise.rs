@@ -62,7 +62,7 @@ pub(super) fn start(mut command: Command, supervision: Supervision) -> std::io::
         let broken = tokio::time::timeout(LAST_OUTPUT, reading).await.ok().and_then(Result::ok).flatten();
         let last_words = tokio::time::timeout(LAST_OUTPUT, hearing).await.ok().and_then(Result::ok);
         if (by_itself || broken.is_some()) && child.started.elapsed() < SETTLED {
-            table.failed(&child.holder());
+            table.failed(&child.holder(), tokio::time::Instant::now());
         }
         child.close(story(status, broken, &last_words.unwrap_or_default()));
         drop(directory);

@@ -82,17 +82,17 @@ impl Table {
     }
 
     /// How long the holder's next process must wait.
-    pub(super) fn backoff(&self, key: &Holder) -> Option<Duration> {
+    pub(super) fn backoff(&self, key: &Holder, now: Instant) -> Option<Duration> {
         let until = self.inner().failures.get(key)?.until;
-        let wait = until.saturating_duration_since(Instant::now());
+        let wait = until.saturating_duration_since(now);
         (!wait.is_zero()).then_some(wait)
     }
 
-    pub(super) fn failed(&self, key: &Holder) {
+    pub(super) fn failed(&self, key: &Holder, now: Instant) {
         let mut inner = self.inner();
         let count = inner.failures.get(key).map_or(0, |known| known.count);
         let wait = FIRST_WAIT.saturating_mul(1 << count.min(10)).min(LONGEST_WAIT);
-        let failures = Failures { count: count.saturating_add(1), until: Instant::now() + wait };
+        let failures = Failures { count: count.saturating_add(1), until: now + wait };
         inner.failures.insert(key.clone(), failures);
     }
 
@@ -105,11 +105,11 @@ impl Table {
     }
 
     /// Forgets what is gone.
-    pub(super) fn sweep(&self) {
+    pub(super) fn sweep(&self, now: Instant) {
         let mut inner = self.inner();
         inner.all.retain(|child| !child.has_ended());
         let Inner { all, failures, .. } = &mut *inner;
-        for child in all.iter().filter(|child| child.started.elapsed() > SETTLED) {
+        for child in all.iter().filter(|child| now.saturating_duration_since(child.started) > SETTLED) {
             failures.remove(&child.holder());
         }
         inner.sessions.retain(|_, child| !child.has_ended());
@@ -117,8 +117,7 @@ impl Table {
         inner.slots.retain(|_, slot| {
             slot.try_lock().map_or(true, |held| held.as_ref().is_some_and(|child| !child.has_ended()))
         });
-        inner.legacy.retain(|_, since| since.elapsed() < LEGACY_FOR);
-        let now = Instant::now();
+        inner.legacy.retain(|_, since| now.saturating_duration_since(*since) < LEGACY_FOR);
         inner.failures.retain(|_, known| now < known.until + LONGEST_WAIT);
     }
 }
@@ -129,27 +128,28 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_binding_whose_processes_fail_waits_longer_each_time_and_not_for_ever() {
+    #[test]
+    fn a_binding_whose_processes_fail_waits_longer_each_time_and_not_for_ever() {
         let binding = (EnvironmentName::parse("dev").unwrap(), BindingName::parse("b").unwrap());
         let key = ("agent".to_owned(), binding.clone());
         let table = Table::default();
-        assert_eq!(table.backoff(&key), None);
+        let mut now = Instant::now();
+        assert_eq!(table.backoff(&key, now), None);
         let mut last = Duration::ZERO;
         for _ in 0..12 {
-            table.failed(&key);
-            let wait = table.backoff(&key).unwrap();
+            table.failed(&key, now);
+            let wait = table.backoff(&key, now).unwrap();
             assert!(wait >= last && wait <= LONGEST_WAIT, "{wait:?}");
             last = wait;
-            tokio::time::advance(wait).await;
-            assert_eq!(table.backoff(&key), None);
+            now += wait;
+            assert_eq!(table.backoff(&key, now), None);
         }
         assert_eq!(last, LONGEST_WAIT);
-        table.failed(&key);
-        assert_eq!(table.backoff(&("another".to_owned(), binding)), None);
-        tokio::time::advance(LONGEST_WAIT * 3).await;
-        table.sweep();
-        table.failed(&key);
-        assert_eq!(table.backoff(&key), Some(FIRST_WAIT));
+        table.failed(&key, now);
+        assert_eq!(table.backoff(&("another".to_owned(), binding), now), None);
+        now += LONGEST_WAIT * 3;
+        table.sweep(now);
+        table.failed(&key, now);
+        assert_eq!(table.backoff(&key, now), Some(FIRST_WAIT));
     }
 }
