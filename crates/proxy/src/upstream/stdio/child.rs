@@ -311,7 +311,7 @@ impl State {
                 None => Routed::Nobody,
             },
             wire::Incoming::Progress(token) => {
-                self.to_call(line, |call| call.token.as_deref() == Some(&token))
+                self.for_call(line, |call| call.token.as_deref() == Some(&token))
             }
             wire::Incoming::Subscribed(id) => match self.calls.get(&id) {
                 Some(call) => call.message(&line),
@@ -321,24 +321,24 @@ impl State {
                 // 2026-07-28 has no requests of servers.
                 Routed::Reply(wire::no_such_method(&id))
             }
-            wire::Incoming::Change => self.to_listener(line),
+            wire::Incoming::Change => self.for_listener(line),
             wire::Incoming::Request(_) | wire::Incoming::Notification => {
                 if self.calls.is_empty() {
-                    self.to_listener(line)
+                    self.for_listener(line)
                 } else {
-                    self.to_call(line, |_| true)
+                    self.for_call(line, |_| true)
                 }
             }
         })
     }
 
-    fn to_call(&self, line: Bytes, belongs: impl Fn(&Call) -> bool) -> Routed {
+    fn for_call(&self, line: Bytes, belongs: impl Fn(&Call) -> bool) -> Routed {
         let found = self.calls.values().find(|call| !call.endless && belongs(call));
         found.map_or(Routed::Nobody, |call| call.message(&line))
     }
 
     /// To who listens; else to a call, which the client reads too; else it waits for a listener.
-    fn to_listener(&mut self, line: Bytes) -> Routed {
+    fn for_listener(&mut self, line: Bytes) -> Routed {
         if let Some(listener) = self.listener.as_ref().filter(|listener| !listener.is_closed()) {
             return Routed::To(listener.clone(), Piece::Message(line));
         }
