@@ -39,7 +39,8 @@ pub struct Prober {
 impl Prober {
     /// Probes for this data plane.
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, upstreams: Upstreams::default() }
+        let upstreams = Upstreams::new(Arc::clone(&gateway.settings.resolver));
+        Self { gateway, upstreams }
     }
 
     /// One handshake; what HTTP said, where it is spoken.

@@ -2,10 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::stdio::StdioRules;
 use ipnet::IpNet;
+
+use crate::upstream::{Resolver, SystemResolver};
 
 /// Limits and names of the data plane. Bytes, counts and durations as their types say.
 #[derive(Debug, Clone)]
@@ -46,6 +49,8 @@ pub struct Settings {
     pub staleness_other: Duration,
     /// Whether the audit log is `durability: process`, which production bindings must except.
     pub process_durability: bool,
+    /// Looks up the names of routes.
+    pub resolver: Arc<dyn Resolver>,
     /// Servers that are processes.
     pub stdio: StdioSettings,
 }
@@ -107,6 +112,7 @@ impl Settings {
             staleness_other: Duration::from_secs(15),
             process_durability: true,
             stdio: StdioSettings::default(),
+            resolver: Arc::new(SystemResolver),
         }
     }
 

@@ -62,12 +62,9 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let thread = Thread {
-        gateway,
-        upstreams: Arc::new(Upstreams::default()),
-        tls: tls.map(TlsAcceptor::from),
-        shutdown,
-    };
+    let upstreams = Upstreams::new(Arc::clone(&gateway.settings.resolver));
+    let thread =
+        Thread { gateway, upstreams: Arc::new(upstreams), tls: tls.map(TlsAcceptor::from), shutdown };
     let mut stop = thread.shutdown.clone();
     loop {
         tokio::select! {

@@ -197,6 +197,15 @@ impl TestBroker {
         self.gateway.world.confirm(self.outside.now());
     }
 
+    /// Gives the server another route.
+    pub fn reroute(&mut self, route: Value) {
+        self.publish(|state| {
+            let mut server = server_spec("127.0.0.1:1".parse().unwrap());
+            server["route"] = route;
+            state.revisions[1] = record(server, 1);
+        });
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}/mcp/dev/tools", self.address)
     }

@@ -11,10 +11,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod address_guard;
 mod answers;
 mod bridge;
 mod broker;
 mod cancellation;
+mod certificates;
 mod doors;
 mod fakes;
 mod generations;
@@ -26,3 +28,5 @@ mod stdio;
 mod streams;
 mod transparency;
 mod upstream;
+mod upstream_socket;
+mod upstream_tls;

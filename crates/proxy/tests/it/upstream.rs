@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -39,28 +40,13 @@ impl Upstream {
     where
         F: Future<Output = Response<ScriptedBody>> + Send + 'static,
     {
-        let script: Script = Arc::new(move |seen| Box::pin(script(seen)));
+        let attendant = Attendant::new(script);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&seen);
+        let seen = Arc::clone(&attendant.seen);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (script, log) = (Arc::clone(&script), Arc::clone(&log));
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let (script, log) = (Arc::clone(&script), Arc::clone(&log));
-                    async move {
-                        let (parts, body) = request.into_parts();
-                        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-                        let one = Seen { method: parts.method, headers: parts.headers, body };
-                        log.lock().unwrap().push(one.clone());
-                        Ok::<_, Infallible>(script(one).await)
-                    }
-                });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
+                tokio::spawn(attendant.clone().attend(stream));
             }
         });
         Self { address, seen }
@@ -72,6 +58,46 @@ impl Upstream {
 
     pub fn last(&self) -> Seen {
         self.seen.lock().unwrap().last().cloned().unwrap()
+    }
+}
+
+/// Follows the script on whatever connection a test accepts.
+#[derive(Clone)]
+pub struct Attendant {
+    script: Script,
+    pub seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Attendant {
+    pub fn new<F>(script: impl Fn(Seen) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Response<ScriptedBody>> + Send + 'static,
+    {
+        Self { script: Arc::new(move |seen| Box::pin(script(seen))), seen: Arc::default() }
+    }
+
+    /// Answers every call with an empty result.
+    pub fn agreeable() -> Self {
+        Self::new(|_| async { json(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#) })
+    }
+
+    pub fn count(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
+    pub async fn attend(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (script, log) = (Arc::clone(&self.script), Arc::clone(&self.seen));
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                let one = Seen { method: parts.method, headers: parts.headers, body };
+                log.lock().unwrap().push(one.clone());
+                Ok::<_, Infallible>(script(one).await)
+            }
+        });
+        let http1 = hyper::server::conn::http1::Builder::new();
+        drop(http1.serve_connection(TokioIo::new(stream), service).await);
     }
 }
 
