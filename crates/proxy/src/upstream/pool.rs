@@ -125,3 +125,51 @@ fn make(route: &HttpRoute, resolver: &Arc<dyn Resolver>) -> Result<Pool, Refusal
         .timer(TokioTimer::new())
         .build(https))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
+
+    use gateway_core::refusal::Code;
+
+    use super::*;
+    use crate::upstream::SystemResolver;
+
+    fn write(path: &Path, text: &str) {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    #[test]
+    fn files_are_looked_at_once_a_second_and_a_torn_pair_twice_before_it_refuses() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("own.pem"), folder.path().join("own.key"));
+        let made = |_| rcgen::generate_simple_self_signed(vec!["gateway".to_owned()]).unwrap();
+        let [first, second] = [0, 1].map(made);
+        write(&certificate, &first.cert.pem());
+        // Mounted secrets are links.
+        write(&folder.path().join("mounted"), &first.signing_key.serialize_pem());
+        symlink("mounted", &key).unwrap();
+        let mut route = HttpRoute::to("https://tools.example/mcp".parse().unwrap());
+        route.client_certificate =
+            Some(ClientCertificate { certificate_file: certificate.clone(), key_file: key.clone() });
+        let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
+        let start = Instant::now();
+        let after = |seconds: f32| start + Duration::from_secs_f32(seconds);
+        let mut kept = Kept::make(&route, &resolver, start);
+        let mut at = |seconds| kept.current(&route, &resolver, after(seconds)).err().map(|why| why.code());
+        assert_eq!(at(0.0), None);
+        write(&certificate, &second.cert.pem());
+        assert_eq!(at(0.9), None, "not looked at yet");
+        assert_eq!(at(1.0), None, "the pair is torn: perhaps it is being renewed");
+        assert_eq!(at(1.9), None);
+        assert_eq!(at(2.0), Some(Code::UpstreamTlsFiles));
+        write(&folder.path().join("mounted"), &second.signing_key.serialize_pem());
+        assert_eq!(at(2.9), Some(Code::UpstreamTlsFiles), "a refusal holds as long as a pool");
+        assert_eq!(at(3.0), None);
+        std::fs::remove_file(&key).unwrap();
+        assert_eq!(at(4.0), None);
+        assert_eq!(at(5.0), Some(Code::UpstreamTlsFiles));
+    }
+}
