@@ -1,5 +1,5 @@
 """Transparency: a gateway that nobody notices (issue 3)."""
 
-from . import conformance, streams
+from . import conformance, oauth_upstream, streams
 
-CLAIMS = (*conformance.CLAIMS, *streams.CLAIMS)
+CLAIMS = (*conformance.CLAIMS, *streams.CLAIMS, *oauth_upstream.CLAIMS)
