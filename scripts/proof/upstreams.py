@@ -70,20 +70,35 @@ class Workshop:
         self.good.reject(credential.sha256)
 
 
-class Everything:
-    """npm server-everything, which speaks the older generation, behind the gate."""
+class Gated:
+    """A real server that knows no credential, behind the gate."""
 
-    def __init__(self, stage, name):
-        server = stage.children.start(f"{name}-everything", [parts.NPM / "everything.sh", "0"], reads=True)
+    def __init__(self, stage, name, command, ends=False):
+        server = stage.children.start(name, command, reads=True)
         address = server.ready(60)
         self.log = Log(stage.folder / f"{name}-gate.jsonl")
         self.good = AcceptFile(stage.folder / f"{name}-gate-accepted")
-        command = [parts.program("node"), parts.NPM / "credential-gate.mjs", "--port", "0",
-                   "--upstream", address, "--log", self.log.path]
+        gate = [parts.program("node"), parts.NPM / "credential-gate.mjs", "--port", "0",
+                "--upstream", address, "--log", self.log.path, *(["--log-ends"] if ends else [])]
         gate = stage.children.start(
-            f"{name}-gate", command, reads=True, env={**os.environ, "EXPECT_FILE": str(self.good.path)}
+            f"{name}-gate", gate, reads=True, env={**os.environ, "EXPECT_FILE": str(self.good.path)}
         )
         self.url = gate.ready() + "/mcp"
 
     def accept(self, credential):
         self.good.accept(hashlib.sha256(f"Bearer {credential.value}".encode()).hexdigest())
+
+
+class Everything(Gated):
+    """npm server-everything, which speaks the older generation."""
+
+    def __init__(self, stage, name):
+        super().__init__(stage, f"{name}-everything", [parts.NPM / "everything.sh", "0"])
+
+
+class Newcomer(Gated):
+    """PyPI mcp's server, held to the newer generation alone."""
+
+    def __init__(self, stage, name):
+        command = [parts.python(), parts.PYTHON / "newcomer.py", "0"]
+        super().__init__(stage, f"{name}-newcomer", command, ends=True)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway_core::policy::Permit;
 use gateway_core::refusal::{Code, Refusal};
+use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::discovery::{self, Facts};
@@ -21,7 +22,7 @@ use crate::mcp::json::{Kind, Scanner};
 use crate::mcp::message::RawId;
 use crate::mcp::method::MethodKind;
 use crate::mcp::version::{Generation, ProtocolVersion};
-use crate::path::forward::{Forwarded, attempt, has_current_process, may_repeat, ready, take_places};
+use crate::path::forward::{Forwarded, Ready, attempt, has_current_process, may_repeat, ready, take_places};
 use crate::path::identify::{Call, Misread};
 use crate::path::inject::Message;
 use crate::path::refuse;
@@ -67,6 +68,7 @@ pub async fn serve(line: &Line, call: &Call, permit: Permit) -> Result<Outcome, 
         let session = session(line, &permit).await?;
         let ready = ready(gateway, &line.trip, &line.identity, &line.aim, permit.clone()).await?;
         if ready.permit.binding().spec.name != permit.binding().spec.name {
+            // The state moved on: another binding has another session.
             permit = ready.permit;
             continue;
         }
@@ -75,34 +77,7 @@ pub async fn serve(line: &Line, call: &Call, permit: Permit) -> Result<Outcome, 
             session.end();
             continue;
         }
-        let number = session.number();
-        let translated = to_legacy::message(&call.body, Some(number)).map_err(malformed)?;
-        let headers = to_legacy::headers(&call.headers, &session.opened.version);
-        let link =
-            Link { line: line.clone(), permit: permit.clone(), session: Arc::clone(&session), headers };
-        if let Some(level) = session.lower(translated.level) {
-            set_level(&link, level).await?;
-        }
-        let asked = Asked {
-            kind: invocation.kind,
-            id: id.clone(),
-            number,
-            progress: translated.progress,
-            level: translated.level,
-        };
-        let message = Message {
-            verb: call.verb,
-            headers: &link.headers,
-            body: translated.body,
-            session: session.opened.id.as_ref(),
-            generation: Generation::Legacy,
-        };
-        let guard = Cancelling::new(link.clone(), number);
-        let in_use = session.enter(gateway.clock.now());
-        let repeats = may_repeat(call, &ready.permit);
-        let sent = attempt(gateway, &line.upstreams, &line.trip, message, ready, repeats).await?;
-        let ear = Ear::Newer(Box::new(Newer { asked, link: link.clone(), guard, in_use }));
-        match hear(line, sent, ear, session.opened.id.is_some()).await? {
+        match once(line, call, (invocation.kind, id), &session, ready).await? {
             Heard::Forwarded(forwarded) => {
                 return Ok(Outcome::Upstream(Box::new(Forwarded { places, ..*forwarded })));
             }
@@ -111,6 +86,39 @@ pub async fn serve(line: &Line, call: &Call, permit: Permit) -> Result<Outcome, 
         }
     }
     Err(Refusal::new(Code::UpstreamMalformed).because("the server forgets its sessions").into())
+}
+
+/// Sends the call on this session.
+async fn once(
+    line: &Line,
+    call: &Call,
+    (kind, id): (MethodKind, &RawId),
+    session: &Arc<Shared>,
+    ready: Ready,
+) -> Result<Heard, Refusal> {
+    let number = session.number();
+    let in_use = session.enter(line.gateway.clock.now());
+    let translated = to_legacy::message(&call.body, Some(number)).map_err(malformed)?;
+    let headers = to_legacy::headers(&call.headers, &session.opened.version);
+    let link =
+        Link { line: line.clone(), permit: ready.permit.clone(), session: Arc::clone(session), headers };
+    if let Some(level) = session.lower(translated.level) {
+        set_level(&link, level).await?;
+    }
+    let (progress, level) = (translated.progress, translated.level);
+    let asked = Asked { kind, id: id.clone(), number, progress, level };
+    let guard = Cancelling::new(link.clone(), number);
+    let message = Message {
+        verb: call.verb,
+        headers: &link.headers,
+        body: translated.body,
+        session: session.opened.id.as_ref(),
+        generation: Generation::Legacy,
+    };
+    let repeats = may_repeat(call, &ready.permit);
+    let sent = attempt(&line.gateway, &line.upstreams, &line.trip, message, ready, repeats).await?;
+    let ear = Ear::Newer(Box::new(Newer { asked, link: link.clone(), guard, in_use }));
+    hear(line, sent, ear, session.opened.id.is_some()).await
 }
 
 /// What both generations know.
@@ -250,49 +258,14 @@ pub(super) enum Heard {
 
 /// Translates the answer: whole where it comes alone, else as a stream. `sessions` says whether the call
 /// went to a session that the server may have forgotten.
-pub(super) async fn hear(
-    line: &Line,
-    sent: Forwarded,
-    mut ear: Ear,
-    sessions: bool,
-) -> Result<Heard, Refusal> {
+pub(super) async fn hear(line: &Line, sent: Forwarded, ear: Ear, sessions: bool) -> Result<Heard, Refusal> {
     let most = line.gateway.settings.held_answer_bytes;
     let Forwarded { response, permit, material, trail, pass, places } = sent;
     let (mut head, body) = response.into_parts();
-    let status = head.status;
-    let heard = async {
-        if is_events(&head.headers) && status.is_success() {
-            let mut stream = Translated::new(body, ear, most);
-            let first = tokio::time::timeout(FIRST, stream.begin()).await;
-            return match first
-                .unwrap_or(Ok(None))
-                .map_err(|why| Refusal::new(Code::UpstreamMalformed).because(why))?
-            {
-                Some(answer) => Ok(Piece::Whole(answer)),
-                None => Ok(Piece::Stream(stream)),
-            };
-        }
-        let bytes = read(body, false, most).await?;
-        if sessions
-            && (status == StatusCode::NOT_FOUND
-                || (status == StatusCode::BAD_REQUEST && !is_addressed(&bytes)))
-        {
-            if let Ear::Newer(newer) = &mut ear {
-                newer.guard.disarm();
-            }
-            return Ok(Piece::Gone);
-        }
-        match ear.hear_whole(&bytes) {
-            Ok(Some(answer)) => Ok(Piece::Whole(answer)),
-            _ => {
-                Err(Refusal::new(Code::UpstreamMalformed).because(format!("no answer, with status {status}")))
-            }
-        }
-    };
     let heard = tokio::select! {
         biased;
         why = pass.stopped() => Err(why.into()),
-        heard = heard => heard,
+        heard = first(&head, body, ear, sessions, most) => heard,
     };
     let piece = match heard {
         Ok(piece) => piece,
@@ -311,7 +284,7 @@ pub(super) async fn hear(
             head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             (UpstreamBody::Whole(Some(answer.body)), answer.mismatch)
         }
-        Piece::Stream(stream) => (UpstreamBody::Translated(Box::new(stream)), false),
+        Piece::Stream(stream) => (UpstreamBody::Translated(stream), false),
     };
     head.headers.remove(HeaderName::from_static(SESSION_HEADER));
     let response = Response::from_parts(head, body);
@@ -319,9 +292,41 @@ pub(super) async fn hear(
     Ok(if mismatch { Heard::Mismatch(forwarded) } else { Heard::Forwarded(forwarded) })
 }
 
+/// The first that is heard.
+async fn first(
+    head: &Parts,
+    body: UpstreamBody,
+    mut ear: Ear,
+    sessions: bool,
+    most: usize,
+) -> Result<Piece, Refusal> {
+    let malformed = |why: String| Refusal::new(Code::UpstreamMalformed).because(why);
+    let status = head.status;
+    if is_events(&head.headers) && status.is_success() {
+        let mut stream = Translated::new(body, ear, most);
+        let begun = tokio::time::timeout(FIRST, stream.begin()).await.unwrap_or(Ok(None));
+        return Ok(match begun.map_err(malformed)? {
+            Some(answer) => Piece::Whole(answer),
+            None => Piece::Stream(Box::new(stream)),
+        });
+    }
+    let bytes = read(body, is_events(&head.headers), most).await?;
+    let unaddressed = status == StatusCode::BAD_REQUEST && !is_addressed(&bytes);
+    if sessions && (status == StatusCode::NOT_FOUND || unaddressed) {
+        if let Ear::Newer(newer) = &mut ear {
+            newer.guard.disarm();
+        }
+        return Ok(Piece::Gone);
+    }
+    match ear.hear_whole(&bytes) {
+        Ok(Some(answer)) => Ok(Piece::Whole(answer)),
+        _ => Err(malformed(format!("no answer, with status {status}"))),
+    }
+}
+
 enum Piece {
     Whole(Answer),
-    Stream(Translated),
+    Stream(Box<Translated>),
     Gone,
 }
 
