@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use gateway_core::audit::{Ended, Event, EventKind};
 use gateway_core::id::RequestId;
+use gateway_core::manifest::Route;
 use gateway_core::policy::{Permit, SystemUse};
 use gateway_core::ports::LiveSessions;
 use gateway_core::refusal::Code;
@@ -127,6 +128,11 @@ impl LiveSessions for Gateway {
 
 /// Sends one DELETE; `true` where the upstream session is over.
 async fn delete(gateway: &Arc<Gateway>, abandoned: Abandoned) -> bool {
+    if let Route::Stdio(_) = abandoned.upstream.binding.route {
+        // Its process is the gateway's own: no credential is used to end it.
+        gateway.children.end_session(abandoned.upstream.id.to_str().unwrap_or_default());
+        return true;
+    }
     let Some(binding) = still_usable(gateway, &abandoned) else { return false };
     let permit = Permit::for_system(SystemUse::Cleanup, binding, gateway.world.epoch());
     let trip = errand(gateway, &permit);

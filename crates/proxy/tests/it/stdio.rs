@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gateway_core::id::{BindingName, EnvironmentName};
-use gateway_core::ports::LiveTraffic;
+use gateway_core::ports::{LiveSessions, LiveTraffic};
 use gateway_core::state::Lifecycle;
 use gateway_proxy::settings::Settings;
 use serde_json::{Value, json};
@@ -147,6 +147,18 @@ async fn each_session_has_a_process_of_its_own_that_ends_with_it() {
     assert_eq!(stage.call(&one, "process").await.status, 404);
     let left = std::fs::read_dir(stage.directory.join("processes")).unwrap().count();
     assert_eq!(left, 1, "private directories go with their processes");
+}
+
+#[tokio::test]
+async fn an_operator_who_ends_a_session_ends_its_process() {
+    let stage = stage().await;
+    let session = stage.open().await;
+    let process = said(&stage.call(&session, "process").await);
+    let listed = stage.broker.gateway.sessions();
+    let ended = stage.broker.gateway.terminate(&listed[0].id, Duration::from_secs(5)).await.unwrap();
+    assert_eq!((ended.ended.sessions, ended.upstream_ended), (1, 1));
+    until("the process goes with the session", || !lives(&process)).await;
+    assert_eq!(stage.call(&session, "process").await.status, 404);
 }
 
 #[tokio::test]

@@ -104,9 +104,8 @@ impl Children {
                 None => no_session(),
             }),
             (Verb::Delete, Generation::Legacy) => Ok(match self.session(&ask) {
-                Some(child) => {
-                    child.stop(Stop::Finish);
-                    self.table.forget_session(ask.session.unwrap_or_default());
+                Some(_) => {
+                    self.end_session(ask.session.unwrap_or_default());
                     serve::accepted()
                 }
                 None => no_session(),
@@ -286,6 +285,13 @@ impl Children {
     pub fn drain_session(&self, session: &str) {
         if let Some(child) = self.table.forget_session(session) {
             child.drain();
+        }
+    }
+
+    /// Ends the session's process: its input closes, then it is asked, then it is killed.
+    pub fn end_session(&self, session: &str) {
+        if let Some(child) = self.table.forget_session(session) {
+            child.stop(Stop::Finish);
         }
     }
 
