@@ -27,7 +27,7 @@ export function parseOptions(argv, { values, switches = [] }) {
 /** Options that every client program takes; each one's head says what they mean. */
 export const CLIENT_OPTIONS = {
   values: ['url', 'token-env', 'era', 'call', 'args', 'timeout'],
-  switches: ['list'],
+  switches: ['list', 'whole'],
 };
 
 /**
@@ -51,6 +51,7 @@ export function clientJob(argv, eras) {
     tool: given.call,
     toolArguments: JSON.parse(given.args ?? '{}'),
     list: given.list === true || !given.call,
+    whole: given.whole === true,
     timeoutMs: Number(given.timeout ?? 30) * 1000,
   };
 }

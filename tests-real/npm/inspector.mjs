@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { clientJob } from './arguments.mjs';
-import { authorization, report } from './outcome.mjs';
+import { authorization, listed, report } from './outcome.mjs';
 
 const LAUNCHER = fileURLToPath(
   new URL('./node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js', import.meta.url),
@@ -67,7 +67,7 @@ await report(
     const file = sessionFile(home, job);
     outcome.era = job.era;
     if (job.list) {
-      outcome.tools = resultOf(await inspect(home, file, job, ['tools/list'])).tools.map((tool) => tool.name);
+      outcome.tools = listed(job, resultOf(await inspect(home, file, job, ['tools/list'])).tools);
     }
     if (job.tool) {
       const call = ['tools/call', '--tool-name', job.tool, '--tool-args-json', JSON.stringify(job.toolArguments)];

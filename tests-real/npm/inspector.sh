@@ -2,7 +2,7 @@
 # npm @modelcontextprotocol/inspector's CLI, with the interface of the other clients.
 #
 #   inspector.sh --url URL [--token-env NAME] [--era legacy|auto|modern]
-#                [--list] [--call TOOL [--args JSON]] [--timeout SECONDS]
+#                [--list [--whole]] [--call TOOL [--args JSON]] [--timeout SECONDS]
 #
 # Prints {ok, era, tools, result, error: {message, code, status}, caller_token_echoed}; `era` is the
 # one that was asked for, since the Inspector does not say which one it got.

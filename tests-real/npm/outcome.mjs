@@ -9,6 +9,11 @@ export function rememberingFetch(seen) {
   };
 }
 
+/** What a list of tools is reported as: their names, or with --whole everything said about them. */
+export function listed(job, tools) {
+  return job.whole ? tools : tools.map((tool) => tool.name);
+}
+
 /** Request headers that carry the caller's token, if there is one. */
 export function authorization(token) {
   return token ? { Authorization: `Bearer ${token}` } : {};

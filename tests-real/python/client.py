@@ -1,9 +1,10 @@
 """PyPI mcp (its Client class) as a command-line client.
 
-    client.py --url URL [--token-env NAME] [--era auto|legacy|modern]
-              [--list] [--call TOOL [--args JSON]] [--timeout SECONDS]
+    client.py --url URL [--token-env NAME] | --command JSON
+              [--era auto|legacy|modern] [--list [--whole]] [--call TOOL [--args JSON]] [--timeout SECONDS]
 
-Prints {ok, era, tools, result, error: {message, code, status}, caller_token_echoed}, as the npm
+--command starts a server itself, a JSON array, with this program's own environment, and speaks to it
+over stdio. --whole reports all that is said about a tool instead of its name. Prints {ok, era, tools, result, error: {message, code, status}, caller_token_echoed}, as the npm
 clients do. `modern` pins 2026-07-28, which skips discovery. The token comes from the environment,
 because process arguments are world-readable; it never reaches the output.
 """
@@ -17,7 +18,8 @@ import sys
 from typing import Any
 
 import httpx2
-from mcp import Client
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.exceptions import MCPError
@@ -27,10 +29,13 @@ MODES = {"auto": "auto", "legacy": "legacy", "modern": "2026-07-28", "2026-07-28
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--url", required=True)
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--url")
+    place.add_argument("--command", type=json.loads, metavar="JSON")
     parser.add_argument("--token-env", metavar="NAME")
     parser.add_argument("--era", choices=MODES, default="auto")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--whole", action="store_true")
     parser.add_argument("--call", metavar="TOOL")
     parser.add_argument("--args", type=json.loads, default={}, metavar="JSON")
     parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS")
@@ -51,17 +56,28 @@ async def run(job: argparse.Namespace, token: str | None, outcome: dict[str, Any
         if response.status_code >= 400:
             seen["status"] = response.status_code
 
+    if job.command:
+        program = StdioServerParameters(command=job.command[0], args=job.command[1:], env=dict(os.environ))
+        return await act(job, stdio_client(program), outcome)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with create_mcp_http_client(headers=headers) as http:
         http.event_hooks["response"].append(remember)
-        transport = streamable_http_client(job.url, http_client=http)
-        async with Client(transport, mode=MODES[job.era]) as client:
-            outcome["era"] = client.protocol_version
-            if job.list or not job.call:
-                outcome["tools"] = [tool.name for tool in (await client.list_tools()).tools]
-            if job.call:
-                result = await client.call_tool(job.call, job.args)
-                outcome["result"] = result.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        await act(job, streamable_http_client(job.url, http_client=http), outcome)
+
+
+async def act(job: argparse.Namespace, transport: Any, outcome: dict[str, Any]) -> None:
+    async with Client(transport, mode=MODES[job.era]) as client:
+        outcome["era"] = client.protocol_version
+        if job.list or not job.call:
+            tools = (await client.list_tools()).tools
+            outcome["tools"] = [written(tool) if job.whole else tool.name for tool in tools]
+        if job.call:
+            outcome["result"] = written(await client.call_tool(job.call, job.args))
+
+
+def written(model: Any) -> Any:
+    """As it came over the wire."""
+    return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def first_cause(error: BaseException) -> BaseException:
