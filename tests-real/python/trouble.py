@@ -46,7 +46,7 @@ def say(_: dict) -> str:
     said += [base64.b64encode(b"\0" * shift + raw).decode() for shift in range(3)]
     said += [base64.urlsafe_b64encode(b"\0" * shift + raw).decode() for shift in range(3)]
     for text in said:
-        print(f"my key is {text}, said {os.environ}", file=sys.stderr, flush=True)
+        print(f"my key is {text}, in case anybody asks", file=sys.stderr, flush=True)
     return "\n".join(said)
 
 

@@ -5,6 +5,7 @@ import os
 
 from .. import parts
 from ..claim import demand
+from ..conformance import programs
 
 # client: its modes; the one that is not negotiated by the client itself comes first.
 MODES = {
@@ -12,9 +13,12 @@ MODES = {
     "npm": ("default", "auto"),
     "sdk1": ("legacy",),
     "inspector": ("legacy", "modern"),
+    "rmcp": ("legacy", "auto", "modern"),
 }
-QUICK = {"pypi": ("auto", "legacy"), "npm": ("default", "auto"), "sdk1": ("legacy",), "inspector": ("legacy",)}
-NAMES = {"pypi": "PyPI mcp", "npm": "npm client 2", "sdk1": "npm sdk 1", "inspector": "Inspector CLI"}
+QUICK = {
+    "pypi": ("auto",), "npm": ("default", "auto"), "sdk1": ("legacy",), "inspector": ("legacy",), "rmcp": ("auto",),
+}
+NAMES = {"pypi": "PyPI mcp", "npm": "npm client 2", "sdk1": "npm sdk 1", "inspector": "Inspector CLI", "rmcp": "rmcp"}
 
 
 def over_http(stage, client, mode, url, token, call):
@@ -24,6 +28,7 @@ def over_http(stage, client, mode, url, token, call):
         "npm": [parts.program("node"), parts.NPM / "client.mjs"],
         "sdk1": [parts.program("node"), parts.NPM / "sdk1.mjs"],
         "inspector": [parts.NPM / "inspector.sh"],
+        "rmcp": [programs.program("matrix-client")] if client == "rmcp" else None,
     }[client]
     options = ["--url", url, "--token-env", "TOKEN", "--era", mode]
     environment = {**os.environ, "TOKEN": token, "NO_PROXY": "127.0.0.1"}

@@ -23,7 +23,8 @@ class Fastmcp:
     """A PyPI fastmcp server of both generations, behind the gate."""
 
     def __init__(self, stage, name):
-        command = [parts.folder() / "fastmcp" / "bin" / "python", parts.ROOT / "tests-real" / "fastmcp" / "server.py", "0"]
+        python = parts.folder() / "fastmcp" / "bin" / "python"
+        command = [python, parts.ROOT / "tests-real" / "fastmcp" / "server.py", "0"]
         address = stage.children.start(f"{name}-fastmcp", command, reads=True).ready(90)
         self.log = Log(stage.folder / f"{name}-fastmcp-gate.jsonl")
         self.good = AcceptFile(stage.folder / f"{name}-fastmcp-accepted")
@@ -91,11 +92,12 @@ def upstreams(stage):
     files = [node, str(processes.node_server("server-filesystem").resolve()), str(folder)]
     memory = [node, str(processes.node_server("server-memory").resolve())]
     echo = ("echo", {"message": "hello \u96ea"})
+    read = ("read_text_file", {"path": str(folder / "hello.txt")})
     rows = [
         Row("issues", Workshop(stage, "matrix"), ("echo", {"text": "hello \u96ea"}), both=True),
         Row("everything", Everything(stage, "matrix"), echo),
         Row("fastmcp", Fastmcp(stage, "matrix"), ("weather", {"city": "Oslo"}), both=True),
-        Row("filesystem-stdio", Process(stage, "filesystem", files), ("read_text_file", {"path": str(folder / "hello.txt")})),
+        Row("filesystem-stdio", Process(stage, "filesystem", files), read),
         Row("everything-stdio", Process(stage, "everything", processes.everything()), echo),
     ]
     if not stage.quick:
@@ -115,7 +117,9 @@ def brokered(stage, rows):
             documents.append(processes.server(row.name, row.upstream.command, row.upstream.environment))
             documents.append(processes.binding(f"{row.name}-key", row.name, place, "triage-bot"))
         else:
-            documents.append(server(row.upstream.url, row.name).replace("delete_everything: destructive", "later: read"))
+            # Nothing is withheld here, so that the lists can be compared whole.
+            text = server(row.upstream.url, row.name).replace("delete_everything: destructive", "later: read")
+            documents.append(text)
             documents.append(binding(f"{row.name}-key", place, "triage-bot", server_name=row.name))
     gateway.apply(together(*documents).replace("default_risk: write", "default_risk: read"))
     return gateway
@@ -175,7 +179,7 @@ def arrivals(row, seen):
 
 
 CLAIMS = (
-    Claim("matrix", "independent clients, in every mode whose generation the server speaks, list and call tools on HTTP "
-                    "servers in Rust, JavaScript and Python and on servers that the gateway starts itself, as if they "
-                    "had called directly", judge),
+    Claim("matrix", "five independent clients, in every mode whose generation the server speaks, list and call tools "
+                    "on HTTP servers in Rust, JavaScript and Python and on servers that the gateway starts itself, as "
+                    "if they had called directly", judge),
 )

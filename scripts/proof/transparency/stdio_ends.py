@@ -1,6 +1,5 @@
 """How processes end: with their credential's rotation, with its revocation, and with the gateway."""
 
-import hashlib
 import threading
 import time
 
@@ -63,7 +62,7 @@ def rotation(scene, whoami):
     finally:
         for caller in callers:
             caller.stop()
-    demand(not failed(callers), f"a call failed during a rotation: {[str(c.failure) for c in callers if c.failure][:2]}")
+    demand(not failed(callers), f"a call failed during a rotation: {failed(callers)[:2]}")
     demand(slowest < SECONDS_TO_GO, f"old processes were there for {slowest:.1f} s after a rotation")
     for caller in callers:
         used = {digest for digest, _ in caller.seen.values()}
@@ -75,25 +74,12 @@ def rotation(scene, whoami):
 
 
 def failed(callers):
-    return any(caller.failure for caller in callers)
+    return [str(caller.failure) for caller in callers if caller.failure]
 
 
 def latest(caller):
     seen = caller.seen.copy()
     return max(seen.values(), key=lambda one: one[1])[0] if seen else None
-
-
-def holders(scene, digest):
-    """The processes that have the value, by variable or by file, as the machine shows them."""
-    found = []
-    for pid in scene.children():
-        try:
-            value = processes.environment(pid).get(processes.VARIABLE.encode(), b"")
-        except OSError:
-            continue
-        if hashlib.sha256(value).hexdigest() == digest:
-            found.append(pid)
-    return found
 
 
 def revocation(scene, whoami):
@@ -149,7 +135,8 @@ def kill9(scene, whoami):
     fresh = scene.session("trouble-file")
     whoami(fresh)
     fresh.end()
-    return f"{len(pids)} processes gone {took * 1000:.0f} ms after kill -9 of the gateway, a deaf and a busy one among them"
+    return (f"{len(pids)} processes gone {took * 1000:.0f} ms after kill -9 of the gateway, a deaf and a busy one "
+            "among them")
 
 
 def quietly(session):
