@@ -8,6 +8,7 @@ use rmcp::model::{CallToolRequestParams, JsonObject, ProtocolVersion};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{ClientLifecycleMode, ClientServiceExt as _};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Whatever goes wrong ends the run.
@@ -53,30 +54,50 @@ pub struct Options {
     timeout: u64,
 }
 
-/// Connects, lists and calls. The outcome is `{ok, era, tools, result, error, caller_token_echoed}`.
-pub async fn run(options: Options) -> Value {
-    let mut outcome = json!({"ok": false, "era": null, "tools": null, "result": null, "error": null, "caller_token_echoed": false});
+/// What a run came to, as every client of the matrix prints it.
+#[derive(Debug, Default, Serialize)]
+pub struct Outcome {
+    /// Whether everything asked for worked.
+    pub ok: bool,
+    era: Option<String>,
+    tools: Option<Value>,
+    result: Option<Value>,
+    error: Option<Complaint>,
+    /// Whether the server sent the caller's own token back.
+    caller_token_echoed: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Complaint {
+    message: String,
+    code: Option<i32>,
+    status: Option<u16>,
+}
+
+/// Connects, lists and calls.
+#[expect(clippy::disallowed_methods, reason = "a command line may read what it was told to read")]
+pub async fn run(options: Options) -> Outcome {
+    let mut outcome = Outcome::default();
     let token = options.token_env.as_ref().and_then(|name| std::env::var(name).ok());
     let limit = Duration::from_secs(options.timeout);
     let acted = tokio::time::timeout(limit, Box::pin(act(&options, token.as_deref(), &mut outcome))).await;
-    let failure = match acted {
+    let message = match acted {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some("not done in time".to_owned()),
     };
-    outcome["ok"] = json!(failure.is_none() && outcome["result"]["isError"] != true);
-    outcome["error"] =
-        failure.map_or(Value::Null, |message| json!({"message": message, "code": null, "status": null}));
-    match token.filter(|token| outcome.to_string().contains(token.as_str())) {
+    outcome.error = message.map(|message| Complaint { message, code: None, status: None });
+    let refused = outcome.result.as_ref().and_then(|result| result.get("isError")?.as_bool());
+    outcome.ok = outcome.error.is_none() && refused != Some(true);
+    let printed = serde_json::to_string(&outcome).unwrap_or_default();
+    if token.is_some_and(|token| printed.contains(&token)) {
         // The outcome says that the token came back, never the token.
-        Some(_) => {
-            json!({"ok": false, "error": {"message": "the token came back"}, "caller_token_echoed": true})
-        }
-        None => outcome,
+        return Outcome { caller_token_echoed: true, ..Outcome::default() };
     }
+    outcome
 }
 
-async fn act(options: &Options, token: Option<&str>, outcome: &mut Value) -> Result<(), Failure> {
+async fn act(options: &Options, token: Option<&str>, outcome: &mut Outcome) -> Result<(), Failure> {
     let mut config = StreamableHttpClientTransportConfig::with_uri(options.url.as_str());
     if let Some(token) = token {
         let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))?;
@@ -92,16 +113,16 @@ async fn act(options: &Options, token: Option<&str>, outcome: &mut Value) -> Res
     let http = reqwest::Client::builder().no_proxy().build()?;
     let transport = StreamableHttpClientTransport::with_client(http, config);
     let client = ().serve_with_lifecycle(transport, lifecycle).await?;
-    outcome["era"] = json!(client.peer_info().map(|info| info.protocol_version.to_string()));
+    outcome.era = client.peer_info().map(|info| info.protocol_version.to_string());
     if options.list {
         let tools = client.list_all_tools().await?;
         let name = |tool: &rmcp::model::Tool| json!(tool.name);
-        outcome["tools"] = if options.whole { json!(tools) } else { tools.iter().map(name).collect() };
+        outcome.tools = Some(if options.whole { json!(tools) } else { tools.iter().map(name).collect() });
     }
     if let Some(tool) = &options.call {
         let arguments: JsonObject = serde_json::from_str(&options.args)?;
         let call = CallToolRequestParams::new(tool.clone()).with_arguments(arguments);
-        outcome["result"] = json!(client.call_tool(call).await?);
+        outcome.result = Some(json!(client.call_tool(call).await?));
     }
     client.cancel().await?;
     Ok(())

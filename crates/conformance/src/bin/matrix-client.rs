@@ -9,6 +9,6 @@ use gateway_conformance::matrix::{Options, run};
 #[expect(clippy::print_stdout, reason = "a command speaks to its caller")]
 async fn main() -> ExitCode {
     let outcome = run(Options::parse()).await;
-    println!("{outcome}");
-    if outcome["ok"] == true { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!("{}", serde_json::to_string(&outcome).unwrap_or_default());
+    if outcome.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
