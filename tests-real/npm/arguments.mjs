@@ -26,7 +26,7 @@ export function parseOptions(argv, { values, switches = [] }) {
 
 /** Options that every client program takes; each one's head says what they mean. */
 export const CLIENT_OPTIONS = {
-  values: ['url', 'token-env', 'era', 'call', 'args', 'timeout'],
+  values: ['url', 'command', 'token-env', 'era', 'call', 'args', 'timeout'],
   switches: ['list', 'whole'],
 };
 
@@ -36,7 +36,7 @@ export const CLIENT_OPTIONS = {
  */
 export function clientJob(argv, eras) {
   const given = parseOptions(argv, CLIENT_OPTIONS);
-  if (!given.url) throw new Error('--url is needed');
+  if (!given.url && !given.command) throw new Error('--url is needed');
   const era = given.era ?? eras[0];
   if (!eras.includes(era)) throw new Error(`--era is one of ${eras.join(', ')}`);
   let token;
@@ -45,7 +45,8 @@ export function clientJob(argv, eras) {
     if (!token) throw new Error(`environment variable ${given['token-env']} is not set`);
   }
   return {
-    url: new URL(given.url),
+    url: given.url && new URL(given.url),
+    command: given.command && JSON.parse(given.command),
     token,
     era,
     tool: given.call,

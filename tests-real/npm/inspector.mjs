@@ -20,7 +20,11 @@ const SERVER = 'under-test';
 
 function sessionFile(home, job) {
   const file = join(home, 'session.json');
-  const server = { type: 'streamable-http', url: job.url.href, headers: authorization(job.token), protocolEra: job.era };
+  const [command, ...args] = job.command ?? [];
+  const place = job.command
+    ? { type: 'stdio', command, args, env: process.env }
+    : { type: 'streamable-http', url: job.url.href, headers: authorization(job.token) };
+  const server = { ...place, protocolEra: job.era };
   writeFileSync(file, JSON.stringify({ mcpServers: { [SERVER]: server } }), { mode: 0o600 });
   return file;
 }

@@ -35,10 +35,12 @@ def over_http(stage, client, mode, url, token, call):
     return run(stage, f"{client} ({mode})", [*command, *options], environment, call)
 
 
-def over_stdio(stage, server, environment, call):
+def over_stdio(stage, client, server, environment, call):
     """The direct run of a server that is a process: a client that starts it itself."""
-    command = [parts.python(), parts.PYTHON / "client.py", "--command", json.dumps(server), "--era", "legacy"]
-    return run(stage, "PyPI mcp over stdio", command, {"PATH": os.environ["PATH"], **environment}, call)
+    program = [parts.NPM / "inspector.sh"] if client == "inspector" else [parts.python(), parts.PYTHON / "client.py"]
+    command = [*program, "--command", json.dumps(server), "--era", "legacy"]
+    environment = {"PATH": os.environ["PATH"], "MCP_GATEWAY_PARTS": str(parts.folder()), **environment}
+    return run(stage, f"{client} over stdio", command, environment, call)
 
 
 def run(stage, name, command, environment, call):

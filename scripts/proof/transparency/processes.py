@@ -28,7 +28,9 @@ def trouble(folder, *options):
     if not program.exists():
         shutil.copyfile(parts.PYTHON / "trouble.py", program)
         program.chmod(0o644)
-    return [os.path.realpath(sys.executable), str(program), *options]
+    # The system's own where there is one: a user's Python may be where no other user can go.
+    system = Path("/usr/bin/python3")
+    return [os.path.realpath(system if system.exists() else sys.executable), str(program), *options]
 
 
 def section(commands, **more):
@@ -45,7 +47,7 @@ def server(name, command, environment=None, timeout=60, risks=""):
 
 def binding(name, server_name, secret, agents, place="environment", variable=VARIABLE):
     """A binding that gives the secret to the process."""
-    text = manifests.binding(name, secret, agents, server_name=server_name)
+    text = manifests.binding(name, secret, agents, server_name=server_name, more='methods: ["*"]\n')
     written = 'inject: { header: Authorization, format: "Bearer {secret}" }'
     demand(written in text, "the manifests' binding has changed")
     return text.replace(written, f"inject: {{ {place}: {variable} }}")

@@ -46,7 +46,7 @@ class Scene:
             "impatient": (in_variable, "environment", PATIENCE),
         }
         documents = [environment(), agent(self.stage, "triage-bot"), agent(self.stage, "steady-bot"),
-                     policy(condition="true")]
+                     policy(condition="true").replace('action == Action::"call_tool"', "action")]
         for name, (command, place, timeout) in servers.items():
             documents.append(processes.server(name, command, timeout=timeout))
             for who in ("triage", "steady"):

@@ -51,7 +51,7 @@ def call_every_tool(scene):
             if tool == "get-env":
                 judge_environment(scene, name, json.loads(reply.text()))
         for method in ("resources/list", "resources/templates/list", "prompts/list"):
-            demand(session.ask(method, {}).status in (200, 403), f"{name}: {method}")
+            demand(session.ask(method, {}).result, f"{name}: {method}")
         tools += len(listed)
         asked.update(session.asked)
         demand(session.end() in (200, 202, 204), f"{name}: the session did not end")
@@ -65,8 +65,11 @@ def as_task(session, tool):
     demand(made.result and "task" in made.result, f"{tool}: {made}")
     task = made.result["task"]["taskId"]
     deadline = time.monotonic() + 30
-    while session.ask("tasks/get", {"taskId": task}).result["status"] != "completed":
-        demand(time.monotonic() < deadline, f"{tool}: the task does not complete")
+    while True:
+        told = session.ask("tasks/get", {"taskId": task})
+        demand(told.result and time.monotonic() < deadline, f"{tool}: the task does not complete: {told}")
+        if told.result["status"] == "completed":
+            break
         time.sleep(0.1)
     return session.ask("tasks/result", {"taskId": task})
 

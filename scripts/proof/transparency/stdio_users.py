@@ -36,7 +36,7 @@ def judge(stage, whoami):
     uids = {one["uid"] for one in who}
     demand(len(uids) == SESSIONS and all(FIRST <= uid < FIRST + COUNT for uid in uids), f"users: {sorted(uids)}")
     demand(all(one["sha256"] == credential.sha256 for one in who), "a process has another credential")
-    secrets = [f"/proc/{who[1]['pid']}/environ", f"/proc/{gateway.child.pid}/environ", str(gateway.file),
+    secrets = [f"/proc/{who[1]['pid']}/environ", f"/proc/{gateway.child.pid}/environ",
                str(gateway.folder / "data" / "state.db"), str(stage.openbao.secret_id_file), who[1]["directory"]]
     for path in secrets:
         said = sessions[0].call("read", {"path": path}).text()
