@@ -124,6 +124,6 @@ def swept(stage, scene):
 
 CLAIMS = (
     Claim("stdio", "the credential of a process shows nowhere, whatever it does with it; rotation fails no call, "
-                   "revocation and the gateway's end leave no process, and one that crashes, hangs, floods or is deaf "
-                   "harms only its own calls", judge),
+                   "revocation and the gateway's own end leave no process that it started, and one that crashes, "
+                   "hangs, floods or is deaf harms only its own calls", judge),
 )

@@ -120,7 +120,7 @@ def revocation(scene, whoami):
 
 
 def kill9(scene, whoami):
-    """The gateway is killed: nothing that has a credential outlives it."""
+    """The gateway is killed: no process that it started outlives it. (What those had started is not theirs to end.)"""
     sessions = [scene.session("trouble-file") for _ in range(3)] + [scene.session("everything-env", "steady")]
     whoami(sessions[0], "deaf")
     thread = threading.Thread(target=quietly, args=(sessions[1],), daemon=True)
