@@ -172,6 +172,8 @@ table! {
     ProcessStart: "upstream.process_start", 502, -31541, Operator, "the server's process could not be started", "the operator looks up the request id in the log: program, directory, user and limits";
     /// The process ended first.
     ProcessEnded: "upstream.process_ended", 502, -31542, ServerOwner, "the server's process ended before it answered", "initialize again; the owner reads what the process said in the gateway's log";
+    /// The process is being replaced; the call was not sent and goes to the next one.
+    ProcessReplaced: "upstream.process_replaced", 503, -31544, Caller, "the server's process is being replaced", "call again: a new process takes its place";
     /// The process keeps failing.
     ProcessBackoff: "upstream.process_backoff", 503, -31543, ServerOwner, "the server's process keeps failing and is not started just now", "wait as `Retry-After` says; the owner reads what the process said in the gateway's log";
     /// An answer that cannot be scrubbed or framed.

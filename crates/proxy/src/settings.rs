@@ -81,7 +81,7 @@ impl Default for StdioSettings {
             users: None,
             processes: 64,
             idle: Duration::from_secs(600),
-            directory: std::env::temp_dir().join(format!("mcp-gateway-{}", std::process::id())),
+            directory: std::env::temp_dir().join("mcp-gateway-stdio"),
             launcher: Vec::new(),
         }
     }

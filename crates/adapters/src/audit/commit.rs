@@ -44,20 +44,22 @@ fn decided(writer: &mut Writer, through: Sequence) -> Vec<Waiting> {
 
 /// Writes what is pending and syncs; those whose records it reached may go on.
 pub(super) fn sync(shared: &Shared) -> Result<Durable, AuditError> {
-    let (place, decided) = write_and_sync(shared)?;
-    tell(decided);
+    let place = write_and_sync(shared)?;
+    let reached = decided(&mut shared.lock(), place.tip.sequence);
+    tell(reached);
     Ok(place)
 }
 
-fn tell(decided: Vec<Waiting>) {
-    for (sequence, waiting) in decided {
+fn tell(reached: Vec<Waiting>) {
+    for (sequence, waiting) in reached {
         // Whoever went away meanwhile needs no answer.
         drop(waiting.send(Ok(sequence)));
     }
 }
 
-/// Writes what is pending, and syncs outside the lock. Says whose records it reached.
-fn write_and_sync(shared: &Shared) -> Result<(Durable, Vec<Waiting>), AuditError> {
+/// Writes what is pending, and syncs outside the lock. Whoever waits stays: a leader that is gone by now
+/// must take nobody with it.
+fn write_and_sync(shared: &Shared) -> Result<Durable, AuditError> {
     let (file, place) = {
         let mut writer = shared.lock();
         writer.ready()?;
@@ -84,8 +86,7 @@ fn write_and_sync(shared: &Shared) -> Result<(Durable, Vec<Waiting>), AuditError
     if writer.segment == place.segment {
         writer.synced = writer.synced.max(place.length);
     }
-    let decided = decided(&mut writer, place.tip.sequence);
-    Ok((place, decided))
+    Ok(place)
 }
 
 struct Leader {
@@ -117,10 +118,11 @@ impl Leader {
     }
 
     /// Wakes those whose records are decided; whether others wait for more.
-    fn goes_on(&mut self, synced: Result<(Durable, Vec<Waiting>), AuditError>) -> bool {
+    fn goes_on(&mut self, synced: Result<Durable, AuditError>) -> bool {
         match synced {
-            Ok((place, decided)) => {
-                tell(decided);
+            Ok(place) => {
+                let reached = decided(&mut self.shared.lock(), place.tip.sequence);
+                tell(reached);
                 let mut writer = self.shared.lock();
                 if place.tip.sequence < writer.wanted {
                     return true;

@@ -59,7 +59,10 @@ async fn an_editor_ends_a_session_and_the_evidence_names_both_and_counts_the_str
     let office = office().await;
     let answer = office.post("alice", "/v1/sessions/s1/terminate", Value::Null).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    assert_eq!(answer.body["ended"], json!({"calls": 0, "streams": 2, "sessions": 1, "cached_values": 0}));
+    assert_eq!(
+        answer.body["ended"],
+        json!({"calls": 0, "streams": 2, "sessions": 1, "children": 0, "cached_values": 0})
+    );
     assert_eq!((&answer.body["kind"], &answer.body["complete"]), (&json!("session"), &json!(true)));
     let event =
         office.chain.all().into_iter().find(|event| event.kind == EventKind::SessionTerminated).unwrap();

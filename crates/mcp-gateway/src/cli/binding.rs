@@ -337,6 +337,7 @@ mod tests {
           calls ended            2
           streams ended          1
           sessions ended         0
+          processes killed       0
           cached values dropped  1
           audit: revoked         41
           audit: completed       43

@@ -72,7 +72,7 @@ impl RawStdio {
         if !(10..=86_400).contains(&self.idle_seconds) {
             find("idle_seconds", "must be from 10 to 86400");
         }
-        let own = || std::env::temp_dir().join(format!("mcp-gateway-{}", std::process::id()));
+        let own = || std::env::temp_dir().join("mcp-gateway-stdio");
         StdioConfig {
             rules: StdioRules { commands: self.commands, own_users: self.users.is_some() },
             users: self.users,

@@ -77,7 +77,12 @@ pub async fn serve(line: &Line, call: &Call, permit: Permit) -> Result<Outcome, 
             session.end();
             continue;
         }
-        match once(line, call, (invocation.kind, id), &session, ready).await? {
+        let heard = match once(line, call, (invocation.kind, id), &session, ready).await {
+            // The session's process was being replaced, and nothing was sent.
+            Err(refusal) if refusal.code() == Code::ProcessReplaced => Heard::SessionGone,
+            heard => heard?,
+        };
+        match heard {
             Heard::Forwarded(forwarded) => {
                 return Ok(Outcome::Upstream(Box::new(Forwarded { places, ..*forwarded })));
             }

@@ -31,6 +31,9 @@ use crate::upstream::stdio::{Ask, Standing};
 use crate::upstream::{UpstreamBody, Upstreams};
 use crate::world::World;
 
+/// How often a call whose process was being replaced goes to the next one.
+const REPLACEMENTS: usize = 3;
+
 /// Whose processes are those that nobody's call started.
 const GATEWAY_ITSELF: &str = "gateway";
 
@@ -72,13 +75,36 @@ pub async fn forward(
     permit: Permit,
 ) -> Result<Forwarded, Refusal> {
     let places = take_places(gateway, &permit, aim, trip)?;
+    // Only a process can be replaced between the decision and the sending.
+    let mut spare = matches!(permit.binding().route, Route::Stdio(_)).then(|| permit.clone());
+    let mut sent = pass_on(gateway, upstreams, trip, call, aim, permit).await;
+    for _ in 0..REPLACEMENTS {
+        match (sent, spare.take()) {
+            (Err(refusal), Some(permit)) if refusal.code() == Code::ProcessReplaced => {
+                spare = Some(permit.clone());
+                sent = pass_on(gateway, upstreams, trip, call, aim, permit).await;
+            }
+            (other, _) => return Ok(Forwarded { places, ..other? }),
+        }
+    }
+    Ok(Forwarded { places, ..sent? })
+}
+
+/// One way through: credential, session, sending.
+async fn pass_on(
+    gateway: &Arc<Gateway>,
+    upstreams: &Upstreams,
+    trip: &Trip,
+    call: &Call,
+    aim: &Aim,
+    permit: Permit,
+) -> Result<Forwarded, Refusal> {
     let mut ready = ready(gateway, trip, &call.identity, aim, permit).await?;
     ready.pass.join(call, &ready.permit)?;
     let session = upstream_session(gateway, upstreams, trip, call, &ready).await?;
     let message = Message::of(call, session.as_ref().map(|session| &session.id));
     let repeats = may_repeat(call, &ready.permit);
-    let forwarded = attempt(gateway, upstreams, trip, message, ready, repeats).await?;
-    Ok(Forwarded { places, ..forwarded })
+    attempt(gateway, upstreams, trip, message, ready, repeats).await
 }
 
 /// Sends one message, and once more after a 401 where `may_repeat` and the store has another version.

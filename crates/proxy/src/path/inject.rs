@@ -105,7 +105,7 @@ pub struct Outbound {
 }
 
 /// A value that goes into a process when it starts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ProcessCredential {
     /// The value in its place, with its needles.
     pub material: Arc<Material>,

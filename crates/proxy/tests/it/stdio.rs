@@ -80,6 +80,11 @@ impl Stage {
         self.broker.send(self.ask(session, tool)).await
     }
 
+    fn private_directories(&self) -> usize {
+        let own = self.directory.join("processes").join(std::process::id().to_string());
+        std::fs::read_dir(own).unwrap().count()
+    }
+
     fn open_gate(&self) {
         std::fs::write(self.directory.join("gate"), b"").unwrap();
     }
@@ -145,7 +150,7 @@ async fn each_session_has_a_process_of_its_own_that_ends_with_it() {
     until("the process of an ended session goes", || !lives(&first)).await;
     assert!(lives(&second));
     assert_eq!(stage.call(&one, "process").await.status, 404);
-    let left = std::fs::read_dir(stage.directory.join("processes")).unwrap().count();
+    let left = stage.private_directories();
     assert_eq!(left, 1, "private directories go with their processes");
 }
 
@@ -287,7 +292,7 @@ async fn a_modern_server_has_one_process_an_actor_whatever_ids_its_clients_use()
     let (one, two) = tokio::join!(broker.call("process"), broker.call("process"));
     assert_eq!(said(&one), said(&two));
     assert_eq!((one.json()["id"].as_i64(), two.json()["id"].as_i64()), (Some(7), Some(7)));
-    let left = std::fs::read_dir(stage.directory.join("processes")).unwrap().count();
+    let left = stage.private_directories();
     assert_eq!(left, 1);
 }
 

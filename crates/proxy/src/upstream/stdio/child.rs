@@ -141,6 +141,10 @@ impl Child {
             if let Some(why) = &state.ended {
                 return Err(Refusal::new(Code::ProcessEnded).because(why));
             }
+            if state.draining {
+                // Nothing was sent: whoever asks may ask the process that takes its place.
+                return Err(Refusal::new(Code::ProcessReplaced));
+            }
             state.last_used = Instant::now();
             let outgoing = match self.generation {
                 Generation::Legacy => Outgoing::as_written(id, message, body),
@@ -166,7 +170,13 @@ impl Child {
     /// # Errors
     /// [`Code::ProcessEnded`] or [`Code::UpstreamTimeout`].
     pub(super) async fn tell(&self, body: &Bytes) -> Result<(), Refusal> {
-        self.state().last_used = Instant::now();
+        {
+            let mut state = self.state();
+            if state.draining && state.calls.is_empty() {
+                return Err(Code::ProcessReplaced.into());
+            }
+            state.last_used = Instant::now();
+        }
         self.write(wire::on_one_line(body)).await
     }
 

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::DirBuilder;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,6 +14,7 @@ use base64::Engine as _;
 use gateway_core::manifest::StdioRoute;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::secret::Secret;
+use rustix::process::geteuid;
 use tokio::process::Command;
 
 use crate::materials::{Placement, ProcessPlacement};
@@ -31,9 +32,16 @@ pub(super) struct PrivateDirectory(PathBuf);
 impl PrivateDirectory {
     /// Makes the directory, for the process's user alone.
     pub(super) fn create(root: &Path, name: &str, user: Option<u32>) -> std::io::Result<Self> {
-        // Others may pass through to their own directory below, and see nothing on the way.
-        DirBuilder::new().recursive(true).mode(0o711).create(root)?;
-        let path = root.join(name);
+        let own = root.join(std::process::id().to_string());
+        for directory in [root, &own] {
+            // Others may pass through to their own directory below, and see nothing on the way.
+            DirBuilder::new().recursive(true).mode(0o711).create(directory)?;
+            let found = std::fs::symlink_metadata(directory)?;
+            if !found.is_dir() || found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
+                return Err(std::io::Error::other("`stdio.directory` is not the gateway's own"));
+            }
+        }
+        let path = own.join(name);
         DirBuilder::new().mode(0o700).create(&path)?;
         let directory = Self(path);
         if let Some(user) = user {
@@ -51,6 +59,19 @@ impl Drop for PrivateDirectory {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
             tracing::warn!(%error, "the private directory of a server's process could not be removed");
+        }
+    }
+}
+
+/// Removes what gateways that were killed left behind: directories named after processes that are gone.
+pub(super) fn remove_leftovers(root: &Path) {
+    let Ok(found) = std::fs::read_dir(root) else { return };
+    for entry in found.flatten() {
+        let gone = |name: &str| name.parse::<u32>().is_ok() && !Path::new("/proc").join(name).exists();
+        if entry.file_name().to_str().is_some_and(gone)
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(%error, "a directory left behind by a killed gateway could not be removed");
         }
     }
 }
@@ -157,6 +178,29 @@ fn give(command: &mut std::process::Command, placement: &ProcessPlacement) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_gateway_left_is_removed_and_nothing_else() {
+        let root = std::env::temp_dir().join(format!("launch-test-{}", std::process::id()));
+        let own = std::process::id().to_string();
+        // No process has a number beyond the kernel's largest.
+        for name in ["4194305", own.as_str(), "notes"] {
+            std::fs::create_dir_all(root.join(name)).unwrap();
+        }
+        remove_leftovers(&root);
+        assert!(!root.join("4194305").exists());
+        assert!(root.join(&own).exists() && root.join("notes").exists());
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_is_not_used() {
+        let root = std::env::temp_dir().join(format!("launch-open-{}", std::process::id()));
+        DirBuilder::new().mode(0o777).create(&root).unwrap();
+        std::fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        assert!(PrivateDirectory::create(&root, "one", None).is_err());
+        std::fs::remove_dir_all(root).unwrap();
+    }
 
     #[test]
     fn a_user_belongs_to_one_process_at_a_time() {

@@ -79,6 +79,7 @@ impl Children {
     /// Starts with none. The runtime at hand looks after them.
     pub fn new(settings: StdioSettings, line_limit: usize, random: Arc<dyn Random>) -> Self {
         let runtime = Handle::try_current().ok();
+        launch::remove_leftovers(&settings.directory);
         Self { settings, line_limit, random, runtime, users: Users::default(), table: Arc::default() }
     }
 
@@ -140,8 +141,17 @@ impl Children {
             return Ok(response);
         }
         let Some(child) = self.session(&ask) else { return Ok(no_session()) };
-        match &message {
-            Message::Request { id, .. } => serve::ask(&child, id, &message, &ask.body, limit).await,
+        self.exchange(&child, &message, &ask).await
+    }
+
+    async fn exchange(
+        &self,
+        child: &Arc<Child>,
+        message: &Message,
+        ask: &Ask<'_>,
+    ) -> Result<Response<UpstreamBody>, Refusal> {
+        match message {
+            Message::Request { id, .. } => serve::ask(child, id, message, &ask.body, time(ask.route)).await,
             Message::Notification(_) | Message::Response { .. } => {
                 child.tell(&ask.body).await?;
                 Ok(serve::accepted())
@@ -155,13 +165,14 @@ impl Children {
         credential: Option<ProcessCredential>,
     ) -> Result<Response<UpstreamBody>, Refusal> {
         let message = parsed(&ask.body)?;
-        let child = self.shared(&ask, credential).await?;
-        match &message {
-            Message::Request { id, .. } => serve::ask(&child, id, &message, &ask.body, time(ask.route)).await,
-            Message::Notification(_) | Message::Response { .. } => {
-                child.tell(&ask.body).await?;
-                Ok(serve::accepted())
+        let child = self.shared(&ask, credential.clone()).await?;
+        match self.exchange(&child, &message, &ask).await {
+            // It was replaced after it was looked up; nothing was sent.
+            Err(refusal) if refusal.code() == Code::ProcessReplaced => {
+                let child = self.shared(&ask, credential).await?;
+                self.exchange(&child, &message, &ask).await
             }
+            answered => answered,
         }
     }
 
@@ -278,7 +289,8 @@ impl Children {
 
     /// Whether the session's process, if it lives, stands for this and no other.
     pub fn is_current(&self, session: &str, standing: &Standing) -> bool {
-        self.table.session(session).is_none_or(|child| child.has_ended() || child.standing == *standing)
+        let stands = |child: &Child| child.standing == *standing && !child.is_draining();
+        self.table.session(session).is_none_or(|child| child.has_ended() || stands(&child))
     }
 
     /// Lets the session's process finish what it was asked; it is asked nothing more.
