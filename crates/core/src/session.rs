@@ -1,5 +1,6 @@
 //! Sessions as operators see them (DESIGN, section 10.7): the protocol sessions of 2025-11-25 and older,
-//! and every live stream of either generation. Both are listed and ended by the same verb.
+//! every live stream of either generation, and every process of a server. All are listed and ended by the
+//! same verb.
 
 use serde::Serialize;
 
@@ -16,6 +17,8 @@ pub enum SessionKind {
     Session,
     /// An answer that is still being streamed.
     Stream,
+    /// A process of a server, with a credential in it.
+    Process,
 }
 
 impl SessionKind {
@@ -24,6 +27,7 @@ impl SessionKind {
         match self {
             Self::Session => "session",
             Self::Stream => "stream",
+            Self::Process => "process",
         }
     }
 }
@@ -70,7 +74,8 @@ impl SessionActor {
 /// digest of the one that the client sends.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct LiveSession {
-    /// What it is ended by: a digest for a protocol session, the request id for a stream.
+    /// What it is ended by: a digest for a protocol session, the request id for a stream, the process's own
+    /// name for a process.
     pub id: String,
     /// What it is.
     pub kind: SessionKind,

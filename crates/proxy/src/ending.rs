@@ -109,6 +109,7 @@ impl LiveSessions for Gateway {
     fn sessions(&self) -> Vec<LiveSession> {
         let mut all = self.sessions.list();
         all.extend(self.live.streams());
+        all.extend(self.children.list());
         all.sort_by(|one, other| (one.opened_at, &one.id).cmp(&(other.opened_at, &other.id)));
         all
     }
@@ -116,6 +117,10 @@ impl LiveSessions for Gateway {
     async fn terminate(&self, id: &str, deadline: Duration) -> Option<Terminated> {
         if let Some(session) = self.sessions.close_public(id) {
             return Some(self.end_session(&session, deadline).await);
+        }
+        if let Some(complete) = self.children.kill(id, deadline).await {
+            let ended = Ended { children: 1, ..Ended::default() };
+            return Some(Terminated { ended, complete, ..Terminated::default() });
         }
         let stopped = self.live.stop_stream(id, Code::SessionEnded);
         stopped.then(|| Terminated {

@@ -64,7 +64,7 @@ impl Prober {
                 let version = candidate.material.version.clone();
                 let standing = Standing::of(permit, Some(version.clone()));
                 let credential = ProcessCredential { material, version };
-                self.gateway.children.try_out(route, standing, credential).await?;
+                self.gateway.children.try_out(route, standing, credential, self.gateway.clock.now()).await?;
                 Ok(None)
             }
         }

@@ -16,6 +16,15 @@ fn codes_are_unique_and_own_rpc_codes_stay_out_of_the_reserved_range() {
 }
 
 #[test]
+fn codes_of_calls_and_of_acts_never_meet_with_two_meanings() {
+    let calls: std::collections::HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    for rule in crate::lifecycle::rule::ALL {
+        // The one reason that a call and an act share.
+        assert!(!calls.contains(rule.code) || rule.code == "binding.mode_unavailable", "{}", rule.code);
+    }
+}
+
+#[test]
 fn the_inside_story_never_shows() {
     let refusal = Refusal::new(Code::StoreUnavailable).because("vault.internal:8200 refused");
     assert!(!refusal.to_string().contains("vault"));
@@ -25,9 +34,9 @@ fn the_inside_story_never_shows() {
 /// The page for people, made from the table.
 fn page() -> String {
     let mut page = String::from(
-        "# Errors\n\nEvery refusal of the data path: a stable code, what happened, what to do and who can do it. This \
-         page is made from\n`crates/core/src/refusal.rs`; a test fails while it differs. In a JSON-RPC answer the code \
-         stands in\n`error.data.code`, beside `hint`, `fixer` and `request_id`; the inside story is in the operator's log \
+        "# Errors\n\nEvery refusal of a call: a stable code, what happened, what to do and who can do it. This page is made \
+         from\n`crates/core/src/refusal.rs`; a test fails while it differs. In a JSON-RPC answer the code stands in\n\
+         `error.data.code`, beside `hint`, `fixer` and `request_id`; the inside story is in the operator's log \
          under that id.\n\n| code | HTTP | JSON-RPC | what happened | what to do | who |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for code in Code::ALL {
@@ -43,6 +52,15 @@ fn page() -> String {
             row.fixer.words()
         )
         .unwrap();
+    }
+    page.push_str(
+        "\n## Operators' acts\n\nEvery reason for which an act of an operator is refused, by the control API (RFC 9457 \
+         problem details) and the command line\nalike; from `crates/core/src/lifecycle/rule.rs`.\n\n\
+         | code | HTTP | what to do | who |\n| --- | --- | --- | --- |\n",
+    );
+    for rule in crate::lifecycle::rule::ALL {
+        let hint = rule.hint.replace('|', "\\|");
+        writeln!(page, "| `{}` | {} | {hint} | {} |", rule.code, rule.status, rule.fixer).unwrap();
     }
     page
 }

@@ -1,4 +1,4 @@
-//! `session …`: protocol sessions and live streams, listed and ended.
+//! `session …`: protocol sessions, live streams and processes of servers, listed and ended.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::view::{Table, View};
 /// What to do with sessions.
 #[derive(Subcommand, Debug)]
 pub(super) enum SessionCommand {
-    /// List protocol sessions and live streams, the oldest first
+    /// List protocol sessions, live streams and processes of servers, the oldest first
     List(SelectionArguments),
     /// End one, or all that match: what runs is cut, and the client begins anew
     Terminate(TerminateArguments),
@@ -95,7 +95,7 @@ fn terminate(session: &Session, arguments: &TerminateArguments) -> Result<Value,
 
 fn listed(sessions: &[Value]) -> View {
     if sessions.is_empty() {
-        return View::default().text("no session and no stream is open on this gateway");
+        return View::default().text("no session, no stream and no process is open on this gateway");
     }
     let headings = ["id", "kind", "actor", "server", "binding", "protocol", "since", "last used", "about"];
     let mut table = Table::new(&headings);

@@ -244,7 +244,8 @@ async fn dispatch(
             let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
             let actor = permit.actor().map(|actor| actor.stable_id());
             let actor = actor.as_deref().unwrap_or(GATEWAY_ITSELF);
-            let ask = Ask { route, standing, actor, generation, verb, session, body };
+            let (who, now) = (permit.actor(), gateway.clock.now());
+            let ask = Ask { route, standing, actor, who, now, generation, verb, session, body };
             gateway.children.send(ask, credential).await
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gateway_core::id::{BindingName, EnvironmentName};
 use gateway_core::ports::{LiveSessions, LiveTraffic};
+use gateway_core::session::SessionKind;
 use gateway_core::state::Lifecycle;
 use gateway_proxy::settings::Settings;
 use serde_json::{Value, json};
@@ -159,10 +160,25 @@ async fn an_operator_who_ends_a_session_ends_its_process() {
     let stage = stage().await;
     let session = stage.open().await;
     let process = said(&stage.call(&session, "process").await);
-    let listed = stage.broker.gateway.sessions();
-    let ended = stage.broker.gateway.terminate(&listed[0].id, Duration::from_secs(5)).await.unwrap();
+    let of_kind = |kind| stage.broker.gateway.sessions().into_iter().find(|one| one.kind == kind).unwrap();
+    let (listed, shown) = (of_kind(SessionKind::Session), of_kind(SessionKind::Process));
+    assert_eq!((&shown.actor, &shown.bindings), (&listed.actor, &listed.bindings));
+    let ended = stage.broker.gateway.terminate(&listed.id, Duration::from_secs(5)).await.unwrap();
     assert_eq!((ended.ended.sessions, ended.upstream_ended), (1, 1));
     until("the process goes with the session", || !lives(&process)).await;
+    assert_eq!(stage.call(&session, "process").await.status, 404);
+}
+
+#[tokio::test]
+async fn an_operator_can_end_a_process_by_itself() {
+    let stage = stage().await;
+    let session = stage.open().await;
+    let process = said(&stage.call(&session, "process").await);
+    let all = stage.broker.gateway.sessions();
+    let shown = all.iter().find(|one| one.kind == SessionKind::Process).unwrap();
+    let ended = stage.broker.gateway.terminate(&shown.id, Duration::from_secs(5)).await.unwrap();
+    assert_eq!((ended.ended.children, ended.complete), (1, true));
+    assert!(!lives(&process));
     assert_eq!(stage.call(&session, "process").await.status, 404);
 }
 

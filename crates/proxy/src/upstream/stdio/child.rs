@@ -5,10 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway_core::audit::BindingRevision;
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::session::{LiveSession, SessionActor, SessionKind};
+use gateway_core::time::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::Ask;
 use super::place::Standing;
 use super::table::Holder;
 use super::wire::{self, Outgoing};
@@ -49,11 +53,16 @@ pub(super) enum Piece {
 /// One process.
 #[derive(Debug)]
 pub(super) struct Child {
+    /// Its name, for operators and for its private directory.
+    pub(super) name: String,
     pub(super) standing: Standing,
     /// Whose process it is: no process ever serves two people's authority.
     pub(super) actor: String,
+    /// The same, as operators are shown it.
+    who: SessionActor,
     pub(super) generation: Generation,
     pub(super) started: Instant,
+    opened_at: Timestamp,
     input: mpsc::Sender<Bytes>,
     stop: watch::Sender<Stop>,
     gone: watch::Receiver<bool>,
@@ -93,7 +102,7 @@ pub(super) struct Ends {
 
 impl Child {
     /// A process that is about to start.
-    pub(super) fn new(standing: Standing, actor: &str, generation: Generation) -> (Arc<Self>, Ends) {
+    pub(super) fn new(name: String, ask: &Ask<'_>) -> (Arc<Self>, Ends) {
         let (input, input_end) = mpsc::channel(64);
         let (stop, stop_end) = watch::channel(Stop::Run);
         let (gone_end, gone) = watch::channel(false);
@@ -109,14 +118,45 @@ impl Child {
             last_heard: now,
         };
         let state = Mutex::new(state);
-        let actor = actor.to_owned();
-        let child = Self { standing, actor, generation, started: now, input, stop, gone, state };
+        let child = Self {
+            name,
+            standing: ask.standing.clone(),
+            actor: ask.actor.to_owned(),
+            who: ask.who.map(SessionActor::from).unwrap_or_default(),
+            generation: ask.generation,
+            started: now,
+            opened_at: ask.now,
+            input,
+            stop,
+            gone,
+            state,
+        };
         (Arc::new(child), Ends { input: input_end, stop: stop_end, gone: gone_end })
     }
 
     /// Whose process under which binding.
     pub(super) fn holder(&self) -> Holder {
         (self.actor.clone(), self.standing.binding.clone())
+    }
+
+    /// As operators see it.
+    pub(super) fn shown(&self) -> LiveSession {
+        let (environment, name) = self.standing.binding.clone();
+        LiveSession {
+            id: self.name.clone(),
+            kind: SessionKind::Process,
+            environment,
+            server: self.standing.server.clone(),
+            actor: self.who.clone(),
+            bindings: vec![BindingRevision { name, revision: self.standing.revision }],
+            protocol: None,
+            opened_at: self.opened_at,
+            last_used_at: None,
+            streams: None,
+            session: None,
+            method: None,
+            tool: None,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

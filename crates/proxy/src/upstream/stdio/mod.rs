@@ -15,10 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway_core::actor::Actor;
 use gateway_core::manifest::StdioRoute;
 use gateway_core::ports::Random;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::scrub::Needles;
+use gateway_core::session::LiveSession;
+use gateway_core::time::Timestamp;
 use http::{Response, StatusCode};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -53,6 +56,10 @@ pub struct Ask<'a> {
     pub standing: Standing,
     /// Whose call it is.
     pub actor: &'a str,
+    /// The same, for operators; absent for the gateway itself.
+    pub who: Option<&'a Actor>,
+    /// When it came.
+    pub now: Timestamp,
     /// The generation the client speaks.
     pub generation: Generation,
     /// The HTTP method.
@@ -214,6 +221,7 @@ impl Children {
         route: &StdioRoute,
         standing: Standing,
         credential: ProcessCredential,
+        now: Timestamp,
     ) -> Result<(), Refusal> {
         if !self.settings.rules.allows(&route.command) {
             return Err(Code::CommandRefused.into());
@@ -222,9 +230,10 @@ impl Children {
         let message = parsed(&body)?;
         let id = message.id().cloned().ok_or(Code::Internal)?;
         let (actor, generation, verb) = (PROBE, Generation::Legacy, Verb::Post);
-        let ask = Ask { route, standing, actor, generation, verb, session: None, body: body.clone() };
+        let (who, session, body) = (None, None, body.clone());
+        let ask = Ask { route, standing, actor, who, now, generation, verb, session, body };
         let child = self.start(&ask, Some(credential)).await?;
-        let answered = serve::ask(&child, &id, &message, &body, time(route)).await;
+        let answered = serve::ask(&child, &id, &message, &ask.body, time(route)).await;
         child.stop(Stop::Finish);
         answered.map(drop)
     }
@@ -245,14 +254,15 @@ impl Children {
             Some((first, count)) => Some(self.users.take(first, count).ok_or(Code::ProcessLimit)?),
         };
         let number = user.as_ref().map(|user| user.number);
-        let directory = PrivateDirectory::create(&self.settings.directory, &self.fresh_name(), number)
+        let own_name = self.fresh_name();
+        let directory = PrivateDirectory::create(&self.settings.directory, &own_name, number)
             .map_err(|error| unable(format!("private directory: {error}")))?;
         let given = credential.as_ref();
         let command = launch::command(ask.route, &self.settings, given, directory.path(), number)?;
         let needles = given.map_or_else(|| Arc::new(Needles::none()), |c| Arc::clone(&c.material.needles));
         let name = format!("{}@{}", holder.1.1, ask.standing.revision);
         let words = Words::new(ask.standing.server.clone(), name, needles);
-        let (child, ends) = Child::new(ask.standing.clone(), ask.actor, ask.generation);
+        let (child, ends) = Child::new(own_name, ask);
         if !self.table.add(&child, self.settings.processes) {
             return Err(Code::ProcessLimit.into());
         }
@@ -338,6 +348,18 @@ impl Children {
         for child in self.table.all(|child| !is_current(&child.standing)) {
             child.drain();
         }
+    }
+
+    /// All of them, as operators see them.
+    pub fn list(&self) -> Vec<LiveSession> {
+        self.table.all(|_| true).iter().map(|child| child.shown()).collect()
+    }
+
+    /// Kills the process of this name; `None` where there is none, else whether it was gone in time.
+    pub async fn kill(&self, name: &str, deadline: Duration) -> Option<bool> {
+        let child = self.table.all(|child| child.name == name).into_iter().next()?;
+        child.stop(Stop::Kill);
+        Some(tokio::time::timeout(deadline, child.gone()).await.is_ok())
     }
 
     /// How many run for the binding.
