@@ -36,8 +36,7 @@ impl PrivateDirectory {
         for directory in [root, &own] {
             // Others may pass through to their own directory below, and see nothing on the way.
             DirBuilder::new().recursive(true).mode(0o711).create(directory)?;
-            let found = std::fs::symlink_metadata(directory)?;
-            if !found.is_dir() || found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
+            if !is_own(directory)? {
                 return Err(std::io::Error::other("`stdio.directory` is not the gateway's own"));
             }
         }
@@ -63,8 +62,18 @@ impl Drop for PrivateDirectory {
     }
 }
 
+/// Whether this is a directory of the gateway's user that nobody else may write to. A link is none: where
+/// others may write, as in the system's temporary directory, it could lead anywhere.
+fn is_own(directory: &Path) -> std::io::Result<bool> {
+    let found = std::fs::symlink_metadata(directory)?;
+    Ok(found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0)
+}
+
 /// Removes what gateways that were killed left behind: directories named after processes that are gone.
 pub(super) fn remove_leftovers(root: &Path) {
+    if !is_own(root).unwrap_or(false) {
+        return;
+    }
     let Ok(found) = std::fs::read_dir(root) else { return };
     for entry in found.flatten() {
         let gone = |name: &str| name.parse::<u32>().is_ok() && !Path::new("/proc").join(name).exists();
@@ -191,6 +200,21 @@ mod tests {
         assert!(!root.join("4194305").exists());
         assert!(root.join(&own).exists() && root.join("notes").exists());
         std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_removed_behind_a_link_or_where_others_may_write() {
+        let name = |kind: &str| std::env::temp_dir().join(format!("launch-{kind}-{}", std::process::id()));
+        let (foreign, link) = (name("foreign"), name("link"));
+        std::fs::create_dir_all(foreign.join("4194305")).unwrap();
+        std::os::unix::fs::symlink(&foreign, &link).unwrap();
+        remove_leftovers(&link);
+        assert!(foreign.join("4194305").exists());
+        std::fs::set_permissions(&foreign, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        remove_leftovers(&foreign);
+        assert!(foreign.join("4194305").exists());
+        std::fs::remove_file(link).unwrap();
+        std::fs::remove_dir_all(foreign).unwrap();
     }
 
     #[test]
