@@ -272,6 +272,9 @@ impl LiveTraffic for Gateway {
         // Killing the processes ends what waits for them.
         let killing = self.children.end_binding(&key, deadline);
         let (closing, children) = tokio::join!(self.live.close(&key, deadline), killing);
+        // A call that was starting a process when the gate closed has started it by now: the gate is
+        // empty, so this finds every one there is.
+        let late = self.children.end_binding(&key, deadline).await;
         let mut abandoned = self.sessions.end_binding(&key);
         abandoned.extend(self.shared.end_binding(&key).iter().filter_map(Abandoned::shared));
         let sessions = abandoned.len();
@@ -283,7 +286,7 @@ impl LiveTraffic for Gateway {
         });
         let cached_values = cached.sum();
         let (calls, streams) = closing?;
-        let children = children?;
+        let children = children?.saturating_add(late?);
         let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
         Ok(Ended { calls, streams, sessions, children, cached_values })
     }

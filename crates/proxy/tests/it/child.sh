@@ -4,6 +4,7 @@ text() { answer "{\"content\":[{\"type\":\"text\",\"text\":\"$1\"}]}"; }
 echo "started with ${KEY:-nothing}" >&2
 while IFS= read -r line; do
   id=$(printf '%s' "$line" | sed -n 's/.*"id":\("[^"]*"\|[0-9]*\).*/\1/p')
+  [ -z "${MUTE:-}" ] || continue
   case "$line" in
     *'"initialize"'*) answer '{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"child","version":"1"}}' ;;
     *'"server/discover"'*) if [ -n "${MODERN:-}" ]; then answer '{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{},"ttlMs":0,"cacheScope":"private"}'; else printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"Method not found"}}\n' "$id"; fi ;;

@@ -1,6 +1,6 @@
 //! Servers that are processes: what they are given, how they end, and that one's trouble is its own.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use gateway_core::id::{BindingName, EnvironmentName};
@@ -122,7 +122,7 @@ async fn the_process_has_its_credential_and_nothing_of_the_gateways() {
     let session = stage.open().await;
     let environment = said(&stage.call(&session, "environment").await);
     assert!(environment.contains("KEY=Bearer [scrubbed:main]"), "{environment}");
-    assert!(environment.contains("GATE="), "{environment}");
+    assert!(environment.contains("GATE=") && !environment.contains(CANARY), "{environment}");
     for foreign in ["CARGO", "RUST", "USER="] {
         assert!(!environment.contains(foreign), "{foreign}: {environment}");
     }
@@ -180,6 +180,19 @@ async fn an_operator_can_end_a_process_by_itself() {
     assert_eq!((ended.ended.children, ended.complete), (1, true));
     assert!(!lives(&process));
     assert_eq!(stage.call(&session, "process").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_process_whose_client_leaves_before_it_came_up_goes_with_it() {
+    let stage = stage_with(json!({"MUTE": "1"}), 20, |_| {}).await;
+    let request = stage.broker.request("alice-token", INITIALIZE);
+    let leaving = tokio::spawn(request.send());
+    let processes = |one: &gateway_core::session::LiveSession| one.kind == SessionKind::Process;
+    until("the process starts", || stage.broker.gateway.sessions().iter().any(processes)).await;
+    until("it has its directory", || stage.private_directories() == 1).await;
+    leaving.abort();
+    until("nothing is left of it", || stage.private_directories() == 0).await;
+    assert!(!stage.broker.gateway.sessions().iter().any(processes));
 }
 
 #[tokio::test]
@@ -329,14 +342,4 @@ async fn a_modern_client_is_bridged_to_an_older_process_which_is_replaced_on_rot
     let new = said(&stage.broker.call("process").await);
     assert_ne!(old, new);
     until("the old process goes", || !lives(&old)).await;
-}
-
-#[tokio::test]
-async fn what_a_process_writes_of_its_credential_reaches_nobody() {
-    let stage = stage().await;
-    let session = stage.open().await;
-    let answer = stage.call(&session, "environment").await;
-    assert!(!answer.text.contains(CANARY));
-    assert!(answer.text.contains("[scrubbed:main]"));
-    assert!(Path::new(&stage.directory).exists());
 }

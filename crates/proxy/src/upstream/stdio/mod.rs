@@ -70,6 +70,23 @@ pub struct Ask<'a> {
     pub body: Bytes,
 }
 
+/// A process that nobody owns yet: it ends where whoever started it goes away before it came up.
+struct Starting(Option<Arc<Child>>);
+
+impl Starting {
+    fn came_up(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(child) = &self.0 {
+            child.stop(Stop::Kill);
+        }
+    }
+}
+
 /// All processes of this gateway.
 #[derive(Debug)]
 pub struct Children {
@@ -140,11 +157,13 @@ impl Children {
         let limit = time(ask.route);
         if let (Message::Request { id, .. }, Some(MethodKind::Initialize)) = (&message, kind) {
             let child = self.start(&ask, credential).await?;
+            let starting = Starting(Some(Arc::clone(&child)));
             let response = serve::ask(&child, id, &message, &ask.body, limit).await;
             let mut response = self.judged(&child, response)?;
             let session = self.fresh_name();
             serve::with_session(&mut response, &session)?;
             self.table.open_session(session, child);
+            starting.came_up();
             return Ok(response);
         }
         let Some(child) = self.session(&ask) else { return Ok(no_session()) };
@@ -203,12 +222,13 @@ impl Children {
             return Err(Code::ProtocolGeneration.into());
         }
         let child = self.start(ask, credential).await?;
+        let starting = Starting(Some(Arc::clone(&child)));
         if !self.judged(&child, probe::speaks_modern(&child, time(ask.route)).await)? {
             self.table.note_legacy(ask.standing.route);
-            child.stop(Stop::Kill);
             return Err(Code::ProtocolGeneration.into());
         }
         *held = Some(Arc::clone(&child));
+        starting.came_up();
         Ok(child)
     }
 
@@ -233,8 +253,8 @@ impl Children {
         let (who, session, body) = (None, None, body.clone());
         let ask = Ask { route, standing, actor, who, now, generation, verb, session, body };
         let child = self.start(&ask, Some(credential)).await?;
+        let _ends_with_this = Starting(Some(Arc::clone(&child)));
         let answered = serve::ask(&child, &id, &message, &ask.body, time(route)).await;
-        child.stop(Stop::Finish);
         answered.map(drop)
     }
 
@@ -276,14 +296,17 @@ impl Children {
             user,
         };
         let runtime = self.runtime.as_ref().ok_or_else(|| unable("no runtime".to_owned()))?;
-        // Started where it is looked after: a process dies with the thread that started it.
-        let started = runtime.spawn(async move { supervise::start(command, supervision) }).await;
-        let failed = match started {
+        // Started where it is looked after: a process dies with the thread that started it. The task goes
+        // on where the caller leaves meanwhile, and says itself that nothing came of it.
+        let failing = Arc::clone(&child);
+        let started = runtime.spawn(async move {
+            supervise::start(command, supervision).inspect_err(|error| failing.close(error.to_string()))
+        });
+        let failed = match started.await {
             Ok(Ok(())) => return Ok(child),
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        child.close(failed.clone());
         self.table.failed(&holder, Instant::now());
         Err(unable(failed))
     }
