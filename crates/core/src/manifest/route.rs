@@ -278,19 +278,42 @@ impl StdioRoute {
     }
 }
 
-/// Whether a process may be given a variable of this name. `LD_*` and their like are refused: they
-/// decide which code the program is.
+/// Variables that name code for an interpreter or a loader to run, besides those that begin with one of
+/// [`LOADERS`].
+const HOOKS: [&str; 17] = [
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONSTARTUP",
+    "PERL5OPT",
+    "PERL5LIB",
+    "PERL5DB",
+    "RUBYOPT",
+    "RUBYLIB",
+    "CLASSPATH",
+    "JAVA_TOOL_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "_JAVA_OPTIONS",
+    "GCONV_PATH",
+    "BASH_ENV",
+    "ENV",
+];
+
+/// Beginnings of variables that the loader or the C library reads.
+const LOADERS: [&str; 4] = ["LD_", "DYLD_", "GLIBC_", "MALLOC_"];
+
+/// Whether a process may be given a variable of this name. Those that are known to name further code are
+/// refused, so that a manifest cannot reach around the commands which the configuration allows. The list
+/// cannot be complete: what else a program runs is for whoever allows it to know.
 pub fn is_variable(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let loader = ["LD_", "DYLD_", "GLIBC_", "MALLOC_"].iter().any(|prefix| name.starts_with(prefix));
-    let hooks =
-        matches!(name, "NODE_OPTIONS" | "PYTHONSTARTUP" | "BASH_ENV" | "ENV" | "PERL5OPT" | "RUBYOPT");
     !name.is_empty()
         && name.len() <= 128
         && name.bytes().all(plain)
         && !name.starts_with(|first: char| first.is_ascii_digit())
-        && !loader
-        && !hooks
+        && !LOADERS.iter().any(|prefix| name.starts_with(prefix))
+        && !HOOKS.contains(&name)
 }
 
 const fn check_timeout(seconds: u32) -> Result<(), RouteError> {

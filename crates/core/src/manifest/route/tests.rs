@@ -62,7 +62,7 @@ fn a_command_names_its_program_whole_and_takes_no_hook_into_the_loader() {
     for program in ["node", "./node", "", "/", "/usr/bin/node\u{0}"] {
         assert_eq!(of(serde_json::json!({"command": [program]})), Err(RouteError::Command), "{program:?}");
     }
-    for name in ["LD_PRELOAD", "NODE_OPTIONS", "A=B", "1A", "", "PYTHONSTARTUP"] {
+    for name in ["LD_PRELOAD", "NODE_OPTIONS", "A=B", "1A", "", "PYTHONSTARTUP", "PYTHONPATH", "NODE_PATH"] {
         let json = serde_json::json!({"command": ["/bin/true"], "environment": {name: "x"}});
         assert!(matches!(of(json), Err(RouteError::Variable(_))), "{name}");
     }

@@ -436,3 +436,6 @@ impl Drop for Ticket {
         self.child.finish_if_drained();
     }
 }
+
+#[cfg(test)]
+mod tests;
