@@ -1,12 +1,15 @@
+use std::collections::BTreeMap;
+
 use gateway_core::id::{BindingName, EnvironmentName, Revision, ServerName};
-use gateway_core::manifest::{ContentHash, Route};
+use gateway_core::manifest::{ChildLimits, ContentHash, StdioRoute};
 
 use super::*;
 use crate::path::admit::Verb;
 
 fn child(generation: Generation) -> (Arc<Child>, Ends) {
-    let route: Route = serde_json::from_value(serde_json::json!({"command": ["/bin/cat"]})).unwrap();
-    let Route::Stdio(route) = &route else { unreachable!("a command is a process") };
+    let (environment, limits) = (BTreeMap::new(), ChildLimits::default());
+    let command = vec!["/bin/cat".to_owned()];
+    let route = &StdioRoute { command, environment, directory: None, limits, timeout_seconds: 1 };
     let binding = (EnvironmentName::parse("dev").unwrap(), BindingName::parse("b").unwrap());
     let server = ServerName::parse("s").unwrap();
     let hash = ContentHash::of(b"");
