@@ -6,17 +6,19 @@ use gateway_core::manifest::{ChildLimits, ContentHash, StdioRoute};
 use super::*;
 use crate::path::admit::Verb;
 
-fn child(generation: Generation) -> (Arc<Child>, Ends) {
+fn child(spoken: Generation) -> (Arc<Child>, Ends) {
     let (environment, limits) = (BTreeMap::new(), ChildLimits::default());
     let command = vec!["/bin/cat".to_owned()];
-    let route = &StdioRoute { command, environment, directory: None, limits, timeout_seconds: 1 };
+    let (directory, generation, timeout_seconds) = (None, None, 1);
+    let route = &StdioRoute { command, environment, directory, limits, generation, timeout_seconds };
     let binding = (EnvironmentName::parse("dev").unwrap(), BindingName::parse("b").unwrap());
     let server = ServerName::parse("s").unwrap();
     let hash = ContentHash::of(b"");
     let standing = Standing { binding, revision: Revision(1), server, route: hash, version: None };
     let now = Timestamp::from_seconds(0);
     let (verb, body) = (Verb::Post, Bytes::new());
-    let ask = Ask { route, standing, actor: "a", who: None, now, generation, verb, session: None, body };
+    let ask =
+        Ask { route, standing, actor: "a", who: None, now, generation: spoken, verb, session: None, body };
     Child::new("name".to_owned(), &ask)
 }
 
