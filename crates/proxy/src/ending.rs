@@ -42,10 +42,19 @@ pub(crate) struct CleanedUp {
     pub(crate) left: u32,
 }
 
+/// In whose course upstream sessions are ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// The binding's own end: its gate is closed, and whoever ended it waits for this too.
+    BindingEnds,
+    /// Anything else: a use like any other, which no binding permits once it has ended.
+    Ordinary,
+}
+
 impl Gateway {
     /// Ends upstream sessions with the credential of the binding they were opened under. Nothing waits
     /// for a server beyond [`CLEANUP_TIME`]: a session that is left ends at its own limit.
-    pub(crate) async fn clean_up(&self, mut abandoned: Vec<Abandoned>) -> CleanedUp {
+    pub(crate) async fn clean_up(&self, mut abandoned: Vec<Abandoned>, course: Course) -> CleanedUp {
         // A bridged session has nothing upstream.
         abandoned.retain(|one| !one.upstream.id.is_empty());
         let Some(gateway) = self.own().filter(|_| !abandoned.is_empty()) else { return CleanedUp::default() };
@@ -54,7 +63,7 @@ impl Gateway {
         let mut deletions = futures::stream::iter(abandoned)
             .map(|one| {
                 let gateway = Arc::clone(&gateway);
-                async move { delete(&gateway, one).await }
+                async move { delete(&gateway, one, course).await }
             })
             .buffer_unordered(CLEANUPS_AT_ONCE);
         let counting = async {
@@ -70,7 +79,7 @@ impl Gateway {
     pub(crate) fn clean_up_later(&self, abandoned: Vec<Abandoned>) {
         let (Some(gateway), false) = (self.own(), abandoned.is_empty()) else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { gateway.clean_up(abandoned).await });
+            runtime.spawn(async move { gateway.clean_up(abandoned, Course::Ordinary).await });
         }
     }
 
@@ -94,7 +103,7 @@ impl Gateway {
     async fn end_session(&self, session: &Session, deadline: Duration) -> Terminated {
         let (calls, streams) = session.stop(Code::SessionEnded);
         let complete = session.emptied(deadline).await;
-        let cleaned = self.clean_up(session.take_upstream()).await;
+        let cleaned = self.clean_up(session.take_upstream(), Course::Ordinary).await;
         Terminated {
             ended: Ended { calls, streams, sessions: 1, children: 0, cached_values: 0 },
             upstream_ended: cleaned.ended,
@@ -132,13 +141,23 @@ impl LiveSessions for Gateway {
 }
 
 /// Sends one DELETE; `true` where the upstream session is over.
-async fn delete(gateway: &Arc<Gateway>, abandoned: Abandoned) -> bool {
+async fn delete(gateway: &Arc<Gateway>, abandoned: Abandoned, course: Course) -> bool {
     if let Route::Stdio(_) = abandoned.upstream.binding.route {
         // Its process is the gateway's own: no credential is used to end it.
         gateway.children.end_session(abandoned.upstream.id.to_str().unwrap_or_default());
         return true;
     }
-    let Some(binding) = still_usable(gateway, &abandoned) else { return false };
+    let opened = &abandoned.upstream.binding.spec;
+    let pass = match course {
+        Course::BindingEnds => Pass::detached(&opened.server),
+        // Entered first, as by every use: what a revocation does not find here, it keeps out.
+        Course::Ordinary => {
+            let key = (opened.environment.clone(), opened.name.clone());
+            let Ok(pass) = gateway.live.enter(&key, &opened.server) else { return false };
+            pass
+        }
+    };
+    let Some(binding) = usable(gateway, &abandoned, course) else { return false };
     let permit = Permit::for_system(SystemUse::Cleanup, binding, gateway.world.epoch());
     let trip = errand(gateway, &permit);
     let obtained = obtain_for(gateway, &permit, Some(&abandoned.actor), trip.started).await;
@@ -153,7 +172,6 @@ async fn delete(gateway: &Arc<Gateway>, abandoned: Abandoned) -> bool {
         session: Some(&abandoned.upstream.id),
         generation: Generation::Legacy,
     };
-    let pass = Pass::detached(&trip.server);
     let sent = match obtained {
         Ok(obtained) => send(gateway, &gateway.housekeeping, &trip, &permit, message, obtained, &pass).await,
         Err(refusal) => Err(refusal),
@@ -173,15 +191,15 @@ async fn delete(gateway: &Arc<Gateway>, abandoned: Abandoned) -> bool {
 }
 
 /// The revision whose credential may end the session: the one that decides now, if it leads to the same
-/// place; the one it was opened under, if none decides any more, for then it is just being ended.
-fn still_usable(gateway: &Gateway, abandoned: &Abandoned) -> Option<Arc<ActiveBinding>> {
+/// place; in the course of the binding's end the one it was opened under, where none decides any more.
+fn usable(gateway: &Gateway, abandoned: &Abandoned, course: Course) -> Option<Arc<ActiveBinding>> {
     let opened = &abandoned.upstream.binding;
     let world = gateway.world.load();
     let server = world.snapshot.environment(opened.spec.environment.as_str());
     let server = server.and_then(|environment| environment.server(opened.spec.server.as_str()));
     let current =
         server.and_then(|server| server.bindings.iter().find(|known| known.spec.name == opened.spec.name));
-    let binding = current.unwrap_or(opened);
+    let binding = current.or_else(|| (course == Course::BindingEnds).then_some(opened))?;
     let usable = binding.route == opened.route && binding.holds_at(gateway.clock.now());
     usable.then(|| Arc::clone(binding))
 }

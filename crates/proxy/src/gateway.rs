@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 use crate::bridge::known::Generations;
 use crate::bridge::pool::Pool;
 use crate::bridge::{self, Outcome};
+use crate::ending::Course;
 use crate::limits::Limiter;
 use crate::live::Live;
 use crate::materials::Materials;
@@ -278,7 +279,7 @@ impl LiveTraffic for Gateway {
         let mut abandoned = self.sessions.end_binding(&key);
         abandoned.extend(self.shared.end_binding(&key).iter().filter_map(Abandoned::shared));
         let sessions = abandoned.len();
-        self.clean_up(abandoned).await;
+        self.clean_up(abandoned, Course::BindingEnds).await;
         let places = self.materials.forget(&key);
         let cached = places.iter().map(|place| match self.stores.entry(&place.store) {
             Some(entry) => entry.cache.forget(place),

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::edits::Edits;
 use super::json::{JsonError, Kind, Scanner};
 use super::method::MethodKind;
 
@@ -207,18 +208,9 @@ impl Cuts {
 }
 
 fn apply(body: &Bytes, edits: Vec<Edit>) -> Bytes {
-    if edits.is_empty() {
-        return body.clone();
-    }
-    let mut output = Vec::with_capacity(body.len() + 16);
-    let mut copied = 0;
-    for (range, text) in edits {
-        output.extend_from_slice(body.get(copied..range.start).unwrap_or_default());
-        output.extend_from_slice(text.as_bytes());
-        copied = range.end;
-    }
-    output.extend_from_slice(body.get(copied..).unwrap_or_default());
-    Bytes::from(output)
+    let mut all = Edits::default();
+    edits.into_iter().for_each(|(range, text)| all.replace(range, text));
+    all.apply(body)
 }
 
 #[cfg(test)]

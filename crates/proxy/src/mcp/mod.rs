@@ -6,6 +6,7 @@
 //! out of a list, [`reply`] writes the gateway's own errors.
 
 pub mod challenge;
+pub mod edits;
 pub mod headers;
 pub mod json;
 pub mod listing;

@@ -1,9 +1,8 @@
 //! Replaces single values inside a message and leaves every other byte as it was written.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 
+use super::edits::Edits;
 use super::json::{JsonError, Kind, Scanner};
 
 /// A value by the keys that lead to it, and the JSON text to put in its place.
@@ -14,7 +13,7 @@ pub type Replacement<'a> = (&'a [&'a str], &'a str);
 /// # Errors
 /// The body is not acceptable JSON.
 pub fn replace(body: &Bytes, replacements: &[Replacement<'_>]) -> Result<Bytes, JsonError> {
-    let mut edits: Vec<(Range<usize>, &str)> = Vec::with_capacity(replacements.len());
+    let mut edits = Edits::default();
     let mut scanner = Scanner::new(body)?;
     if scanner.peek()? == Kind::Object {
         walk(&mut scanner, replacements, &mut edits)?;
@@ -22,27 +21,12 @@ pub fn replace(body: &Bytes, replacements: &[Replacement<'_>]) -> Result<Bytes, 
         scanner.skip()?;
     }
     scanner.finish()?;
-    if edits.is_empty() {
-        return Ok(body.clone());
-    }
-    let mut output = Vec::with_capacity(body.len() + 32 * edits.len());
-    let mut copied = 0;
-    for (range, text) in edits {
-        output.extend_from_slice(body.get(copied..range.start).unwrap_or_default());
-        output.extend_from_slice(text.as_bytes());
-        copied = range.end;
-    }
-    output.extend_from_slice(body.get(copied..).unwrap_or_default());
-    Ok(Bytes::from(output))
+    Ok(edits.apply(body))
 }
 
-fn walk<'a>(
-    scanner: &mut Scanner<'_>,
-    wanted: &[Replacement<'a>],
-    edits: &mut Vec<(Range<usize>, &'a str)>,
-) -> Result<(), JsonError> {
+fn walk(scanner: &mut Scanner<'_>, wanted: &[Replacement<'_>], edits: &mut Edits) -> Result<(), JsonError> {
     scanner.object(|scanner, key| {
-        let below: Vec<Replacement<'a>> = wanted
+        let below: Vec<Replacement<'_>> = wanted
             .iter()
             .filter_map(|(path, text)| {
                 path.split_first().filter(|(first, _)| **first == key).map(|(_, rest)| (rest, *text))
@@ -54,7 +38,7 @@ fn walk<'a>(
                 scanner.skip_space();
                 let start = scanner.offset();
                 scanner.raw()?;
-                edits.push((start..scanner.offset(), text));
+                edits.replace(start..scanner.offset(), text.to_owned());
                 Ok(())
             }
             None if !below.is_empty() && scanner.peek()? == Kind::Object => walk(scanner, &below, edits),

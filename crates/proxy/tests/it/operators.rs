@@ -239,3 +239,17 @@ async fn a_session_beyond_the_actors_allowance_is_refused_and_not_left_upstream(
     assert_eq!((refused.status, refused.code().as_str()), (429, "session.limit"));
     server.saw(Method::DELETE).await;
 }
+
+#[tokio::test]
+async fn a_session_is_not_ended_upstream_with_a_credential_whose_gate_is_closed() {
+    let server = LegacyServer::start().await;
+    let broker = TestBroker::start(server.upstream.address).await;
+    open(&broker, "alice-token").await;
+    let session = of_kind(&broker, SessionKind::Session)[0].id.clone();
+    let key = (EnvironmentName::parse("dev").unwrap(), BindingName::parse("main").unwrap());
+    broker.gateway.live.close(&key, SOON).await.unwrap();
+    let before = server.upstream.count();
+    let ended = broker.gateway.terminate(&session, SOON).await.unwrap();
+    assert_eq!((ended.ended.sessions, ended.upstream_ended, ended.upstream_left), (1, 0, 1));
+    assert_eq!(server.upstream.count(), before, "nothing is used after the gate has closed");
+}
