@@ -4,5 +4,6 @@ pub mod audit;
 pub mod https;
 pub mod identity;
 pub mod policy;
+pub mod source;
 pub mod state;
 pub mod store;

@@ -9,8 +9,8 @@ use crate::lifecycle::{
     FieldChange, Requirement, declared, field_changes, path_owners, pending, still_missing, tools_meet,
 };
 use crate::manifest::{
-    BindingSpec, ContentHash, CredentialMode, Exception, Injection, Kind, Limits, ObjectKey, Risk, Spec,
-    ToolSelector,
+    BindingSpec, ContentHash, CredentialMode, CredentialSource, Exception, Injection, Kind, Limits,
+    ObjectKey, Risk, Spec, ToolSelector,
 };
 use crate::reference::SecretReference;
 use crate::state::{Approval, Lifecycle, RevisionRecord, State};
@@ -46,6 +46,8 @@ pub struct Card {
     pub mode: CredentialMode,
     /// Where the secret is.
     pub reference: Option<SecretReference>,
+    /// How the material is obtained where no store simply holds it.
+    pub source: Option<CredentialSource>,
     /// Whether its store is the enterprise's own or local to this machine.
     pub store: Option<&'static str>,
     /// The teams that own the place.
@@ -137,7 +139,7 @@ pub struct CardRevision {
 pub fn card(state: &State, stores: &Stores, key: &ObjectKey) -> Option<Card> {
     let record = declared(state, key).or_else(|| state.history(key).last())?;
     let Spec::Binding(spec) = &record.spec else { return None };
-    let store = spec.secret.as_ref().and_then(|secret| stores.entry(secret.store()));
+    let store = spec.place().and_then(|secret| stores.entry(secret.store()));
     let class = |class| match class {
         StoreClass::External => "external",
         StoreClass::Local => "local",
@@ -155,7 +157,8 @@ pub fn card(state: &State, stores: &Stores, key: &ObjectKey) -> Option<Card> {
         methods: spec.methods.clone(),
         risk: spec.risk,
         mode: spec.mode,
-        reference: spec.secret.clone(),
+        reference: spec.place().cloned(),
+        source: spec.source.clone(),
         store: store.map(|entry| class(entry.class)),
         path_owners: path_owners(stores, spec).to_vec(),
         inject: spec.inject.clone(),
@@ -181,7 +184,7 @@ fn in_environment(kind: Kind, spec: &BindingSpec, name: &str) -> ObjectKey {
 
 fn destination(state: &State, record: &RevisionRecord, spec: &BindingSpec) -> Option<String> {
     let key = in_environment(Kind::Server, spec, spec.server.as_str());
-    match state.exact(&key, record.pins?.server).map(|server| &server.spec) {
+    match state.exact(&key, record.pins.as_ref()?.server).map(|server| &server.spec) {
         Some(Spec::Server(server)) => Some(server.route.destination()),
         _ => None,
     }
@@ -207,8 +210,8 @@ fn policy(state: &State, record: &RevisionRecord, spec: &BindingSpec) -> CardPol
     let key = in_environment(Kind::Policy, spec, spec.policy.as_str());
     CardPolicy {
         name: spec.policy.clone(),
-        revision: record.pins.map(|pins| pins.policy),
-        hash: record.pins.map(|pins| pins.policy_hash),
+        revision: record.pins.as_ref().map(|pins| pins.policy),
+        hash: record.pins.as_ref().map(|pins| pins.policy_hash),
         current: state.active(&key).map(|record| record.revision),
     }
 }
@@ -239,14 +242,14 @@ fn waiting(state: &State, stores: &Stores, shown: &RevisionRecord) -> Option<Car
         approvals: record.approvals.clone(),
         missing: still_missing(state, stores, record),
         changes: if other { field_changes(&shown.spec, &record.spec) } else { Vec::new() },
-        server_revision: record.pins.map(|pins| pins.server),
-        policy_revision: record.pins.map(|pins| pins.policy),
+        server_revision: record.pins.as_ref().map(|pins| pins.server),
+        policy_revision: record.pins.as_ref().map(|pins| pins.policy),
     })
 }
 
 fn history_line(record: &RevisionRecord) -> CardRevision {
     let reference = match &record.spec {
-        Spec::Binding(spec) => spec.secret.clone(),
+        Spec::Binding(spec) => spec.place().cloned(),
         _ => None,
     };
     CardRevision {

@@ -111,6 +111,8 @@ names! {
     BindingName, "binding", is_slug, SLUG_RULE;
     /// A policy, unique within its environment.
     PolicyName, "policy", is_slug, SLUG_RULE;
+    /// An OAuth provider, unique within its environment.
+    ProviderName, "provider", is_slug, SLUG_RULE;
     /// A configured secret store; the scheme of every secret reference into it.
     StoreName, "store", is_slug, SLUG_RULE;
     /// A team that owns servers, agents, bindings and path prefixes.

@@ -1,5 +1,6 @@
 //! Who presented itself: what came in, and the proof that it was verified.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -112,6 +113,19 @@ pub enum ProofKind {
     Jwt,
     /// A gateway-issued agent token.
     AgentToken,
+    /// A client certificate that is an X.509-SVID.
+    Certificate,
+}
+
+/// A runtime identity that somebody vouches for: what workload mappings are matched against.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Attested {
+    /// The issuer or, for SVIDs, the trust domain (`spiffe://example.org`).
+    pub issuer: Arc<str>,
+    /// The subject; the SPIFFE ID for SVIDs.
+    pub subject: Arc<str>,
+    /// The claims that are text, numbers or flags, by their path (`kubernetes.io/namespace`).
+    pub claims: BTreeMap<String, String>,
 }
 
 /// What a verifier learned from a token whose signature, issuer, audience and times it checked.
@@ -133,6 +147,8 @@ pub struct VerifiedClaims {
     pub act_subject: Option<Arc<str>>,
     /// The agent, where the token itself proves it (agent tokens only).
     pub agent: Option<AgentName>,
+    /// The runtime, where the issuer vouches for runtimes.
+    pub attested: Option<Arc<Attested>>,
     /// The doors it opens, by its audiences.
     pub entries: Vec<Entry>,
     /// When it ends.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::actor::Actor;
 use crate::id::{Epoch, PolicyName, Revision, ToolName};
-use crate::identity::VerifiedIdentity;
-use crate::manifest::{AgentSpec, ContentHash, Risk};
+use crate::identity::{Presented, VerifiedIdentity};
+use crate::manifest::{AgentSpec, ContentHash, CredentialSource, Risk};
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::{ActiveBinding, EnvironmentView, ServerView};
 
@@ -141,6 +141,8 @@ pub struct Permit {
     use_: Use,
     subject: Subject,
     binding: Arc<ActiveBinding>,
+    tool: Option<ToolName>,
+    presented: Option<Arc<Presented>>,
     risk: Risk,
     epoch: Epoch,
     policy_version: Option<ContentHash>,
@@ -185,6 +187,24 @@ impl Permit {
         &self.binding
     }
 
+    /// The tool that is called, where one is.
+    pub const fn tool(&self) -> Option<&ToolName> {
+        self.tool.as_ref()
+    }
+
+    /// The caller's own token, where the binding's source exchanges it.
+    pub fn presented(&self) -> Option<&Presented> {
+        self.presented.as_deref()
+    }
+
+    /// Adds the caller's own token, if the binding's source exchanges it and not otherwise: it goes to
+    /// the configured token service and nowhere else (DESIGN, section 11.8).
+    #[must_use]
+    pub fn presenting(self, presented: Option<Arc<Presented>>) -> Self {
+        let wanted = self.binding.spec.source.as_ref().is_some_and(CredentialSource::presents_caller);
+        Self { presented: presented.filter(|_| wanted), ..self }
+    }
+
     /// The risk that was judged.
     pub const fn risk(&self) -> Risk {
         self.risk
@@ -227,6 +247,8 @@ impl Permit {
             use_,
             subject: Subject::System,
             binding,
+            tool: None,
+            presented: None,
             risk,
             epoch,
             policy_version: None,
@@ -260,6 +282,8 @@ pub fn authorize_session(
         },
         subject: Subject::Caller { identity: Arc::clone(identity), actor: Arc::clone(actor) },
         binding: Arc::clone(binding),
+        tool: None,
+        presented: None,
         risk: Risk::Read,
         epoch,
         policy_version: Some(engine.version()),
@@ -312,6 +336,11 @@ pub fn authorize(
     {
         return refuse(format!("risk `{}` is above the agent's ceiling", question.risk), None);
     }
+    if let (Some(agent), Some(tool)) = (question.agent, question.tool)
+        && !agent.owns(&question.server.spec.name, tool)
+    {
+        return refuse("the tool is not among those the agent owns".to_owned(), None);
+    }
     let verdict = engine.decide(question);
     if !verdict.allowed {
         return refuse("policy denies".to_owned(), Some(verdict));
@@ -320,6 +349,8 @@ pub fn authorize(
         use_,
         subject: Subject::Caller { identity: Arc::clone(identity), actor: Arc::clone(actor) },
         binding: Arc::clone(binding),
+        tool: question.tool.cloned(),
+        presented: None,
         risk: question.risk,
         epoch,
         policy_version: Some(engine.version()),

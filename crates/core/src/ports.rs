@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::actor::Actor;
 use crate::audit::{Ended, Event};
-use crate::id::{BindingName, EnvironmentName, Epoch};
+use crate::id::{BindingName, EnvironmentName, Epoch, RequestId};
 use crate::identity::{IdentityError, Presented, VerifiedIdentity};
-use crate::lease::SecretVersion;
+use crate::lease::{SecretVersion, VersionId};
 use crate::manifest::{Injection, Route};
+use crate::policy::Permit;
 use crate::reference::ResolvedReference;
 use crate::refusal::{Code, Refusal};
 use crate::secret::Secret;
 use crate::session::{LiveSession, Terminated};
-use crate::state::{Change, OutboxEntry, State};
+use crate::state::{Change, GrantRecord, OutboxEntry, State};
 use crate::time::Timestamp;
 
 /// Where randomness comes from. The binary wires the operating system's generator.
@@ -83,6 +85,143 @@ pub trait SecretWriter: Send + Sync + fmt::Debug {
         value: Secret,
         now: Timestamp,
     ) -> Result<crate::lease::VersionId, StoreError>;
+}
+
+/// Obtains material from credential sources other than a stored secret: asks providers, signs, leases.
+/// Caches what may be used again, asks once for callers that come at the same time, and writes a record
+/// before it asks for anything that exists outside afterwards (DESIGN, section 12.1).
+#[async_trait]
+pub trait CredentialIssuer: Send + Sync + fmt::Debug {
+    /// Material for the one use that the permit allows, in the permit's own environment.
+    ///
+    /// # Errors
+    /// A code of the table: a provider that does not answer, one that refuses, a grant that is missing.
+    async fn issue(&self, wish: &CredentialWish<'_>) -> Result<Arc<SecretVersion>, Refusal>;
+
+    /// The upstream refused this version: it is not handed out again. Says whether trying again makes
+    /// sense.
+    fn refused(&self, wish: &CredentialWish<'_>, version: &VersionId) -> bool;
+
+    /// Ends everything issued under a binding as far as this replica holds it, at the provider where
+    /// that is possible, and forgets it; says how many values it held.
+    async fn end_binding(&self, environment: &EnvironmentName, binding: &BindingName) -> u32;
+
+    /// Drops what has expired.
+    fn sweep(&self, now: Timestamp);
+}
+
+/// One use of a credential source.
+#[derive(Clone, Copy, Debug)]
+pub struct CredentialWish<'a> {
+    /// The decision behind it: binding, actor, tool.
+    pub permit: &'a Permit,
+    /// On whose account, where that is not the permit's own actor: the one whose session is cleaned up.
+    pub actor: Option<&'a Actor>,
+    /// The user's grant, for the sources that need one.
+    pub grant: Option<&'a Arc<GrantRecord>>,
+    /// The request, for evidence.
+    pub request_id: &'a RequestId,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Short-lived records that all replicas share: single-use states and codes, replay marks, refresh locks.
+/// Not part of the state: they move no epoch. A key is a digest or an id, never a token; the content holds
+/// no secret.
+#[async_trait]
+pub trait Tickets: Send + Sync + fmt::Debug {
+    /// Writes the ticket; `false` where a living one has the key.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn insert(&self, ticket: &Ticket, now: Timestamp) -> Result<bool, StateError>;
+
+    /// Reads a living ticket.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn read(&self, kind: TicketKind, key: &str, now: Timestamp) -> Result<Option<Ticket>, StateError>;
+
+    /// Takes a living ticket away: of many who try, one gets it.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn take(&self, kind: TicketKind, key: &str, now: Timestamp) -> Result<Option<Ticket>, StateError>;
+
+    /// Puts the ticket in the place of a living one whose content is still `expected`; `false` where it is
+    /// not.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn replace(&self, expected: &str, ticket: &Ticket, now: Timestamp) -> Result<bool, StateError>;
+
+    /// Deletes what has expired; says how many.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn sweep(&self, now: Timestamp) -> Result<u64, StateError>;
+}
+
+/// One short-lived record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ticket {
+    /// What it is for.
+    pub kind: TicketKind,
+    /// Its key within the kind.
+    pub key: String,
+    /// What it says, as JSON; no secret.
+    pub content: String,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+}
+
+/// What tickets are for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TicketKind {
+    /// A person's way through a login at the identity provider.
+    Login,
+    /// A person's way through a provider's consent.
+    Connect,
+    /// A browser that somebody has logged in with.
+    BrowserSession,
+    /// An authorization code of the gateway's own.
+    AuthorizationCode,
+    /// A client that registered itself.
+    Client,
+    /// A family of refresh tokens of the gateway's own.
+    RefreshFamily,
+    /// A `jti` that was used.
+    Replay,
+    /// A refresh that is under way.
+    RefreshLock,
+}
+
+impl TicketKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Login,
+        Self::Connect,
+        Self::BrowserSession,
+        Self::AuthorizationCode,
+        Self::Client,
+        Self::RefreshFamily,
+        Self::Replay,
+        Self::RefreshLock,
+    ];
+
+    /// The word it is stored under.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Connect => "connect",
+            Self::BrowserSession => "browser_session",
+            Self::AuthorizationCode => "authorization_code",
+            Self::Client => "client",
+            Self::RefreshFamily => "refresh_family",
+            Self::Replay => "replay",
+            Self::RefreshLock => "refresh_lock",
+        }
+    }
 }
 
 /// What went wrong at a store.

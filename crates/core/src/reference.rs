@@ -143,6 +143,30 @@ impl SecretReference {
         self.store == other.store && self.path == other.path && self.field == other.field
     }
 
+    /// Whether it names a field of a structured secret.
+    pub const fn has_field(&self) -> bool {
+        self.field.is_some()
+    }
+
+    /// The place of this name below the path, with the field; what a grant's tokens are kept under.
+    ///
+    /// # Errors
+    /// [`ReferenceError::Path`] or [`ReferenceError::Field`] for a name that is not plain.
+    pub fn below(&self, name: &str, field: &str) -> Result<Self, ReferenceError> {
+        let plain = |text: &str| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        };
+        if !plain(name) {
+            return Err(ReferenceError::Path);
+        }
+        if !plain(field) {
+            return Err(ReferenceError::Field);
+        }
+        let mut path = self.path.clone();
+        path.push(Piece::Text(format!("/{name}")));
+        Ok(Self { store: self.store.clone(), path, field: Some(field.to_owned()), version: None })
+    }
+
     /// Whether any part depends on the caller.
     pub fn has_templates(&self) -> bool {
         self.path.iter().any(|piece| matches!(piece, Piece::Template(_)))

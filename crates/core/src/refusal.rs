@@ -148,6 +148,20 @@ table! {
     ReferenceRefused: "secret.reference_refused", 503, -31515, BindingOwner, "the binding's reference cannot be used for this call", "the owner checks templates, store and environment with `binding explain`";
     /// The mode is not available in this build.
     ModeUnavailable: "binding.mode_unavailable", 503, -31516, BindingOwner, "the binding's credential mode is not available", "the owner chooses a mode that this version has";
+    /// The source needs the caller's own token, and this use has none.
+    SubjectTokenMissing: "source.subject_token_missing", 503, -31550, BindingOwner, "the credential would be exchanged for a token that this use does not come with", "the caller calls with a token of a configured issuer; agent tokens and the gateway's own errands have none to exchange";
+    /// The user has granted nothing at the provider, and can.
+    GrantMissing: "grant.missing", 403, -31551, Caller, "the user has not connected their account at the provider", "the user opens the connect page of this gateway and agrees, then calls again";
+    /// The grant lacks a scope.
+    GrantScopeMissing: "grant.scope_missing", 403, -31552, Caller, "the user's grant does not cover what this call needs", "the user opens the connect page of this gateway and agrees to the further scopes, then calls again";
+    /// A grant needs a user.
+    GrantWithoutUser: "grant.without_user", 403, -31553, Caller, "this needs a user's own authority, and the call comes without a user", "call with a token that speaks for a user";
+    /// The provider does not answer.
+    ProviderUnavailable: "provider.unavailable", 503, -31554, Operator, "the provider of the credential does not answer", "try again; the operator checks the provider";
+    /// The provider refuses the gateway or what it asks for.
+    ProviderRefused: "provider.refused", 503, -31555, BindingOwner, "the provider refused to issue the credential", "the owner checks client, scopes and resource of the provider and the binding; the audit names the provider's error code";
+    /// The provider's metadata or answer makes no sense, or leads elsewhere.
+    ProviderMalformed: "provider.malformed", 503, -31556, Operator, "the provider's answer is not acceptable", "the operator checks the provider's issuer, origins and metadata";
     /// Evidence cannot be written.
     AuditUnavailable: "audit.unavailable", 503, -31520, Operator, "the call was not made: evidence cannot be written", "the operator checks the audit directory and its disk";
     /// The state is older than its bound.

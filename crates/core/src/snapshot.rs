@@ -6,17 +6,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::actor::Actor;
+use crate::actor::{Actor, UserIdentity};
 use crate::audit::BindingRevision;
-use crate::id::{AgentName, BindingName, EnvironmentName, Epoch, Revision, ServerName};
+use crate::id::{
+    AgentName, BindingName, EnvironmentName, Epoch, ProviderName, Revision, ServerName, WorkloadName,
+};
 use crate::identity::{Entry, ProofKind, TokenDigest, VerifiedClaims, VerifiedIdentity};
 use crate::manifest::{
-    AgentProof, AgentSpec, BindingSpec, ContentHash, CredentialNeed, EnvironmentSpec, Kind, ObjectKey, Risk,
-    Route, ServerSpec, Spec,
+    AgentProof, AgentSpec, BindingSpec, ContentHash, CredentialNeed, CredentialSource, EnvironmentSpec, Kind,
+    ObjectKey, ProviderSpec, Risk, Route, ServerSpec, Spec, WorkloadSpec,
 };
 use crate::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource};
 use crate::refusal::{Code, Refusal};
-use crate::state::{Lifecycle, Pins, RevisionRecord, State};
+use crate::state::{GrantRecord, Lifecycle, Pins, RevisionRecord, State};
 use crate::time::Timestamp;
 
 /// Everything that decides, at one epoch.
@@ -26,7 +28,9 @@ pub struct Snapshot {
     pub epoch: Epoch,
     environments: HashMap<EnvironmentName, EnvironmentView>,
     agents: HashMap<AgentName, Arc<AgentSpec>>,
+    workloads: Vec<Arc<WorkloadSpec>>,
     tokens: HashMap<TokenDigest, AgentToken>,
+    grants: Vec<Arc<GrantRecord>>,
 }
 
 #[derive(Debug)]
@@ -74,6 +78,8 @@ pub struct ActiveBinding {
     pub pinned_server: ServerSpec,
     /// What was pinned.
     pub pins: Pins,
+    /// The approved providers that its source asks, in the order of asking.
+    pub providers: Vec<Arc<ProviderSpec>>,
 }
 
 impl ActiveBinding {
@@ -133,7 +139,19 @@ impl Snapshot {
             };
             (token.digest, kept)
         });
-        Ok(Self { epoch: state.epoch, environments, agents: agents.collect(), tokens: tokens.collect() })
+        let workloads = state.all_active(Kind::Workload).filter_map(|record| match &record.spec {
+            Spec::Workload(spec) => Some(Arc::new(spec.clone())),
+            _ => None,
+        });
+        let grants = state.grants.iter().filter(|grant| grant.ended.is_none()).cloned().map(Arc::new);
+        Ok(Self {
+            epoch: state.epoch,
+            environments,
+            agents: agents.collect(),
+            workloads: workloads.collect(),
+            tokens: tokens.collect(),
+            grants: grants.collect(),
+        })
     }
 
     /// An environment that this process serves.
@@ -163,35 +181,66 @@ impl Snapshot {
             groups: crate::actor::Groups::default(),
             client: None,
             act_subject: None,
+            attested: None,
             agent: Some(token.agent.clone()),
             entries: token.entries.clone(),
             expires_at: token.expires_at,
         })
     }
 
+    /// The grant of a user at a provider.
+    pub fn grant(
+        &self,
+        environment: &EnvironmentName,
+        provider: &ProviderName,
+        user: &UserIdentity,
+    ) -> Option<&Arc<GrantRecord>> {
+        let user = user.to_string();
+        self.grants.iter().find(|grant| {
+            grant.environment == *environment && grant.provider == *provider && grant.user == user
+        })
+    }
+
+    /// Every workload mapping, in no order.
+    pub fn workloads(&self) -> impl Iterator<Item = &Arc<WorkloadSpec>> {
+        self.workloads.iter()
+    }
+
     /// Resolves a verified identity to the composite actor: an agent is only what a declared proof
-    /// proves. Two agents proven at once is nobody.
+    /// proves, a workload only what a mapping names. Two of a kind proven at once is nobody.
     pub fn actor(&self, identity: &VerifiedIdentity, environment: &EnvironmentName) -> Actor {
         let claims = identity.claims();
-        let mut proven = self.agents.values().filter(|agent| {
-            agent.environments.contains(environment)
-                && agent.proofs.iter().any(|proof| proves(proof, agent, claims))
+        let mapped = self.workloads.iter().filter(|workload| {
+            workload.environments.contains(environment)
+                && claims.attested.as_ref().is_some_and(|attested| workload.is(attested))
         });
-        let agent = match (proven.next(), proven.next()) {
-            (Some(agent), None) => Some(agent.name.clone()),
-            _ => None,
-        };
+        let workload = only(mapped).map(|workload| workload.name.clone());
+        let proven = self.agents.values().filter(|agent| {
+            agent.environments.contains(environment)
+                && agent.comes_through(claims.client.as_deref())
+                && agent.proofs.iter().any(|proof| proves(proof, agent, claims, workload.as_ref()))
+        });
         Actor {
             user: claims.user.clone(),
             groups: claims.groups.clone(),
-            agent,
-            workload: None,
+            agent: only(proven).map(|agent| agent.name.clone()),
+            workload,
             surface: claims.client.clone(),
         }
     }
 }
 
-fn proves(proof: &AgentProof, agent: &AgentSpec, claims: &VerifiedClaims) -> bool {
+fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
+    let first = found.next();
+    first.filter(|_| found.next().is_none())
+}
+
+fn proves(
+    proof: &AgentProof,
+    agent: &AgentSpec,
+    claims: &VerifiedClaims,
+    workload: Option<&WorkloadName>,
+) -> bool {
     match proof {
         AgentProof::AgentToken => {
             claims.proof == ProofKind::AgentToken && claims.agent.as_ref() == Some(&agent.name)
@@ -206,6 +255,7 @@ fn proves(proof: &AgentProof, agent: &AgentSpec, claims: &VerifiedClaims) -> boo
                 && *claims.issuer == **issuer
                 && claims.act_subject.as_deref() == Some(subject.as_str())
         }
+        AgentProof::Workload(name) => workload == Some(name),
     }
 }
 
@@ -330,7 +380,7 @@ fn environment_view(
 /// A binding decides only with everything its approval pinned still at hand; anything missing means
 /// that it does not decide at all.
 fn active_binding(state: &State, record: &RevisionRecord, spec: &BindingSpec) -> Option<ActiveBinding> {
-    let pins = record.pins?;
+    let pins = record.pins.clone()?;
     let server_key = ObjectKey {
         kind: Kind::Server,
         environment: Some(spec.environment.clone()),
@@ -338,6 +388,7 @@ fn active_binding(state: &State, record: &RevisionRecord, spec: &BindingSpec) ->
     };
     let pinned = state.exact(&server_key, pins.server)?;
     let Spec::Server(pinned_server) = &pinned.spec else { return None };
+    let providers = pinned_providers(state, spec, &pins)?;
     let route = pinned_server.route.clone();
     let route_id = ContentHash::of(&serde_json::to_vec(&route).ok()?);
     Some(ActiveBinding {
@@ -348,7 +399,25 @@ fn active_binding(state: &State, record: &RevisionRecord, spec: &BindingSpec) ->
         credential: pinned_server.credential,
         pinned_server: pinned_server.clone(),
         pins,
+        providers,
     })
+}
+
+fn pinned_providers(state: &State, spec: &BindingSpec, pins: &Pins) -> Option<Vec<Arc<ProviderSpec>>> {
+    let wanted = spec.source.iter().flat_map(CredentialSource::providers);
+    let found = wanted.map(|name| {
+        let revision = pins.provider(name)?;
+        let key = ObjectKey {
+            kind: Kind::Provider,
+            environment: Some(spec.environment.clone()),
+            name: name.to_string(),
+        };
+        match &state.exact(&key, revision)?.spec {
+            Spec::Provider(provider) => Some(Arc::new(provider.clone())),
+            _ => None,
+        }
+    });
+    found.collect()
 }
 
 fn policy_sources(

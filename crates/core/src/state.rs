@@ -3,15 +3,17 @@
 //! The whole of it is read at one epoch, changed by pure functions, and written back as a batch that
 //! succeeds only if the epoch has not moved. Nothing in it can hold a secret value.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Event;
-use crate::id::{AgentName, Epoch, OperatorName, Revision, TeamName};
+use crate::id::{AgentName, EnvironmentName, Epoch, OperatorName, ProviderName, Revision, TeamName};
 use crate::identity::{Entry, TokenDigest};
 use crate::manifest::{ContentHash, Kind, ObjectKey, Spec};
 use crate::operator::RoleGrant;
+use crate::reference::SecretReference;
 use crate::time::Timestamp;
 
 /// Where a revision stands.
@@ -97,7 +99,7 @@ pub struct Approval {
 /// What a binding's approval pinned: the contents that the approvers saw (DESIGN, 12.6). The pinned
 /// route serves until a new approval; the pinned policy and the current one must both permit, and the
 /// higher of the pinned and the current risk holds, so that tightening acts at once.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Pins {
     /// The revision of the server whose route and risks were approved.
     pub server: Revision,
@@ -105,6 +107,16 @@ pub struct Pins {
     pub policy: Revision,
     /// That policy's content.
     pub policy_hash: ContentHash,
+    /// The revisions of the providers that its source asks: their origins and clients were approved.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers: BTreeMap<ProviderName, Revision>,
+}
+
+impl Pins {
+    /// The pinned revision of a provider.
+    pub fn provider(&self, name: &ProviderName) -> Option<Revision> {
+        self.providers.get(name).copied()
+    }
 }
 
 /// One revision of one object.
@@ -153,6 +165,53 @@ pub struct AgentTokenRecord {
     pub issued_by: OperatorName,
 }
 
+/// One user's delegated authority at one provider. Its tokens are in a secret store; the state knows only
+/// where.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GrantRecord {
+    /// Its public id, which is never used again.
+    pub id: String,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The provider.
+    pub provider: ProviderName,
+    /// The user as `iss|sub`.
+    pub user: String,
+    /// The account at the provider, where it tells: compared at every refresh.
+    pub account: Option<String>,
+    /// The scopes granted, sorted.
+    pub scopes: Vec<String>,
+    /// Where its tokens are.
+    pub reference: SecretReference,
+    /// When it was granted.
+    pub created_at: Timestamp,
+    /// When and why it ended.
+    pub ended: Option<GrantEnd>,
+}
+
+/// The end of a grant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GrantEnd {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: GrantEndReason,
+}
+
+/// Why a grant ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantEndReason {
+    /// An operator or the user ended it.
+    Revoked,
+    /// The provider refuses its refresh token for good.
+    Refused,
+    /// A grant with other scopes took its place.
+    Replaced,
+    /// A refresh was under way when its gateway died; replaying it would look like theft.
+    Interrupted,
+}
+
 /// An operator's token (a login by bootstrap token, or a local operator).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct OperatorTokenRecord {
@@ -183,6 +242,8 @@ pub struct State {
     pub agent_tokens: Vec<AgentTokenRecord>,
     /// Every operator token that has not ended.
     pub operator_tokens: Vec<OperatorTokenRecord>,
+    /// Every grant, ended ones for as long as they are kept for listing.
+    pub grants: Vec<GrantRecord>,
 }
 
 impl State {
@@ -264,6 +325,15 @@ pub enum Operation {
     },
     /// Writes an operator token.
     InsertOperatorToken(OperatorTokenRecord),
+    /// Writes a grant. A user has one living grant per environment and provider.
+    InsertGrant(Box<GrantRecord>),
+    /// Ends a living grant by its id.
+    EndGrant {
+        /// The grant's id.
+        id: String,
+        /// When and why.
+        end: GrantEnd,
+    },
     /// Uses up or revokes an operator token by its id.
     EndOperatorToken {
         /// The token's id.

@@ -160,7 +160,7 @@ async fn delete(gateway: &Arc<Gateway>, abandoned: Abandoned, course: Course) ->
     let Some(binding) = usable(gateway, &abandoned, course) else { return false };
     let permit = Permit::for_system(SystemUse::Cleanup, binding, gateway.world.epoch());
     let trip = errand(gateway, &permit);
-    let obtained = obtain_for(gateway, &permit, Some(&abandoned.actor), trip.started).await;
+    let obtained = obtain_for(gateway, &permit, Some(&abandoned.actor), &trip.request_id, trip.started).await;
     let mut headers = HeaderMap::new();
     if let Some(version) = abandoned.protocol {
         headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(version.as_str()));
@@ -217,6 +217,7 @@ fn errand(gateway: &Gateway, permit: &Permit) -> Trip {
         server: permit.binding().spec.server.clone(),
         id: None,
         actor: None,
+        presented: None,
         method: Some("DELETE".into()),
         tool: None,
         trace_id: None,

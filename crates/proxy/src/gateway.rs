@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::audit::{Ended, Event, EventKind};
 use gateway_core::id::{BindingName, EnvironmentName};
-use gateway_core::ports::{AuditSink, IdentityVerifier, LiveTraffic, Random};
+use gateway_core::ports::{AuditSink, CredentialIssuer, IdentityVerifier, LiveTraffic, Random};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::snapshot::Snapshot;
 use gateway_core::stores::Stores;
@@ -47,6 +47,8 @@ pub struct Gateway {
     pub verifier: Arc<dyn IdentityVerifier>,
     /// The configured stores.
     pub stores: Arc<Stores>,
+    /// The credential sources beyond stored secrets.
+    pub issuer: Arc<dyn CredentialIssuer>,
     /// Where evidence goes.
     pub audit: Arc<dyn AuditSink>,
     /// The clock.
@@ -87,6 +89,8 @@ pub struct Wiring {
     pub verifier: Arc<dyn IdentityVerifier>,
     /// See [`Gateway::stores`].
     pub stores: Arc<Stores>,
+    /// See [`Gateway::issuer`].
+    pub issuer: Arc<dyn CredentialIssuer>,
     /// See [`Gateway::audit`].
     pub audit: Arc<dyn AuditSink>,
     /// See [`Gateway::clock`].
@@ -109,12 +113,13 @@ impl Drop for OpenRequest<'_> {
 impl Gateway {
     /// Puts the data plane together.
     pub fn new(wiring: Wiring) -> Arc<Self> {
-        let Wiring { world, verifier, stores, audit, clock, random, settings } = wiring;
+        let Wiring { world, verifier, stores, issuer, audit, clock, random, settings } = wiring;
         let children = Children::new(settings.stdio.clone(), settings.held_answer_bytes, Arc::clone(&random));
         Arc::new_cyclic(|own| Self {
             world,
             verifier,
             stores,
+            issuer,
             audit,
             clock,
             random,
@@ -180,6 +185,8 @@ impl Gateway {
             Outcome::Upstream(forwarded) => *forwarded,
             Outcome::Own(response) => return Ok(response),
         };
+        // A stream may last for hours; the caller's token must not.
+        trip.presented = None;
         match answer(self, trip.clone(), &call, aim, forwarded).await {
             Ok(response) => Ok(response),
             Err((_, refusal)) => Err(refusal.into()),
@@ -238,6 +245,7 @@ impl Gateway {
         let now = self.clock.now();
         self.end_overdue();
         self.materials.sweep(now);
+        self.issuer.sweep(now);
         self.children.sweep();
         let world = self.world.current();
         self.children.review(|standing| stands(&world.snapshot, standing));
@@ -285,7 +293,8 @@ impl LiveTraffic for Gateway {
             Some(entry) => entry.cache.forget(place),
             None => 0,
         });
-        let cached_values = cached.sum();
+        let cached_values =
+            cached.sum::<u32>().saturating_add(self.issuer.end_binding(environment, binding).await);
         let (calls, streams) = closing?;
         let children = children?.saturating_add(late?);
         let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);

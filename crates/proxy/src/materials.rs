@@ -66,7 +66,7 @@ impl fmt::Debug for Material {
 
 #[derive(Debug)]
 struct Slot {
-    reference: ResolvedReference,
+    reference: Option<ResolvedReference>,
     current: Arc<Material>,
     former: Vec<(Timestamp, Arc<SecretVersion>)>,
 }
@@ -74,11 +74,18 @@ struct Slot {
 /// All materials in use.
 #[derive(Debug, Default)]
 pub struct Materials {
-    slots: Mutex<HashMap<(BindingKey, ResolvedReferencePlace), Slot>>,
+    slots: Mutex<HashMap<(BindingKey, Option<String>), Slot>>,
 }
 
-/// A place in a store whatever the version, so that a rotation finds the former value.
-type ResolvedReferencePlace = Option<String>;
+/// Where a value came from: whose it is, and the place in a store whose cache holds it.
+#[derive(Debug)]
+pub struct Place {
+    /// Tells the values of one binding apart, whatever the version, so that a rotation finds the former
+    /// value; absent where all callers share one.
+    pub slot: Option<String>,
+    /// The place in a store; absent for material of other sources.
+    pub reference: Option<ResolvedReference>,
+}
 
 impl Materials {
     /// The material for this version, made where it is new. The former values of the same binding go
@@ -89,16 +96,13 @@ impl Materials {
     pub fn ready(
         &self,
         key: &BindingKey,
-        reference: &ResolvedReference,
-        per_caller: bool,
+        place: Place,
         spec: &BindingSpec,
         version: Arc<SecretVersion>,
         now: Timestamp,
     ) -> Result<Arc<Material>, Refusal> {
-        // A binding whose reference has templates has one value per caller; else one in all.
-        let place = per_caller.then(|| format!("{}/{}", reference.store, reference.path));
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot_key = (key.clone(), place);
+        let slot_key = (key.clone(), place.slot);
         let mut former = Vec::new();
         if let Some(slot) = slots.get(&slot_key) {
             if Arc::ptr_eq(&slot.current.version, &version) {
@@ -112,7 +116,7 @@ impl Materials {
         former.retain(|(since, _)| now.since(*since) <= FORMER_TIME);
         former.truncate(FORMER_VALUES);
         let current = Arc::new(prepare(spec, version, &former)?);
-        slots.insert(slot_key, Slot { reference: reference.clone(), current: Arc::clone(&current), former });
+        slots.insert(slot_key, Slot { reference: place.reference, current: Arc::clone(&current), former });
         Ok(current)
     }
 
@@ -120,7 +124,7 @@ impl Materials {
     pub fn forget(&self, key: &BindingKey) -> Vec<ResolvedReference> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let gone = slots.extract_if(|(known, _), _| known == key);
-        gone.map(|(_, slot)| slot.reference).collect()
+        gone.filter_map(|(_, slot)| slot.reference).collect()
     }
 
     /// Drops former values whose time is over; the next use builds its needles without them.

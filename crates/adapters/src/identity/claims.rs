@@ -46,6 +46,7 @@ impl IssuerRules {
             client: client.map(Arc::from),
             act_subject: self.actor(claims)?,
             agent: None,
+            attested: None,
             entries,
             expires_at,
         })

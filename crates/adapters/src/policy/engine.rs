@@ -75,7 +75,7 @@ impl CedarEngine {
     /// The revisions of the named policy that must each permit: pinned, and current where different.
     pub(super) fn consulted(&self, question: &Question<'_>) -> Result<Vec<&Held>, String> {
         let name = &question.binding.spec.policy;
-        let pins = question.binding.pins;
+        let pins = &question.binding.pins;
         let missing = |what: &str| format!("policy `{name}`: {what}");
         let pinned = self
             .held(name, pins.policy)

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gateway_core::actor::{Actor, Groups, UserIdentity};
@@ -63,7 +64,12 @@ impl World {
             policies.push(record(policy(&format!("other-{place}"), cedar), 1, Lifecycle::Active));
         }
         let sources = policies.iter().map(source).collect();
-        let pins = Pins { server: Revision(1), policy: Revision(1), policy_hash: policies[0].content };
+        let pins = Pins {
+            server: Revision(1),
+            policy: Revision(1),
+            policy_hash: policies[0].content,
+            providers: BTreeMap::new(),
+        };
         let server = json!({"kind": "Server", "name": "github", "environment": "dev", "owner": "platform",
             "route": {"url": "https://github.internal/mcp"}, "tools": {"default_risk": "write"}});
         let binding = json!({"kind": "Binding", "name": "triage", "environment": "dev", "server": "github",
@@ -76,8 +82,7 @@ impl World {
             RevisionRecord { pins: Some(pins), ..record(spec(binding), 1, Lifecycle::Active) },
         ];
         revisions.extend(policies);
-        let state =
-            State { epoch: Epoch(1), revisions, agent_tokens: Vec::new(), operator_tokens: Vec::new() };
+        let state = State { epoch: Epoch(1), revisions, ..State::default() };
         let snapshot = Snapshot::build(&state, &CedarCompiler::new().unwrap(), &[]).unwrap();
         let agent = json!({"name": "triage-bot", "environments": ["dev"], "owner": "support",
             "risk_ceiling": "write", "proofs": ["agent_token"]});

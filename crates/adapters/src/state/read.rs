@@ -64,6 +64,7 @@ pub(super) async fn state(session: &mut dyn Session, now: Timestamp) -> Result<S
         revisions,
         agent_tokens: agent_tokens.into_iter().map(agent_token).collect::<Result<_, _>>()?,
         operator_tokens: operator_tokens.into_iter().map(operator_token).collect::<Result<_, _>>()?,
+        grants: Vec::new(),
     })
 }
 

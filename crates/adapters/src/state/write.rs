@@ -84,6 +84,9 @@ async fn apply(session: &mut dyn Session, operation: &Operation) -> Result<(), S
             let values = [Value::Number(at.micros()), Value::Text(id)];
             one(session.execute(REVOKE_AGENT_TOKEN, &values).await?, "no agent token of this id stands")
         }
+        Operation::InsertGrant(_) | Operation::EndGrant { .. } => {
+            Err(refused("grants are not stored by this version"))
+        }
         Operation::InsertOperatorToken(record) => insert_operator_token(session, record).await,
         Operation::EndOperatorToken { id, at } => {
             let values = [Value::Number(at.micros()), Value::Text(id)];

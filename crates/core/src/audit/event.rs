@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
 use crate::id::{
-    AgentName, BindingName, EnvironmentName, Epoch, OperatorName, PolicyName, RequestId, Revision,
-    ServerName, ToolName, WorkloadName,
+    AgentName, BindingName, EnvironmentName, Epoch, OperatorName, PolicyName, ProviderName, RequestId,
+    Revision, ServerName, ToolName, WorkloadName,
 };
 use crate::lease::VersionId;
 use crate::manifest::{ContentHash, CredentialMode, ObjectKey, Risk};
@@ -68,6 +68,30 @@ pub enum EventKind {
     SessionEnded,
     /// An operator ended a session or a stream.
     SessionTerminated,
+    /// A provider is about to be asked for something that exists there afterwards: durable before.
+    CredentialRequested,
+    /// What it answered.
+    CredentialIssued,
+    /// A credential was given back to the provider or the store: what it answered.
+    CredentialReturned,
+    /// A user was sent to a provider to grant something.
+    GrantRequested,
+    /// A user granted something.
+    GrantCreated,
+    /// A grant's tokens were renewed.
+    GrantRefreshed,
+    /// A grant ended: why, and what the provider answered.
+    GrantEnded,
+    /// A person logged in by the browser.
+    PersonLogin,
+    /// A person, a client or a redirect was refused by the authorization server or a page.
+    LoginRefused,
+    /// An OAuth client became known to the authorization server.
+    ClientRegistered,
+    /// The authorization server issued an access token.
+    AccessTokenIssued,
+    /// A family of refresh tokens ended: by its client, by reuse, or with its person.
+    RefreshFamilyEnded,
 }
 
 /// What the gateway decided.
@@ -215,6 +239,18 @@ pub struct Event {
     /// The new status of that revision, as its word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// How the material is obtained, as its word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The provider that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderName>,
+    /// The public id of a grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// The scopes asked for or granted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
     /// How a use ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -265,6 +301,10 @@ impl Event {
             revision: None,
             content: None,
             status: None,
+            source: None,
+            provider: None,
+            grant: None,
+            scopes: Vec::new(),
             outcome: None,
             ended: None,
             count: None,

@@ -10,7 +10,7 @@ use super::repin::repin;
 use super::rule::{self, Finding};
 use super::signatures::{Requirement, may_sign, missing, requirements};
 use super::validate::validate;
-use super::world::{policy_key, server_key};
+use super::world::{policy_key, provider_key, server_key};
 use crate::audit::EventKind;
 use crate::id::Revision;
 use crate::manifest::{ObjectKey, Spec};
@@ -117,12 +117,20 @@ fn complete(draft: &mut Draft, context: &Context<'_>, record: &RevisionRecord) -
     if let Spec::Binding(binding) = &record.spec {
         let server = server_key(&binding.environment, &binding.server);
         let policy = policy_key(&binding.environment, &binding.policy);
-        let stands =
-            |key, pinned| draft.state.standing(key).is_some_and(|standing| Some(standing.revision) == pinned);
-        if !stands(&server, record.pins.map(|pins| pins.server))
-            || !stands(&policy, record.pins.map(|pins| pins.policy))
+        let stands = |key: &ObjectKey, pinned| {
+            draft.state.standing(key).is_some_and(|standing| Some(standing.revision) == pinned)
+        };
+        let pins = record.pins.as_ref();
+        let providers_stand = pins
+            .into_iter()
+            .flat_map(|pins| &pins.providers)
+            .all(|(name, revision)| stands(&provider_key(&binding.environment, name), Some(*revision)));
+        if !stands(&server, pins.map(|pins| pins.server))
+            || !stands(&policy, pins.map(|pins| pins.policy))
+            || !providers_stand
         {
-            let message = "its server or policy is not active in the revision that was to be approved";
+            let message =
+                "its server, policy or provider is not active in the revision that was to be approved";
             return Err(vec![Finding::of(&rule::APPROVAL_DEPENDENCY, &record.key, message)]);
         }
     }

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::actor::ActorSelector;
 use crate::manifest::{
-    AgentSpec, BindingSpec, EnvironmentSpec, Limits, PolicySpec, ServerSpec, Spec, Tier, ToolRisks,
-    ToolSelector,
+    AgentSpec, BindingSpec, EnvironmentSpec, Limits, PolicySpec, ProviderSpec, ServerSpec, Spec, Tier,
+    ToolRisks, ToolSelector, WorkloadSpec,
 };
 
 /// What a change does to what is allowed.
@@ -26,6 +26,8 @@ pub fn changes(old: &Spec, new: &Spec) -> Vec<(&'static str, Effect)> {
     match (old, new) {
         (Spec::Environment(old), Spec::Environment(new)) => environment(old, new),
         (Spec::Server(old), Spec::Server(new)) => server(old, new),
+        (Spec::Provider(old), Spec::Provider(new)) => provider(old, new),
+        (Spec::Workload(old), Spec::Workload(new)) => workload(old, new),
         (Spec::Agent(old), Spec::Agent(new)) => agent(old, new),
         (Spec::Policy(old), Spec::Policy(new)) => policy(old, new),
         (Spec::Binding(old), Spec::Binding(new)) => binding(old, new),
@@ -114,8 +116,47 @@ fn nothing_gets_less_risky(old: &ToolRisks, new: &ToolRisks) -> bool {
         && named.into_iter().all(|tool| new.of(tool.as_str()) >= old.of(tool.as_str()))
 }
 
+/// Whatever a provider says decides where a client credential goes.
+fn provider(old: &ProviderSpec, new: &ProviderSpec) -> Vec<(&'static str, Effect)> {
+    let ProviderSpec {
+        name,
+        environment,
+        owner,
+        issuer,
+        origins,
+        endpoints,
+        client,
+        grants,
+        addresses,
+        ca_file,
+    } = old;
+    let mut table = Table::default();
+    table.loosens("name", name, &new.name);
+    table.loosens("environment", environment, &new.environment);
+    table.loosens("owner", owner, &new.owner);
+    table.loosens("issuer", issuer, &new.issuer);
+    table.loosens("origins", origins, &new.origins);
+    table.loosens("endpoints", endpoints, &new.endpoints);
+    table.loosens("client", client, &new.client);
+    table.loosens("grants", grants, &new.grants);
+    table.loosens("addresses", addresses, &new.addresses);
+    table.loosens("ca_file", ca_file, &new.ca_file);
+    table.0
+}
+
+fn workload(old: &WorkloadSpec, new: &WorkloadSpec) -> Vec<(&'static str, Effect)> {
+    let WorkloadSpec { name, environments, owner, purpose, identities } = old;
+    let mut table = Table::default();
+    table.loosens("name", name, &new.name);
+    table.judge("environments", environments, &new.environments, |old, new| shrinks(old, new));
+    table.loosens("owner", owner, &new.owner);
+    table.loosens("purpose", purpose, &new.purpose);
+    table.judge("identities", identities, &new.identities, |old, new| shrinks(old, new));
+    table.0
+}
+
 fn agent(old: &AgentSpec, new: &AgentSpec) -> Vec<(&'static str, Effect)> {
-    let AgentSpec { name, environments, owner, purpose, risk_ceiling, proofs, limits } = old;
+    let AgentSpec { name, environments, owner, purpose, risk_ceiling, proofs, limits, tools, surfaces } = old;
     let mut table = Table::default();
     table.loosens("name", name, &new.name);
     table.judge("environments", environments, &new.environments, |old, new| shrinks(old, new));
@@ -124,6 +165,12 @@ fn agent(old: &AgentSpec, new: &AgentSpec) -> Vec<(&'static str, Effect)> {
     table.judge("risk_ceiling", risk_ceiling, &new.risk_ceiling, |old, new| new < old);
     table.judge("proofs", proofs, &new.proofs, |old, new| shrinks(old, new));
     table.judge("limits", limits, &new.limits, |old, new| lower_limits(*old, *new));
+    table.judge("tools", tools, &new.tools, |old, new| {
+        (old.is_empty() && !new.is_empty()) || shrinks(old, new)
+    });
+    table.judge("surfaces", surfaces, &new.surfaces, |old, new| {
+        (old.is_empty() && !new.is_empty()) || shrinks(old, new)
+    });
     table.0
 }
 
@@ -147,6 +194,7 @@ fn binding(old: &BindingSpec, new: &BindingSpec) -> Vec<(&'static str, Effect)> 
         actor,
         mode,
         secret,
+        source,
         inject,
         policy,
         risk,
@@ -174,6 +222,7 @@ fn binding(old: &BindingSpec, new: &BindingSpec) -> Vec<(&'static str, Effect)> 
         &new.secret,
         |old, new| matches!((old, new), (Some(old), Some(new)) if old.same_place(new)),
     );
+    table.loosens("source", source, &new.source);
     table.loosens("inject", inject, &new.inject);
     table.loosens("policy", policy, &new.policy);
     table.judge("risk", risk, &new.risk, |old, new| new < old);

@@ -14,10 +14,13 @@ mod repin;
 mod rotate;
 pub mod rule;
 mod signatures;
+mod sources;
 mod status;
 mod tokens;
 mod validate;
 mod world;
+
+use std::collections::BTreeSet;
 
 use crate::manifest::ObjectKey;
 use crate::operator::Operator;
@@ -52,6 +55,8 @@ pub struct Facts {
     pub process_durability: bool,
     /// What the gateway's configuration says about servers that are processes.
     pub stdio: StdioRules,
+    /// The credential sources that this gateway has, by their words.
+    pub sources: BTreeSet<&'static str>,
 }
 
 /// Who acts, when, and on what.

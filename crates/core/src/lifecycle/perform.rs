@@ -1,7 +1,7 @@
 //! Carrying out a change on a state in memory, with the rules that every backend enforces.
 
 use crate::ports::StateError;
-use crate::state::{Change, Lifecycle, Operation, RevisionRecord, State};
+use crate::state::{Change, GrantRecord, Lifecycle, Operation, RevisionRecord, State};
 
 /// Applies the whole change and moves the epoch by one.
 ///
@@ -45,7 +45,7 @@ pub fn perform(state: &mut State, operation: &Operation) -> Result<(), StateErro
             Ok(())
         }
         Operation::SetPins { key, revision, pins } => {
-            revision_mut(state, key, *revision)?.pins = Some(*pins);
+            revision_mut(state, key, *revision)?.pins = Some(pins.clone());
             Ok(())
         }
         Operation::InsertAgentToken(token) => {
@@ -55,6 +55,12 @@ pub fn perform(state: &mut State, operation: &Operation) -> Result<(), StateErro
         Operation::RevokeAgentToken { id, at } => {
             let token = state.agent_tokens.iter_mut().find(|t| t.id == *id && t.revoked_at.is_none());
             token.ok_or_else(|| missing(id))?.revoked_at = Some(*at);
+            Ok(())
+        }
+        Operation::InsertGrant(grant) => insert_grant(state, grant),
+        Operation::EndGrant { id, end } => {
+            let grant = state.grants.iter_mut().find(|grant| grant.id == *id && grant.ended.is_none());
+            grant.ok_or_else(|| missing(id))?.ended = Some(*end);
             Ok(())
         }
         Operation::InsertOperatorToken(token) => {
@@ -67,6 +73,17 @@ pub fn perform(state: &mut State, operation: &Operation) -> Result<(), StateErro
             Ok(())
         }
     }
+}
+
+fn insert_grant(state: &mut State, grant: &GrantRecord) -> Result<(), StateError> {
+    let same = |old: &GrantRecord| {
+        old.environment == grant.environment && old.provider == grant.provider && old.user == grant.user
+    };
+    if state.grants.iter().any(|old| old.id == grant.id || (old.ended.is_none() && same(old))) {
+        return refuse(format!("grant {}: another one stands", grant.id));
+    }
+    state.grants.push(grant.clone());
+    Ok(())
 }
 
 fn insert(state: &mut State, record: &RevisionRecord) -> Result<(), StateError> {

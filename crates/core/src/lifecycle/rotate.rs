@@ -78,7 +78,8 @@ pub fn rotate(
     let needed = if same_place { Vec::new() } else { requirements(&draft.state, context.stores, &declared) };
     let step = if needed.is_empty() {
         let approvals = if same_place { record.approvals.clone() } else { Vec::new() };
-        let revision = replace(&mut draft, &declared, approvals, record.pins, EventKind::BindingRotated)?;
+        let revision =
+            replace(&mut draft, &declared, approvals, record.pins.clone(), EventKind::BindingRotated)?;
         RotationStep::Switched(revision)
     } else {
         let revision = draft.insert(NewRevision {

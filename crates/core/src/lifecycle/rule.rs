@@ -54,7 +54,16 @@ rules! {
     AGENT_UNKNOWN: "agent.undeclared", 422, "the author", "declare the agent, or correct its name";
     AGENT_ENVIRONMENT: "agent.environment", 422, "the agent's owner", "add the environment to the agent, or leave the agent out";
     AGENT_PROOF: "agent.no_proof", 422, "the agent's owner", "list under `proofs` what proves that a caller is this agent";
-    WORKLOAD_UNKNOWN: "workload.undeclared", 422, "the author", "workload mappings are not available in this version";
+    AGENT_TOOLS: "agent.owns_no_tools", 422, "the agent's owner", "list under `tools` what the agent may call: a binding of mode `agent_scoped` serves only agents that own tools";
+    AGENT_SURFACE: "agent.surface", 422, "the agent's owner", "write client ids as the issuer writes them, or leave `surfaces` out";
+    WORKLOAD_UNKNOWN: "workload.undeclared", 422, "the author", "declare the workload, or correct its name";
+    WORKLOAD_ENVIRONMENT: "workload.environment", 422, "the workload's owner", "add the environment to the workload, or leave the workload out";
+    WORKLOAD_IDENTITY: "workload.no_identity", 422, "the workload's owner", "name an issuer, and a subject or claims that are more than `*`: an issuer alone would be everybody it knows";
+    PROVIDER_UNKNOWN: "provider.undeclared", 422, "the author", "declare the provider in this environment, or correct its name";
+    PROVIDER_ISSUER: "provider.issuer", 422, "the author", "write an https URL without user, query or fragment; plain http is only for loopback addresses";
+    PROVIDER_ORIGIN: "provider.origin", 422, "the author", "write origins as `https://host` or `https://host:port`, without a path";
+    PROVIDER_CLIENT: "provider.client", 422, "the author", "give the client an `id` where it is registered, and none where it registers itself";
+    PROVIDER_GRANTS: "provider.grants", 422, "the author", "name under `grants` a path without field, version or template, in a store that takes values";
     STORE_UNKNOWN: "store.unknown", 422, "the gateway's operator", "configure the store in `gateway.yaml`, or correct the reference";
     STORE_ENVIRONMENT: "store.environment", 422, "the author", "use a store that serves this environment";
     STORE_UNDELEGATED: "store.undelegated", 422, "the gateway's operator", "delegate the store's path prefixes to owner teams under `paths`";
@@ -64,7 +73,9 @@ rules! {
     REFERENCE_MALFORMED: "reference.malformed", 422, "the operator", "write `store://path#field`";
     BINDING_REVOKED_NAME: "binding.revoked_name", 409, "the author", "a revoked name never comes back: choose another";
     BINDING_DRIFT: "binding.drift", 409, "the author", "the binding was rotated since this manifest: take over the reference from `export`, or rotate";
-    BINDING_MODE: "binding.mode_unavailable", 422, "the author", "use `service_account`: the other modes are not available in this version";
+    BINDING_MODE: "binding.mode", 422, "the author", "use a source that speaks for the party that the mode names; docs/modes.md has the table";
+    BINDING_SOURCE: "binding.source", 422, "the author", "name either `secret` or `source`, and for scopes, lifetimes and repositories what the message says";
+    BINDING_SOURCE_UNAVAILABLE: "binding.source_unavailable", 422, "the author", "use another source: this one is not available in this version";
     BINDING_SECRET_MISSING: "binding.secret_missing", 422, "the author", "name the secret: the server needs a credential";
     BINDING_SECRET_UNEXPECTED: "binding.secret_unexpected", 422, "the author", "remove `secret` and `inject`: the server takes no credential";
     BINDING_INJECT_MISSING: "binding.inject_missing", 422, "the author", "say under `inject` where the secret goes";

@@ -44,8 +44,7 @@ pub fn requirements(state: &State, stores: &Stores, spec: &Spec) -> Vec<Requirem
 /// The teams that own the place of the binding's secret.
 pub fn path_owners<'a>(stores: &'a Stores, binding: &BindingSpec) -> &'a [TeamName] {
     let owners = binding
-        .secret
-        .as_ref()
+        .place()
         .and_then(|secret| stores.entry(secret.store()).and_then(|entry| entry.owners_of(secret)));
     owners.unwrap_or_default()
 }

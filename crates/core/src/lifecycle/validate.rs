@@ -1,12 +1,12 @@
 //! Every rule that a declared object must keep, judged without touching anything outside.
 
 use super::rule::{self, Finding, Rule};
-use super::world::{World, policy_key};
+use super::world::{World, policy_key, workload_key};
 use super::{Context, Facts};
-use crate::id::{AgentName, EnvironmentName};
+use crate::id::{AgentName, EnvironmentName, WorkloadName};
 use crate::manifest::{
-    AgentSpec, BindingSpec, CredentialMode, CredentialNeed, EnvironmentSpec, Exception, ExceptionRule,
-    Injection, Kind, ObjectKey, Route, ServerSpec, Spec, Tier,
+    AgentProof, AgentSpec, BindingSpec, CredentialMode, CredentialNeed, EnvironmentSpec, Exception,
+    ExceptionRule, Injection, Kind, ObjectKey, Route, ServerSpec, Spec, Tier,
 };
 use crate::reference::{SecretReference, TemplateValues};
 use crate::stores::{StoreClass, StoreEntry, Stores};
@@ -22,9 +22,9 @@ pub fn validate(context: &Context<'_>, spec: &Spec) -> Vec<Finding> {
 }
 
 pub(super) struct Judge<'a> {
-    world: &'a World<'a>,
-    stores: &'a Stores,
-    facts: &'a Facts,
+    pub(super) world: &'a World<'a>,
+    pub(super) stores: &'a Stores,
+    pub(super) facts: &'a Facts,
     now: Timestamp,
     pub(super) findings: Vec<Finding>,
 }
@@ -45,6 +45,8 @@ impl<'a> Judge<'a> {
         match spec {
             Spec::Environment(spec) => self.environment(&key, spec),
             Spec::Server(spec) => self.server(&key, spec),
+            Spec::Provider(spec) => self.provider(&key, spec),
+            Spec::Workload(spec) => self.workload(&key, spec),
             Spec::Agent(spec) => self.agent(&key, spec),
             // Whether the Cedar text holds is for the policy compiler to say.
             Spec::Policy(_) => {}
@@ -52,7 +54,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn find(&mut self, rule: &'static Rule, key: &ObjectKey, message: impl std::fmt::Display) {
+    pub(super) fn find(&mut self, rule: &'static Rule, key: &ObjectKey, message: impl std::fmt::Display) {
         self.findings.push(Finding::of(rule, key, message));
     }
 
@@ -101,6 +103,16 @@ impl<'a> Judge<'a> {
         if spec.environments.is_empty() {
             self.find(&rule::AGENT_ENVIRONMENT, key, "the agent may enter no environment");
         }
+        if spec.surfaces.iter().any(|surface| surface.trim().is_empty()) {
+            self.find(&rule::AGENT_SURFACE, key, "a surface is empty");
+        }
+        for proof in &spec.proofs {
+            if let AgentProof::Workload(name) = proof
+                && self.world.spec(&workload_key(name)).is_none()
+            {
+                self.find(&rule::WORKLOAD_UNKNOWN, key, format!("workload `{name}` is not declared"));
+            }
+        }
     }
 
     fn binding(&mut self, key: &ObjectKey, spec: &BindingSpec) {
@@ -120,9 +132,10 @@ impl<'a> Judge<'a> {
         if self.world.spec(&policy_key(&spec.environment, &spec.policy)).is_none() {
             self.find(&rule::POLICY_UNKNOWN, key, format!("policy `{}` is not declared", spec.policy));
         }
-        if let Some(secret) = &spec.secret {
+        if let Some(secret) = spec.place() {
             self.reference(key, spec, secret);
         }
+        self.source(key, spec);
         if self.world.is_production(&spec.environment) {
             self.production(key, spec);
         }
@@ -130,10 +143,6 @@ impl<'a> Judge<'a> {
     }
 
     fn plain_fields(&mut self, key: &ObjectKey, spec: &BindingSpec) {
-        if spec.mode != CredentialMode::ServiceAccount {
-            let message = format!("mode `{}` is not available in this version", spec.mode.word());
-            self.find(&rule::BINDING_MODE, key, message);
-        }
         if let Some(limits) = spec.limits
             && (limits.calls_per_minute == Some(0) || limits.concurrent_calls == Some(0))
         {
@@ -163,10 +172,21 @@ impl<'a> Judge<'a> {
             self.named_agent(key, spec, agent);
         }
         for workload in &spec.actor.workloads {
-            self.find(&rule::WORKLOAD_UNKNOWN, key, format!("workload `{workload}` is not declared"));
+            self.named_workload(key, spec, workload);
         }
         if spec.actor.users.iter().any(|user| !user.contains('|')) {
             self.find(&rule::BINDING_ACTOR_USER, key, "a user is not written as `issuer|subject`");
+        }
+    }
+
+    fn named_workload(&mut self, key: &ObjectKey, spec: &BindingSpec, name: &WorkloadName) {
+        match self.world.spec(&workload_key(name)) {
+            Some(Spec::Workload(workload)) if workload.environments.contains(&spec.environment) => {}
+            Some(_) => {
+                let message = format!("workload `{name}` may not enter environment `{}`", spec.environment);
+                self.find(&rule::WORKLOAD_ENVIRONMENT, key, message);
+            }
+            None => self.find(&rule::WORKLOAD_UNKNOWN, key, format!("workload `{name}` is not declared")),
         }
     }
 
@@ -180,6 +200,9 @@ impl<'a> Judge<'a> {
             let message = format!("agent `{name}` may not enter environment `{}`", spec.environment);
             self.find(&rule::AGENT_ENVIRONMENT, key, message);
         }
+        if spec.mode == CredentialMode::AgentScoped && agent.tools.is_empty() {
+            self.find(&rule::AGENT_TOOLS, key, format!("agent `{name}` owns no tools"));
+        }
         if spec.risk > agent.risk_ceiling {
             let message = format!("risk `{}` is above the ceiling of agent `{name}`", spec.risk);
             self.find(&rule::BINDING_RISK, key, message);
@@ -191,41 +214,48 @@ impl<'a> Judge<'a> {
         if spec.inject.as_ref().is_some_and(|injection| injection.is_for_process() != of_process) {
             self.find(&rule::BINDING_INJECT_ROUTE, key, "the server cannot be given a secret there");
         }
-        match (server.credential, &spec.secret, &spec.inject) {
-            (CredentialNeed::Required, None, _) => {
+        match (server.credential, spec.names_material(), &spec.inject) {
+            (CredentialNeed::Required, false, _) => {
                 self.find(&rule::BINDING_SECRET_MISSING, key, "the binding names no secret");
             }
-            (CredentialNeed::Required, Some(_), None) => {
+            (CredentialNeed::Required, true, None) => {
                 self.find(
                     &rule::BINDING_INJECT_MISSING,
                     key,
                     "the binding does not say where the secret goes",
                 );
             }
-            (CredentialNeed::None, Some(_), _) => {
+            (CredentialNeed::None, true, _) => {
                 self.find(&rule::BINDING_SECRET_UNEXPECTED, key, "the server takes no credential");
             }
-            (CredentialNeed::None, None, Some(_)) => {
+            (CredentialNeed::None, false, Some(_)) => {
                 self.find(&rule::BINDING_INJECT_UNEXPECTED, key, "there is no secret to inject");
             }
-            (CredentialNeed::Required, Some(_), Some(_)) | (CredentialNeed::None, None, None) => {}
+            (CredentialNeed::Required, true, Some(_)) | (CredentialNeed::None, false, None) => {}
         }
     }
 
     fn reference(&mut self, key: &ObjectKey, spec: &BindingSpec, secret: &SecretReference) {
+        // Every part of the actor that a template asks for must be one that the selector demands.
         let agent = (!spec.actor.agents.is_empty()).then_some("x");
-        let values = TemplateValues { agent, user: None, environment: &spec.environment };
-        if spec.mode == CredentialMode::ServiceAccount && secret.resolve(&values).is_err() {
-            let message = "a service account's reference asks for a part of the actor that may be absent";
+        let by_user = !spec.actor.users.is_empty() || spec.mode == CredentialMode::UserDelegated;
+        let user = (by_user && spec.mode != CredentialMode::ServiceAccount).then_some("x");
+        let values = TemplateValues { agent, user, environment: &spec.environment };
+        if secret.resolve(&values).is_err() {
+            let message = "the reference asks for a part of the actor that may be absent";
             self.find(&rule::REFERENCE_TEMPLATE, key, message);
         }
+        self.place(key, &spec.environment, secret);
+    }
+
+    pub(super) fn place(&mut self, key: &ObjectKey, environment: &EnvironmentName, secret: &SecretReference) {
         let name = secret.store();
         let Some(entry) = self.stores.entry(name) else {
             self.find(&rule::STORE_UNKNOWN, key, format!("store `{name}` is not configured"));
             return;
         };
-        if !entry.environments.contains(&spec.environment) {
-            let message = format!("store `{name}` does not serve environment `{}`", spec.environment);
+        if !entry.environments.contains(environment) {
+            let message = format!("store `{name}` does not serve environment `{environment}`");
             self.find(&rule::STORE_ENVIRONMENT, key, message);
         }
         if !entry.paths.is_empty() && entry.owners_of(secret).is_none() {
@@ -250,7 +280,7 @@ impl<'a> Judge<'a> {
             let message = "the server's process would run as the gateway's own user";
             self.find(&rule::PRODUCTION_STDIO_USER, key, message);
         }
-        let entry = spec.secret.as_ref().and_then(|secret| self.stores.entry(secret.store()));
+        let entry = spec.place().and_then(|secret| self.stores.entry(secret.store()));
         if let Some(StoreEntry { class, paths, .. }) = entry {
             if *class == StoreClass::Local && !spec.excepts(ExceptionRule::LocalStore) {
                 self.find(&rule::PRODUCTION_LOCAL_STORE, key, "the store is local to this machine");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::id::{EnvironmentName, PolicyName, ServerName};
+use crate::id::{EnvironmentName, PolicyName, ProviderName, ServerName, WorkloadName};
 use crate::manifest::{BindingSpec, EnvironmentSpec, Kind, ObjectKey, ServerSpec, Spec, Tier};
 use crate::state::{Lifecycle, RevisionRecord, State};
 
@@ -22,6 +22,14 @@ pub(super) fn server_key(environment: &EnvironmentName, server: &ServerName) -> 
 
 pub(super) fn policy_key(environment: &EnvironmentName, policy: &PolicyName) -> ObjectKey {
     ObjectKey { kind: Kind::Policy, environment: Some(environment.clone()), name: policy.to_string() }
+}
+
+pub(super) fn provider_key(environment: &EnvironmentName, provider: &ProviderName) -> ObjectKey {
+    ObjectKey { kind: Kind::Provider, environment: Some(environment.clone()), name: provider.to_string() }
+}
+
+pub(super) fn workload_key(workload: &WorkloadName) -> ObjectKey {
+    ObjectKey { kind: Kind::Workload, environment: None, name: workload.to_string() }
 }
 
 pub(super) fn server_of<'a>(state: &'a State, binding: &BindingSpec) -> Option<&'a ServerSpec> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Limits, Risk};
-use crate::id::{AgentName, EnvironmentName, TeamName};
+use crate::id::{AgentName, EnvironmentName, ServerName, TeamName, ToolName, WorkloadName};
 
 /// A registered non-human caller.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -26,6 +26,39 @@ pub struct AgentSpec {
     /// that others share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// The tools it may ever call, whatever a binding or policy allows; empty means that this list does
+    /// not limit it. Bindings of mode `agent_scoped` serve only agents that own tools.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<OwnedTools>,
+    /// The client applications it may come through (`client_id` or `azp`); empty means any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub surfaces: Vec<String>,
+}
+
+/// Tools of one server that an agent owns.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnedTools {
+    /// The server, in whichever of the agent's environments.
+    pub server: ServerName,
+    /// The tools; empty means every tool of the server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolName>,
+}
+
+impl AgentSpec {
+    /// Whether its own list lets it call the tool.
+    pub fn owns(&self, server: &ServerName, tool: &ToolName) -> bool {
+        let owned = |entry: &OwnedTools| {
+            entry.server == *server && (entry.tools.is_empty() || entry.tools.contains(tool))
+        };
+        self.tools.is_empty() || self.tools.iter().any(owned)
+    }
+
+    /// Whether it may come through this client application.
+    pub fn comes_through(&self, surface: Option<&str>) -> bool {
+        self.surfaces.is_empty() || surface.is_some_and(|surface| self.surfaces.iter().any(|s| s == surface))
+    }
 }
 
 /// One way to prove to be the agent (DESIGN, sections 11.3 and 12.4).
@@ -48,4 +81,6 @@ pub enum AgentProof {
     },
     /// A gateway-issued agent token.
     AgentToken,
+    /// A workload mapping: whoever is attested to be that workload is this agent.
+    Workload(WorkloadName),
 }

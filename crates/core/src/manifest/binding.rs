@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Injection, Risk};
+use super::{CredentialSource, Injection, Risk};
 use crate::actor::ActorSelector;
 use crate::id::{BindingName, EnvironmentName, PolicyName, ServerName, TeamName, ToolName};
 use crate::reference::SecretReference;
@@ -136,10 +136,14 @@ pub struct BindingSpec {
     pub actor: ActorSelector,
     /// How the credential is obtained.
     pub mode: CredentialMode,
-    /// Where the secret is; absent only for servers with `credential: none`.
+    /// Where the secret is, for material that a store holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretReference>,
-    /// Where the secret goes; present exactly where `secret` is.
+    /// How the material is obtained otherwise. Exactly one of `secret` and `source` is there, and
+    /// neither for servers with `credential: none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<CredentialSource>,
+    /// Where the material goes; present exactly where there is material.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inject: Option<Injection>,
     /// The policy that must itself permit.
@@ -169,6 +173,26 @@ impl BindingSpec {
     /// Whether the approver let this rule be broken.
     pub fn excepts(&self, rule: ExceptionRule) -> bool {
         self.exceptions.iter().any(|exception| exception.rule == rule)
+    }
+
+    /// Whether it names the material at all, by either way.
+    pub const fn names_material(&self) -> bool {
+        self.secret.is_some() || self.source.is_some()
+    }
+
+    /// The place in a store that the material comes from, for either way that has one.
+    pub const fn place(&self) -> Option<&SecretReference> {
+        match (&self.secret, &self.source) {
+            (Some(secret), _) => Some(secret),
+            (None, Some(CredentialSource::Leased(leased))) => Some(&leased.role),
+            (None, _) => None,
+        }
+    }
+
+    /// Whether the material differs from caller to caller.
+    pub fn is_per_caller(&self) -> bool {
+        let by_place = self.secret.as_ref().is_some_and(SecretReference::has_templates);
+        by_place || self.source.as_ref().is_some_and(CredentialSource::is_per_caller)
     }
 
     /// Whether it names the method, or all.

@@ -1,29 +1,40 @@
-//! What operators declare: environments, servers, agents, policies and bindings, as they are true
+//! What operators declare: environments, servers, providers, workloads, agents, policies and bindings, as they are true
 //! (the YAML as written, with its positions, belongs to the command line).
 
 mod agent;
 mod binding;
 mod environment;
 mod injection;
+mod pattern;
 mod policy;
+mod provider;
 mod route;
 mod server;
+mod source;
+mod workload;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use agent::{AgentProof, AgentSpec};
+pub use agent::{AgentProof, AgentSpec, OwnedTools};
 pub use binding::{BindingSpec, CredentialMode, Exception, ExceptionRule, Limits, ToolSelector};
 pub use environment::{EnvironmentSpec, Tier};
 pub use injection::{Injection, InjectionError, ValueFormat};
+pub use pattern::Pattern;
 pub use policy::PolicySpec;
+pub use provider::{ClientAuthentication, ProviderClient, ProviderEndpoints, ProviderSpec, Registration};
 pub use route::{
     AddressScope, ChildLimits, ClientCertificate, HttpRoute, Route, RouteError, Spoken, StdioRoute,
     is_variable,
 };
 pub use server::{CredentialNeed, Risk, ServerSpec, ToolRisks};
+pub use source::{
+    AppInstallation, AssertedSubject, CredentialSource, IdentityAssertion, JwtBearer, LeasedSecret,
+    MintedToken, TokenExchange, TokenRequest, ToolScopes,
+};
+pub use workload::{WorkloadIdentity, WorkloadSpec};
 
 use crate::id::{EnvironmentName, TeamName};
 
@@ -34,6 +45,10 @@ pub enum Kind {
     Environment,
     /// A registered upstream MCP server.
     Server,
+    /// An OAuth provider.
+    Provider,
+    /// A workload mapping.
+    Workload,
     /// A registered non-human caller.
     Agent,
     /// A Cedar policy.
@@ -44,13 +59,23 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which `apply` must write them.
-    pub const ALL: [Self; 5] = [Self::Environment, Self::Server, Self::Agent, Self::Policy, Self::Binding];
+    pub const ALL: [Self; 7] = [
+        Self::Environment,
+        Self::Server,
+        Self::Provider,
+        Self::Workload,
+        Self::Agent,
+        Self::Policy,
+        Self::Binding,
+    ];
 
     /// The word used in manifests, the API and evidence.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Environment => "Environment",
             Self::Server => "Server",
+            Self::Provider => "Provider",
+            Self::Workload => "Workload",
             Self::Agent => "Agent",
             Self::Policy => "Policy",
             Self::Binding => "Binding",
@@ -68,7 +93,7 @@ impl Kind {
 pub struct ObjectKey {
     /// The kind.
     pub kind: Kind,
-    /// The environment; absent for environments themselves and for agents, which list theirs.
+    /// The environment; absent for environments themselves, and for agents and workloads, which list theirs.
     pub environment: Option<EnvironmentName>,
     /// The name, already checked by the spec's own type.
     pub name: String,
@@ -86,12 +111,15 @@ impl fmt::Display for ObjectKey {
 /// The declared content of one object. In JSON and YAML the `kind` field tells which.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind")]
-#[expect(clippy::large_enum_variant, reason = "specs are few, and boxes would be in everybody's way")]
 pub enum Spec {
     /// An environment.
     Environment(EnvironmentSpec),
     /// A server.
     Server(ServerSpec),
+    /// A provider.
+    Provider(ProviderSpec),
+    /// A workload.
+    Workload(WorkloadSpec),
     /// An agent.
     Agent(AgentSpec),
     /// A policy.
@@ -106,6 +134,8 @@ impl Spec {
         let (kind, environment, name) = match self {
             Self::Environment(spec) => (Kind::Environment, None, spec.name.as_str()),
             Self::Server(spec) => (Kind::Server, Some(&spec.environment), spec.name.as_str()),
+            Self::Provider(spec) => (Kind::Provider, Some(&spec.environment), spec.name.as_str()),
+            Self::Workload(spec) => (Kind::Workload, None, spec.name.as_str()),
             Self::Agent(spec) => (Kind::Agent, None, spec.name.as_str()),
             Self::Policy(spec) => (Kind::Policy, Some(&spec.environment), spec.name.as_str()),
             Self::Binding(spec) => (Kind::Binding, Some(&spec.environment), spec.name.as_str()),
@@ -118,6 +148,8 @@ impl Spec {
         match self {
             Self::Environment(_) => None,
             Self::Server(spec) => Some(&spec.owner),
+            Self::Provider(spec) => Some(&spec.owner),
+            Self::Workload(spec) => Some(&spec.owner),
             Self::Agent(spec) => Some(&spec.owner),
             Self::Policy(spec) => spec.owner.as_ref(),
             Self::Binding(spec) => Some(&spec.owner),
@@ -129,6 +161,8 @@ impl Spec {
         match self {
             Self::Environment(spec) => vec![&spec.name],
             Self::Server(spec) => vec![&spec.environment],
+            Self::Provider(spec) => vec![&spec.environment],
+            Self::Workload(spec) => spec.environments.iter().collect(),
             Self::Agent(spec) => spec.environments.iter().collect(),
             Self::Policy(spec) => vec![&spec.environment],
             Self::Binding(spec) => vec![&spec.environment],

@@ -58,6 +58,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
         facts: Facts {
             process_durability: config.audit.durability == Durability::Process,
             stdio: config.stdio.rules.clone(),
+            sources: parts.sources.words(),
         },
         publisher: parts.publisher.clone(),
         live: parts.gateway.clone(),

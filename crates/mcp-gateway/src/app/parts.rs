@@ -6,6 +6,7 @@ use std::time::Duration;
 use gateway_adapters::audit::{AuditLog, Checkpointer, Durability, Opened, Signer, Sink};
 use gateway_adapters::identity::{OidcOperators, OidcVerifier};
 use gateway_adapters::policy::CedarCompiler;
+use gateway_adapters::source::Sources;
 use gateway_adapters::state;
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::ports::{AuditSink as _, Publisher as _, StateWriter};
@@ -34,6 +35,7 @@ pub(super) struct Parts {
     pub(super) sink: Option<Arc<Sink>>,
     pub(super) state: Arc<dyn StateWriter>,
     pub(super) stores: Arc<Stores>,
+    pub(super) sources: Arc<Sources>,
     pub(super) publisher: Arc<StatePublisher>,
     pub(super) compiler: Arc<CedarCompiler>,
     pub(super) verifier: Arc<OidcVerifier>,
@@ -62,10 +64,12 @@ impl Parts {
         );
         let operators =
             Arc::new(OidcOperators::new(&config.operators.issuers).map_err(|issues| identity(&issues))?);
+        let sources = Arc::new(Sources::default());
         let gateway = Gateway::new(Wiring {
             world: WorldCell::new(snapshot, clock.now()),
             verifier: verifier.clone(),
             stores: stores.clone(),
+            issuer: sources.clone(),
             audit: audit.clone(),
             clock: clock.clone(),
             random: entropy.clone(),
@@ -98,6 +102,7 @@ impl Parts {
             sink: sink.map(Arc::new),
             state,
             stores,
+            sources,
             publisher,
             compiler,
             verifier,

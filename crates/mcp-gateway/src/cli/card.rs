@@ -20,6 +20,7 @@ pub(super) fn view(card: &Value) -> View {
             ("risk up to", text(card, "/risk")),
             ("mode", text(card, "/mode")),
             ("secret", text(card, "/reference")),
+            ("source", source(card)),
             ("store", store(card)),
             ("path owners", text(card, "/path_owners")),
             ("injected as", first(card, &["/how", "/inject"])),
@@ -60,6 +61,20 @@ fn policy(card: &Value) -> String {
         words.push_str(&format!("; revision {current} is in force and must permit as well"));
     }
     words
+}
+
+/// The word of the source, and whom it asks.
+fn source(card: &Value) -> String {
+    let Some((word, content)) =
+        card.pointer("/source").and_then(Value::as_object).and_then(|s| s.iter().next())
+    else {
+        return String::new();
+    };
+    let provider = [content.pointer("/provider"), content.pointer("/token/provider")];
+    match provider.into_iter().flatten().find_map(Value::as_str) {
+        Some(provider) => format!("{word} of {provider}"),
+        None => word.clone(),
+    }
 }
 
 fn limits(card: &Value) -> String {

@@ -82,7 +82,7 @@ fn object(text: &str) -> Result<(Kind, Option<String>, String), Failure> {
             Failure::usage(format!("there is no kind `{word}`")).hint(format!("the kinds are {kinds}"))
         );
     };
-    let bare = matches!(kind, Kind::Environment | Kind::Agent);
+    let bare = matches!(kind, Kind::Environment | Kind::Agent | Kind::Workload);
     if bare == environment.is_some() {
         let rule = if bare { "is of no environment: leave it out" } else { "is of an environment: name it" };
         return Err(Failure::usage(format!("an object of kind {} {rule}", kind.word())));
@@ -118,6 +118,8 @@ pub(super) fn read(session: &mut Session, kind: Kind, command: &ReadCommand) -> 
     let plural = match kind {
         Kind::Environment => "environments",
         Kind::Server => "servers",
+        Kind::Provider => "providers",
+        Kind::Workload => "workloads",
         Kind::Agent => "agents",
         Kind::Policy => "policies",
         Kind::Binding => "bindings",

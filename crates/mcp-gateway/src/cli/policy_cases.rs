@@ -1,13 +1,16 @@
 //! `policy test`: cases, each a call and whether it should be allowed, decided by the same selection and
 //! the same policies as the data path. Here against manifests, or by a gateway against what stands.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gateway_core::actor::{Actor, Groups, UserIdentity};
 use gateway_core::explain::{Asked, Call, Explanation, explain};
-use gateway_core::id::{AgentName, EnvironmentName, GroupName, OperatorName, Revision, ServerName, ToolName};
-use gateway_core::manifest::{BindingSpec, Kind, ObjectKey, Spec};
+use gateway_core::id::{
+    AgentName, EnvironmentName, GroupName, OperatorName, Revision, ServerName, ToolName, WorkloadName,
+};
+use gateway_core::manifest::{BindingSpec, CredentialSource, Kind, ObjectKey, Spec};
 use gateway_core::snapshot::Snapshot;
 use gateway_core::state::{Lifecycle, Pins, RevisionRecord, State};
 use gateway_core::time::Timestamp;
@@ -63,6 +66,8 @@ struct Case {
 struct Who {
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<AgentName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload: Option<WorkloadName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -225,7 +230,12 @@ fn pins(binding: &BindingSpec, specs: &[Spec]) -> Result<Pins, Failure> {
     };
     declared(Kind::Server, binding.server.as_str())?;
     let policy = declared(Kind::Policy, binding.policy.as_str())?;
-    Ok(Pins { server: Revision(1), policy: Revision(1), policy_hash: policy.content_hash() })
+    let mut providers = BTreeMap::new();
+    for name in binding.source.iter().flat_map(CredentialSource::providers) {
+        declared(Kind::Provider, name.as_str())?;
+        providers.insert(name.clone(), Revision(1));
+    }
+    Ok(Pins { server: Revision(1), policy: Revision(1), policy_hash: policy.content_hash(), providers })
 }
 
 fn decide(case: &Case, snapshot: &Snapshot) -> Explanation {
@@ -236,7 +246,7 @@ fn decide(case: &Case, snapshot: &Snapshot) -> Explanation {
         user: user.map(|(issuer, subject)| UserIdentity { issuer: issuer.into(), subject: subject.into() }),
         groups: who.groups.as_ref().map_or(Groups::Unknown, known),
         agent: who.agent.clone(),
-        workload: None,
+        workload: who.workload.clone(),
         surface: who.surface.as_deref().map(Into::into),
     };
     let wanted = match (&case.tool, &case.method) {

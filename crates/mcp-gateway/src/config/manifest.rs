@@ -177,6 +177,8 @@ fn read_spec(node: &Node, findings: &mut Findings) -> Option<Spec> {
     match Kind::from_word(word).filter(|kind| kind.word() == word) {
         Some(Kind::Environment) => read(node, &["kind"], findings).map(Spec::Environment),
         Some(Kind::Server) => read(node, &["kind"], findings).map(Spec::Server),
+        Some(Kind::Provider) => read(node, &["kind"], findings).map(Spec::Provider),
+        Some(Kind::Workload) => read(node, &["kind"], findings).map(Spec::Workload),
         Some(Kind::Agent) => read(node, &["kind"], findings).map(Spec::Agent),
         Some(Kind::Policy) => read(node, &["kind"], findings).map(Spec::Policy),
         Some(Kind::Binding) => read(node, &["kind"], findings).map(Spec::Binding),
@@ -194,7 +196,7 @@ fn judge(spec: &Spec, node: &Node, findings: &mut Findings) {
         Spec::Server(server) => judge_server(server, node, findings),
         Spec::Agent(agent) => judge_agent(agent, node, findings),
         Spec::Binding(binding) => judge_binding(binding, node, findings),
-        Spec::Environment(_) | Spec::Policy(_) => {}
+        Spec::Environment(_) | Spec::Policy(_) | Spec::Provider(_) | Spec::Workload(_) => {}
     }
 }
 
@@ -221,8 +223,8 @@ fn judge_agent(agent: &AgentSpec, node: &Node, findings: &mut Findings) {
 }
 
 fn judge_binding(binding: &BindingSpec, node: &Node, findings: &mut Findings) {
-    match (&binding.secret, &binding.inject) {
-        (Some(_), None) => {
+    match (binding.names_material(), &binding.inject) {
+        (true, None) => {
             findings
                 .add(
                     node.place_of("secret"),
@@ -231,7 +233,7 @@ fn judge_binding(binding: &BindingSpec, node: &Node, findings: &mut Findings) {
                 )
                 .hint("such as `inject: { header: Authorization, format: \"Bearer {secret}\" }`");
         }
-        (None, Some(_)) => {
+        (false, Some(_)) => {
             let message = "there is an injection point, and no secret for it";
             findings.add(node.place_of("inject"), IssueCode::ManifestInconsistent, message);
         }

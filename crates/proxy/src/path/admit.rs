@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use gateway_core::actor::Actor;
 use gateway_core::id::{EnvironmentName, RequestId, ServerName};
+use gateway_core::identity::Presented;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::time::Timestamp;
 use http::request::Parts;
@@ -31,6 +32,8 @@ pub struct Trip {
     pub id: Option<RawId>,
     /// The actor, once resolved.
     pub actor: Option<Arc<Actor>>,
+    /// The caller's own token, for the sources that exchange it; dropped once the call is forwarded.
+    pub presented: Option<Arc<Presented>>,
     /// The JSON-RPC method, once read.
     pub method: Option<Box<str>>,
     /// The tool, once read.
@@ -84,6 +87,7 @@ pub fn open(gateway: &Gateway, peer: IpAddr, parts: &Parts) -> Result<Trip, Refu
         server,
         id: None,
         actor: None,
+        presented: None,
         method: None,
         tool: None,
         trace_id: parts.headers.get("traceparent").and_then(|value| trace_id(value.to_str().ok()?)),

@@ -27,6 +27,8 @@ pub async fn authenticate(
         return Err(Code::TokenAudience.into());
     }
     trip.actor = Some(world.actor(&identity, &trip.environment));
+    // A token of ours is nobody's `subject_token`: no token service could verify it.
+    trip.presented = (!presented.is_agent_token()).then(|| Arc::new(presented));
     Ok(identity)
 }
 

@@ -111,10 +111,11 @@ pub fn authorize(
     let decide = || decide(world, environment, trip, identity, actor, aim);
     let permit = world.decision(key, identity, decide)?;
     if permit.binding().holds_at(trip.started) {
-        return Ok(permit);
+        return Ok(permit.presenting(trip.presented.clone()));
     }
     // The binding ran out after the decision was cached: selection is made anew.
-    self::decide(world, environment, trip, identity, actor, aim)
+    let permit = self::decide(world, environment, trip, identity, actor, aim)?;
+    Ok(permit.presenting(trip.presented.clone()))
 }
 
 fn check_freshness(gateway: &Gateway, environment: &EnvironmentView, now: Timestamp) -> Result<(), Refusal> {

@@ -134,7 +134,8 @@ pub(crate) async fn attempt(
         );
         let (response, mut trail) = sent.await?;
         let Some(refused) = refused(&response, &ready.permit, material.as_deref()) else {
-            let (permit, pass) = (ready.permit, ready.pass);
+            // The caller's token has done its work: a stream may last for hours.
+            let (permit, pass) = (ready.permit.presenting(None), ready.pass);
             return Ok(Forwarded { response, permit, material, trail, pass, places: Vec::new() });
         };
         // The upstream refused the credential: its challenge never reaches the caller.
@@ -143,7 +144,7 @@ pub(crate) async fn attempt(
         let repeats = response.status() == StatusCode::UNAUTHORIZED;
         let again = match (&version, repeats && tried.is_none() && may_repeat) {
             (Some(version), true) => {
-                obtain_again(gateway, &ready.permit, version, gateway.clock.now()).await?
+                obtain_again(gateway, &ready.permit, version, &trip.request_id, gateway.clock.now()).await?
             }
             _ => None,
         };
@@ -174,7 +175,7 @@ pub(crate) async fn ready(
 ) -> Result<Ready, Refusal> {
     for _ in 0..8 {
         let pass = gateway.live.enter(&binding_key(&permit), &trip.server)?;
-        let obtained = obtain(gateway, &permit, gateway.clock.now()).await?;
+        let obtained = obtain(gateway, &permit, &trip.request_id, gateway.clock.now()).await?;
         let world = gateway.world.current();
         if world.snapshot.epoch == permit.epoch() {
             return Ok(Ready { permit, obtained, pass });
@@ -360,7 +361,7 @@ async fn shake(
 ) -> Result<Response<UpstreamBody>, Refusal> {
     let mut pass = gateway.live.enter(&binding_key(permit), &trip.server)?;
     pass.join(call, permit)?;
-    let obtained = obtain(gateway, permit, gateway.clock.now()).await?;
+    let obtained = obtain(gateway, permit, &trip.request_id, gateway.clock.now()).await?;
     let message =
         Message { verb: Verb::Post, headers: &call.headers, body, session, generation: Generation::Legacy };
     let material = obtained.as_ref().map(|obtained| Arc::clone(&obtained.material));

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use gateway_core::actor::Actor;
+use gateway_core::id::RequestId;
 use gateway_core::lease::{Lease, SecretVersion};
-use gateway_core::manifest::{CredentialMode, CredentialNeed, ExceptionRule, Tier};
+use gateway_core::manifest::{CredentialNeed, CredentialSource, ExceptionRule, Tier};
 use gateway_core::policy::Permit;
+use gateway_core::ports::CredentialWish;
 use gateway_core::reference::{ResolvedReference, SecretReference, TemplateValues};
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::snapshot::Snapshot;
+use gateway_core::state::GrantRecord;
 use gateway_core::stores::{StoreClass, Stores};
 use gateway_core::time::Timestamp;
 
 use crate::gateway::Gateway;
 use crate::live::BindingKey;
-use crate::materials::Material;
+use crate::materials::{Material, Place};
 
 /// A lease with what is made of it.
 #[derive(Debug)]
@@ -29,8 +33,13 @@ pub struct Obtained {
 ///
 /// # Errors
 /// A `503` of the table: nothing is ever injected in place of what the binding names.
-pub async fn obtain(gateway: &Gateway, permit: &Permit, now: Timestamp) -> Result<Option<Obtained>, Refusal> {
-    obtain_for(gateway, permit, permit.actor(), now).await
+pub async fn obtain(
+    gateway: &Gateway,
+    permit: &Permit,
+    request_id: &RequestId,
+    now: Timestamp,
+) -> Result<Option<Obtained>, Refusal> {
+    obtain_for(gateway, permit, permit.actor(), request_id, now).await
 }
 
 /// The same for a system's permit: the actor is whose session is cleaned up, for references that name
@@ -42,31 +51,61 @@ pub async fn obtain_for(
     gateway: &Gateway,
     permit: &Permit,
     actor: Option<&Actor>,
+    request_id: &RequestId,
     now: Timestamp,
 ) -> Result<Option<Obtained>, Refusal> {
     let binding = permit.binding();
-    match binding.spec.mode {
-        CredentialMode::ServiceAccount => {}
-        CredentialMode::UserDelegated | CredentialMode::AgentScoped | CredentialMode::WorkloadIdentity => {
-            return Err(Code::ModeUnavailable.into());
-        }
+    if binding.credential == CredentialNeed::None && !binding.spec.names_material() {
+        return Ok(None);
     }
-    let reference = match (&binding.spec.secret, binding.credential) {
-        (Some(reference), CredentialNeed::Required) => reference,
-        (None, CredentialNeed::None) => return Ok(None),
-        _ => return Err(Refusal::new(Code::ReferenceRefused).because("reference and server's need differ")),
+    check_production(gateway, permit)?;
+    let (version, place) = match (&binding.spec.secret, &binding.spec.source, binding.credential) {
+        (Some(reference), None, CredentialNeed::Required) => {
+            let resolved = resolve(permit, actor, reference)?;
+            let version = fetch(&gateway.stores, permit, &resolved).await?;
+            let place = Place { slot: per_caller(reference, &resolved), reference: Some(resolved) };
+            (version, place)
+        }
+        (None, Some(source), CredentialNeed::Required) => {
+            let world = gateway.world.current();
+            let grant = grant_of(&world.snapshot, permit, actor, source)?;
+            let wish = CredentialWish { permit, actor, grant, request_id, now };
+            let version = gateway.issuer.issue(&wish).await?;
+            let whose = source.is_per_caller().then(|| actor.map(Actor::stable_id)).flatten();
+            (version, Place { slot: whose, reference: None })
+        }
+        _ => return Err(Refusal::new(Code::ReferenceRefused).because("material and server's need differ")),
     };
-    check_production(gateway, permit, reference)?;
-    let resolved = resolve(permit, actor, reference)?;
-    let version = fetch(&gateway.stores, permit, &resolved).await?;
     if version.expires_at.is_some_and(|end| end <= now) {
         return Err(Refusal::new(Code::SecretMissing).because("the version has expired"));
     }
     let key = binding_key(permit);
-    let per_caller = reference.has_templates();
-    let material =
-        gateway.materials.ready(&key, &resolved, per_caller, &binding.spec, Arc::clone(&version), now)?;
+    let material = gateway.materials.ready(&key, place, &binding.spec, Arc::clone(&version), now)?;
     Ok(Some(Obtained { lease: Lease::issue(permit, version), material }))
+}
+
+/// A reference with templates has one value per caller.
+fn per_caller(reference: &SecretReference, resolved: &ResolvedReference) -> Option<String> {
+    reference.has_templates().then(|| format!("{}/{}", resolved.store, resolved.path))
+}
+
+/// The user's living grant, for the source that needs one.
+fn grant_of<'a>(
+    snapshot: &'a Snapshot,
+    permit: &Permit,
+    actor: Option<&Actor>,
+    source: &CredentialSource,
+) -> Result<Option<&'a Arc<GrantRecord>>, Refusal> {
+    let CredentialSource::Grant(request) = source else { return Ok(None) };
+    let user = actor.and_then(|actor| actor.user.as_ref()).ok_or(Code::GrantWithoutUser)?;
+    let grant = snapshot.grant(&permit.binding().spec.environment, &request.provider, user);
+    let grant = grant.ok_or(Code::GrantMissing)?;
+    let covers = |scope: &&str| grant.scopes.iter().any(|granted| granted == scope);
+    if request.scopes_for(permit.tool()).iter().all(covers) {
+        Ok(Some(grant))
+    } else {
+        Err(Code::GrantScopeMissing.into())
+    }
 }
 
 /// The binding across its revisions.
@@ -101,7 +140,7 @@ async fn fetch(
 }
 
 /// The production rules, checked again where the credential is used (DESIGN, section 11.5).
-fn check_production(gateway: &Gateway, permit: &Permit, reference: &SecretReference) -> Result<(), Refusal> {
+fn check_production(gateway: &Gateway, permit: &Permit) -> Result<(), Refusal> {
     let spec = &permit.binding().spec;
     let world = gateway.world.load();
     let Some(environment) = world.snapshot.environment(spec.environment.as_str()) else {
@@ -110,7 +149,10 @@ fn check_production(gateway: &Gateway, permit: &Permit, reference: &SecretRefere
     if environment.spec.tier != Tier::Production {
         return Ok(());
     }
-    let local = gateway.stores.entry(reference.store()).is_none_or(|entry| entry.class == StoreClass::Local);
+    let of_store = |reference: &SecretReference| gateway.stores.entry(reference.store());
+    let local = spec
+        .place()
+        .is_some_and(|place| of_store(place).is_none_or(|entry| entry.class == StoreClass::Local));
     let broken = |rule| !spec.excepts(rule);
     if local && broken(ExceptionRule::LocalStore) {
         return Err(
@@ -133,11 +175,19 @@ pub async fn obtain_again(
     gateway: &Gateway,
     permit: &Permit,
     refused: &gateway_core::lease::VersionId,
+    request_id: &RequestId,
     now: Timestamp,
 ) -> Result<Option<Obtained>, Refusal> {
-    let Some(reference) = &permit.binding().spec.secret else { return Ok(None) };
-    let resolved = resolve(permit, permit.actor(), reference)?;
-    gateway.stores.open(&permit.binding().spec.environment, &resolved.store)?.cache.forget(&resolved);
-    let again = obtain(gateway, permit, now).await?;
+    if let Some(reference) = &permit.binding().spec.secret {
+        let resolved = resolve(permit, permit.actor(), reference)?;
+        gateway.stores.open(&permit.binding().spec.environment, &resolved.store)?.cache.forget(&resolved);
+    } else {
+        let actor = permit.actor();
+        let wish = CredentialWish { permit, actor, grant: None, request_id, now };
+        if !gateway.issuer.refused(&wish, refused) {
+            return Ok(None);
+        }
+    }
+    let again = obtain(gateway, permit, request_id, now).await?;
     Ok(again.filter(|obtained| obtained.lease.version() != refused))
 }

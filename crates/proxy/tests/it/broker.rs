@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use gateway_core::actor::Groups;
-use gateway_core::id::{EnvironmentName, Epoch, OperatorName, Revision, ServerName, StoreName};
+use gateway_core::id::{EnvironmentName, Epoch, OperatorName, ProviderName, Revision, ServerName, StoreName};
 use gateway_core::identity::{Entry, ProofKind, VerifiedClaims};
 use gateway_core::manifest::{ContentHash, Spec};
 use gateway_core::scrub::{Marker, NeedleSource, Needles};
@@ -21,7 +21,7 @@ use gateway_proxy::{server, world};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::fakes::{FakeAudit, FakePolicy, FakeStore, FakeVerifier, Outside};
+use crate::fakes::{FakeAudit, FakeIssuer, FakePolicy, FakeStore, FakeVerifier, Outside};
 
 pub const CANARY: &str = "canary-\"quoted\"/value+with%odd=chars-0123456789";
 
@@ -29,6 +29,7 @@ pub struct TestBroker {
     pub gateway: Arc<Gateway>,
     pub audit: Arc<FakeAudit>,
     pub store: Arc<FakeStore>,
+    pub issuer: Arc<FakeIssuer>,
     pub verifier: Arc<FakeVerifier>,
     pub address: SocketAddr,
     pub outside: Arc<Outside>,
@@ -59,6 +60,7 @@ pub fn record(spec: Value, revision: u32) -> RevisionRecord {
         server: Revision(1),
         policy: Revision(1),
         policy_hash: ContentHash::of(b""),
+        providers: [(ProviderName::parse("notes").unwrap(), Revision(1))].into(),
     });
     RevisionRecord {
         key: spec.key(),
@@ -79,6 +81,13 @@ pub fn server_spec(upstream: SocketAddr) -> Value {
         "kind": "Server", "name": "tools", "environment": "dev", "owner": "team",
         "route": {"url": format!("http://{upstream}/mcp"), "addresses": ["loopback"], "timeout_seconds": 5},
         "tools": {"default_risk": "read", "write_it": "write"}
+    })
+}
+
+pub fn provider_spec() -> Value {
+    json!({
+        "kind": "Provider", "name": "notes", "environment": "dev", "owner": "team",
+        "issuer": "https://notes.example", "client": {"id": "gateway"}, "grants": "local://grants"
     })
 }
 
@@ -120,6 +129,7 @@ impl TestBroker {
                 record(server, 1),
                 record(json!({"kind": "Policy", "name": "p", "environment": "dev", "cedar": ""}), 1),
                 record(binding, 1),
+                record(provider_spec(), 1),
             ],
             ..State::default()
         };
@@ -138,12 +148,14 @@ impl TestBroker {
         let address = listener.local_addr().unwrap();
         let mut settings = Settings::new(&format!("http://{address}"));
         settle(&mut settings);
+        let issuer = Arc::new(FakeIssuer::default());
         let (audit, verifier) = (Arc::new(FakeAudit::default()), Arc::new(FakeVerifier::default()));
         let snapshot = Snapshot::build(&state, &FakePolicy, &[]).unwrap();
         let gateway = Gateway::new(Wiring {
             world: WorldCell::new(snapshot, outside.now()),
             verifier: verifier.clone(),
             stores: Arc::new(Stores::new([(StoreName::parse("local").unwrap(), entry)])),
+            issuer: issuer.clone(),
             audit: audit.clone(),
             clock: outside.clone(),
             random: outside.clone(),
@@ -152,8 +164,18 @@ impl TestBroker {
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(server::serve(listener, gateway.clone(), None, stopped));
         let transcript = Arc::default();
-        let broker =
-            Self { gateway, audit, store, verifier, address, outside, state, transcript, _stop: stop };
+        let broker = Self {
+            gateway,
+            audit,
+            store,
+            issuer,
+            verifier,
+            address,
+            outside,
+            state,
+            transcript,
+            _stop: stop,
+        };
         broker.admit("alice-token", "alice");
         broker.admit("bob-token", "bob");
         broker
@@ -173,6 +195,7 @@ impl TestBroker {
             client: Some("surface".into()),
             act_subject: None,
             agent: None,
+            attested: None,
             entries: vec![Entry {
                 environment: EnvironmentName::parse("dev").unwrap(),
                 servers: Some(vec![ServerName::parse("tools").unwrap()]),

@@ -6,17 +6,66 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use gateway_core::audit::{Event, EventKind};
+use gateway_core::id::{BindingName, EnvironmentName};
 use gateway_core::identity::{IdentityError, Presented, VerifiedClaims, VerifiedIdentity};
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::ContentHash;
 use gateway_core::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict};
 use gateway_core::ports::{
-    AuditError, AuditSink, IdentityVerifier, Random, SecretCache, SecretStore, Sequence, StoreError,
-    StoreErrorKind,
+    AuditError, AuditSink, CredentialIssuer, CredentialWish, IdentityVerifier, Random, SecretCache,
+    SecretStore, Sequence, StoreError, StoreErrorKind,
 };
 use gateway_core::reference::ResolvedReference;
+use gateway_core::refusal::Refusal;
 use gateway_core::secret::Secret;
 use gateway_core::time::{Clock, Timestamp};
+
+/// Sources that hand out one value for each wish, and remember the wishes.
+#[derive(Debug, Default)]
+pub struct FakeIssuer {
+    /// `source tool user scopes`, in order of asking.
+    pub wishes: Mutex<Vec<String>>,
+    /// Whether the last wish came with the caller's own token.
+    pub presented: AtomicBool,
+    pub ended: AtomicU64,
+}
+
+impl FakeIssuer {
+    pub fn value(user: &str) -> String {
+        format!("issued-for-{user}-0123456789abcdef")
+    }
+}
+
+#[async_trait]
+impl CredentialIssuer for FakeIssuer {
+    async fn issue(&self, wish: &CredentialWish<'_>) -> Result<Arc<SecretVersion>, Refusal> {
+        let source = wish.permit.binding().spec.source.as_ref().unwrap();
+        let tool = wish.permit.tool();
+        let user = wish.actor.and_then(|actor| actor.user.as_ref()).map_or("nobody", |user| &*user.subject);
+        let scopes = source.request().map(|request| request.scopes_for(tool).join(",")).unwrap_or_default();
+        let tool = tool.map_or("-", |tool| tool.as_str());
+        self.wishes.lock().unwrap().push(format!("{} {tool} {user} {scopes}", source.word()));
+        self.presented.store(wish.permit.presented().is_some(), Ordering::SeqCst);
+        Ok(Arc::new(SecretVersion {
+            secret: Secret::copy_from(Self::value(user).as_bytes()),
+            version: VersionId::new("issued-1"),
+            created_at: None,
+            expires_at: None,
+            store_request_id: None,
+        }))
+    }
+
+    fn refused(&self, _: &CredentialWish<'_>, _: &VersionId) -> bool {
+        false
+    }
+
+    async fn end_binding(&self, _: &EnvironmentName, _: &BindingName) -> u32 {
+        self.ended.fetch_add(1, Ordering::SeqCst);
+        u32::try_from(self.wishes.lock().unwrap().len()).unwrap()
+    }
+
+    fn sweep(&self, _: Timestamp) {}
+}
 
 /// A store whose one value tests change; every fetch makes a fresh copy unless it is cached.
 #[derive(Debug, Default)]

@@ -24,6 +24,7 @@ mod network;
 mod operators;
 mod revocation;
 mod sessions;
+mod sources;
 mod stdio;
 mod streams;
 mod transparency;

@@ -1,5 +1,7 @@
 //! The state that the control plane would have written: one server, one policy, one binding.
 
+use std::collections::BTreeMap;
+
 use std::net::SocketAddr;
 
 use gateway_bench::{Failure, UPSTREAM_PATH};
@@ -55,6 +57,11 @@ fn record(spec: Value, policy: Option<ContentHash>) -> Result<RevisionRecord, Fa
         created_at: Timestamp::from_seconds(0),
         changed_at: Timestamp::from_seconds(0),
         approvals: Vec::new(),
-        pins: policy.map(|policy_hash| Pins { server: Revision(1), policy: Revision(1), policy_hash }),
+        pins: policy.map(|policy_hash| Pins {
+            server: Revision(1),
+            policy: Revision(1),
+            policy_hash,
+            providers: BTreeMap::new(),
+        }),
     })
 }

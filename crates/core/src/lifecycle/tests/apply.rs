@@ -59,7 +59,16 @@ fn findings_name_every_broken_rule() {
         (with(base(), "secret", json!(null)), "binding.secret_missing"),
         (with(base(), "inject", json!(null)), "binding.inject_missing"),
         (with(base(), "inject", json!({"query": "key"})), "production.query_injection"),
-        (with(base(), "mode", json!("user_delegated")), "binding.mode_unavailable"),
+        (with(base(), "mode", json!("user_delegated")), "binding.mode"),
+        (with(base(), "mode", json!("agent_scoped")), "agent.owns_no_tools"),
+        (with(base(), "mode", json!("workload_identity")), "binding.mode"),
+        (with(base(), "actor", json!({"workloads": ["ghost"]})), "workload.undeclared"),
+        (sourced(json!({"grant": {"provider": "ghost"}}), "user_delegated"), "provider.undeclared"),
+        (sourced(json!({"grant": {"provider": "ghost"}}), "service_account"), "binding.mode"),
+        (sourced(json!({"grant": {"provider": "x", "scopes": ["a b"]}}), "user_delegated"), "binding.source"),
+        (sourced(json!({"minted": {"lifetime_seconds": 5}}), "agent_scoped"), "binding.source"),
+        (sourced(json!({"minted": {}}), "agent_scoped"), "binding.source_unavailable"),
+        (with(base(), "source", json!({"minted": {}})), "binding.source"),
         (with(base(), "risk", json!("destructive")), "binding.risk_ceiling"),
         (with(base(), "review_by", json!("soon")), "binding.review_by"),
         (with(base(), "expires_at", json!("2020-01-01T00:00:00Z")), "binding.expires_in_past"),
@@ -71,6 +80,11 @@ fn findings_name_every_broken_rule() {
     }
     let route = with(server("production"), "route", json!({"url": "ftp://x/"}));
     assert!(refused(&mut bench, route).contains(&"server.route"));
+}
+
+fn sourced(source: serde_json::Value, mode: &str) -> serde_json::Value {
+    let json = with(binding("production", SECRET), "secret", json!(null));
+    with(with(json, "source", source), "mode", json!(mode))
 }
 
 #[test]
@@ -158,13 +172,13 @@ fn a_loosened_policy_or_a_new_route_waits_and_then_asks_for_its_bindings_again()
     for (round, (changed, key)) in (2..).zip(cases) {
         assert_eq!(status_of(&bench.apply(&alice, &[changed]).unwrap()), Lifecycle::Pending);
         assert_eq!(bench.state.active(&bench.key(key)).unwrap().revision, Revision(1));
-        let before = bench.state.active(&bench.key(BINDING)).unwrap().pins;
+        let before = bench.state.active(&bench.key(BINDING)).unwrap().pins.clone();
         assert_eq!(bench.approve(&bob, key, 2), Ok(Lifecycle::Active));
         assert_eq!(bench.state.active(&bench.key(BINDING)).unwrap().pins, before, "the old content decides");
         assert_eq!(bench.status(BINDING, round), Lifecycle::Pending);
         assert_eq!(bench.approve(&bob, BINDING, round), Ok(Lifecycle::Active));
     }
-    let pins = bench.state.active(&bench.key(BINDING)).unwrap().pins.unwrap();
+    let pins = bench.state.active(&bench.key(BINDING)).unwrap().pins.clone().unwrap();
     assert_eq!((pins.server, pins.policy), (Revision(2), Revision(2)));
 }
 
@@ -174,7 +188,7 @@ fn a_raised_risk_acts_at_once_and_pins_follow() {
     let riskier = with(server("production"), "tools", json!({"default_risk": "destructive"}));
     let written = bench.apply(&operator("i|alice", Role::Editor), &[spec(riskier)]).unwrap();
     assert_eq!(status_of(&written), Lifecycle::Active);
-    assert_eq!(bench.state.active(&bench.key(BINDING)).unwrap().pins.unwrap().server, Revision(2));
+    assert_eq!(bench.state.active(&bench.key(BINDING)).unwrap().pins.clone().unwrap().server, Revision(2));
 }
 
 #[test]
@@ -184,7 +198,7 @@ fn a_changed_policy_in_dev_repins_at_once() {
         .apply(&operator("i|alice", Role::Editor), &[policy("dev", "forbid (principal, action, resource);")])
         .unwrap();
     let active = bench.state.active(&bench.key(DEV_BINDING)).unwrap();
-    assert_eq!((active.revision, active.pins.unwrap().policy), (Revision(1), Revision(2)));
+    assert_eq!((active.revision, active.pins.clone().unwrap().policy), (Revision(1), Revision(2)));
 }
 
 #[test]

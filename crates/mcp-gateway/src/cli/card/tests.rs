@@ -59,6 +59,7 @@ fn the_fields_of_a_real_card_are_the_ones_that_are_shown() {
         risk: gateway_core::manifest::Risk::Read,
         mode: gateway_core::manifest::CredentialMode::ServiceAccount,
         reference: Some(gateway_core::reference::SecretReference::parse("local://REFERENCE#x").unwrap()),
+        source: None,
         store: Some("local"),
         path_owners: vec!["pathowner".parse().unwrap()],
         inject: None,

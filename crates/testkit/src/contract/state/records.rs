@@ -1,5 +1,6 @@
 //! Everything that is written is read back, and nothing that has ended.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gateway_core::audit::{Event, EventKind};
@@ -94,7 +95,12 @@ pub mod sample {
 
     /// Pins of a binding.
     pub fn pins() -> Pins {
-        Pins { server: Revision(1), policy: Revision(1), policy_hash: ContentHash::of(b"policy") }
+        Pins {
+            server: Revision(1),
+            policy: Revision(1),
+            policy_hash: ContentHash::of(b"policy"),
+            providers: BTreeMap::new(),
+        }
     }
 
     /// An agent token that lives for another hour.
