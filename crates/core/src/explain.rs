@@ -228,19 +228,13 @@ fn judge(
     let hidden = if tool.is_some() { Code::ToolUnknown } else { Code::MethodUnknown };
     (story.winner, story.mode) = (Some(binding.name_at_revision()), Some(binding.spec.mode));
     (story.risk, story.refusal) = (Some(risk), Some(hidden));
-    if risk > binding.spec.risk {
-        story.because = format!("risk `{risk}` is above the binding's ceiling `{}`", binding.spec.risk);
-        return;
-    }
-    if let Some(agent) = agent
-        && risk > agent.risk_ceiling
-    {
-        story.because = format!("risk `{risk}` is above the agent's ceiling `{}`", agent.risk_ceiling);
-        return;
-    }
     let agent = agent.map(std::sync::Arc::as_ref);
     let actor = call.actor;
     let question = Question { actor, agent, action, environment, server, tool, method, risk, binding };
+    if let Some(why) = question.beyond() {
+        story.because = why;
+        return;
+    }
     let verdict = environment.engine.decide(&question);
     story.allowed = verdict.allowed;
     if verdict.allowed {

@@ -59,6 +59,22 @@ pub struct Question<'a> {
     pub binding: &'a ActiveBinding,
 }
 
+impl Question<'_> {
+    /// What no policy can permit, in words: a risk above a ceiling, or a tool that the agent does not own.
+    pub fn beyond(&self) -> Option<String> {
+        let (risk, ceiling) = (self.risk, self.binding.spec.risk);
+        if risk > ceiling {
+            return Some(format!("risk `{risk}` is above the binding's ceiling `{ceiling}`"));
+        }
+        let agent = self.agent?;
+        if risk > agent.risk_ceiling {
+            return Some(format!("risk `{risk}` is above the agent's ceiling `{}`", agent.risk_ceiling));
+        }
+        let foreign = self.tool.is_some_and(|tool| !agent.owns(&self.server.spec.name, tool));
+        foreign.then(|| "the tool is not among those that the agent owns".to_owned())
+    }
+}
+
 /// A policy text and where it comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PolicySource {
@@ -328,18 +344,8 @@ pub fn authorize(
         let code = if question.tool.is_some() { Code::ToolUnknown } else { Code::MethodUnknown };
         Err(Denial { refusal: Refusal::new(code).because(inside), verdict })
     };
-    if question.risk > binding.spec.risk {
-        return refuse(format!("risk `{}` is above the binding's ceiling", question.risk), None);
-    }
-    if let Some(agent) = question.agent
-        && question.risk > agent.risk_ceiling
-    {
-        return refuse(format!("risk `{}` is above the agent's ceiling", question.risk), None);
-    }
-    if let (Some(agent), Some(tool)) = (question.agent, question.tool)
-        && !agent.owns(&question.server.spec.name, tool)
-    {
-        return refuse("the tool is not among those the agent owns".to_owned(), None);
+    if let Some(why) = question.beyond() {
+        return refuse(why, None);
     }
     let verdict = engine.decide(question);
     if !verdict.allowed {
