@@ -33,7 +33,7 @@ fn cases() -> Vec<(&'static str, String)> {
     let binding = |from: &str, to: &str| BINDING.replace(from, to);
     vec![
         ("no kind", "name: github\n".to_owned()),
-        ("an unknown kind", "kind: binding\n---\nkind: Workload\n---\nkind: 7\n---\n- kind: Server\n".to_owned()),
+        ("an unknown kind", "kind: binding\n---\nkind: Tenant\n---\nkind: 7\n---\n- kind: Server\n".to_owned()),
         ("a literal secret", binding("local://github#token", "hunter2-hunter2")),
         ("a malformed reference", binding("local://github#token", "local://../hunter2#token")),
         ("a field for the secret", format!("{BINDING}token: hunter2-hunter2\n")),
