@@ -31,6 +31,7 @@ use crate::path::authenticate::authenticate;
 use crate::path::authorize::{Aim, authorize};
 use crate::path::body::AnswerBody;
 use crate::path::identify::{Misread, identify};
+use crate::path::journey::Journey;
 use crate::path::refuse::{plain, refuse, refuse_headers, refuse_translation};
 use crate::session::{Abandoned, Sessions};
 use crate::settings::Settings;
@@ -181,7 +182,8 @@ impl Gateway {
         let call = identify(self, trip, identity, inbound).await?;
         let aim = Aim::of(&call);
         let permit = authorize(self, &world, trip, &call.identity, &aim)?;
-        let forwarded = match bridge::travel(self, upstreams, trip, &call, &aim, permit).await? {
+        let journey = Journey { gateway: self, upstreams, trip, call: &call, aim: &aim };
+        let forwarded = match bridge::travel(journey, permit).await? {
             Outcome::Upstream(forwarded) => *forwarded,
             Outcome::Own(response) => return Ok(response),
         };

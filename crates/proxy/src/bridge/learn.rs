@@ -1,8 +1,6 @@
 //! Finding out which generation a server speaks: by its answers, never by its silence. Only a handshake
 //! that succeeds in the other generation decides.
 
-use std::sync::Arc;
-
 use gateway_core::policy::Permit;
 use gateway_core::refusal::{Code, Refusal};
 use http::{Response, StatusCode};
@@ -14,27 +12,20 @@ use super::{Outcome, newer, older};
 use crate::gateway::Gateway;
 use crate::mcp::json::{JsonError, Kind, Scanner};
 use crate::mcp::method::MethodKind;
-use crate::path::admit::Trip;
-use crate::path::authorize::Aim;
 use crate::path::forward::{Forwarded, forward};
 use crate::path::identify::{Call, Misread};
-use crate::upstream::{UpstreamBody, Upstreams};
+use crate::path::journey::Journey;
+use crate::upstream::UpstreamBody;
 
 /// A modern request to a server nobody knows: sent as it is, and where the answer is no modern one, the
 /// server is asked in both generations.
 ///
 /// # Errors
 /// As [`super::travel`].
-pub(super) async fn modern(
-    gateway: &Arc<Gateway>,
-    upstreams: &Arc<Upstreams>,
-    trip: &Trip,
-    call: &Call,
-    aim: &Aim,
-    permit: Permit,
-) -> Result<Outcome, Misread> {
-    let line = Line::of(gateway, upstreams, trip, call, aim);
-    let first = match forward(gateway, upstreams, trip, call, aim, permit.clone()).await {
+pub(super) async fn modern(journey: Journey<'_>, permit: Permit) -> Result<Outcome, Misread> {
+    let Journey { gateway, trip, call, .. } = journey;
+    let line = Line::of(journey);
+    let first = match forward(journey, permit.clone()).await {
         Ok(forwarded) => judge(gateway, forwarded, call, is_foreign_to_modern).await,
         Err(refusal) if refusal.code() == Code::ProtocolGeneration => Err(Suspect::Refused(refusal)),
         Err(refusal) => return Err(refusal.into()),
@@ -70,16 +61,10 @@ pub(super) async fn modern(
 ///
 /// # Errors
 /// As [`super::travel`].
-pub(super) async fn legacy(
-    gateway: &Arc<Gateway>,
-    upstreams: &Arc<Upstreams>,
-    trip: &Trip,
-    call: &Call,
-    aim: &Aim,
-    permit: Permit,
-) -> Result<Outcome, Misread> {
-    let line = Line::of(gateway, upstreams, trip, call, aim);
-    let first = match forward(gateway, upstreams, trip, call, aim, permit.clone()).await {
+pub(super) async fn legacy(journey: Journey<'_>, permit: Permit) -> Result<Outcome, Misread> {
+    let Journey { gateway, trip, call, .. } = journey;
+    let line = Line::of(journey);
+    let first = match forward(journey, permit.clone()).await {
         Ok(forwarded) => judge(gateway, forwarded, call, is_error).await,
         Err(refusal) if refusal.code() == Code::ProtocolGeneration => Err(Suspect::Refused(refusal)),
         Err(refusal) => return Err(refusal.into()),

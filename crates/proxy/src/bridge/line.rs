@@ -20,7 +20,7 @@ use crate::mcp::version::Generation;
 use crate::path::admit::{Trip, Verb};
 use crate::path::authorize::Aim;
 use crate::path::forward::{Forwarded, attempt, ready};
-use crate::path::identify::Call;
+use crate::path::journey::Journey;
 use crate::path::inject::Message;
 use crate::upstream::{UpstreamBody, Upstreams};
 
@@ -69,19 +69,13 @@ pub struct Said {
 
 impl Line {
     /// The line of one call.
-    pub fn of(
-        gateway: &Arc<Gateway>,
-        upstreams: &Arc<Upstreams>,
-        trip: &Trip,
-        call: &Call,
-        aim: &Aim,
-    ) -> Self {
+    pub fn of(journey: Journey<'_>) -> Self {
         Self {
-            gateway: Arc::clone(gateway),
-            upstreams: Arc::clone(upstreams),
-            trip: trip.clone(),
-            identity: Arc::clone(&call.identity),
-            aim: aim.clone(),
+            gateway: Arc::clone(journey.gateway),
+            upstreams: Arc::clone(journey.upstreams),
+            trip: journey.trip.clone(),
+            identity: Arc::clone(&journey.call.identity),
+            aim: journey.aim.clone(),
         }
     }
 

@@ -24,23 +24,18 @@ pub mod stream;
 pub mod to_legacy;
 pub mod to_modern;
 
-use std::sync::Arc;
-
 use gateway_core::policy::Permit;
 use gateway_core::refusal::Code;
 use http::Response;
 
 use self::known::Known;
 use self::line::Line;
-use crate::gateway::Gateway;
 use crate::mcp::method::MethodKind;
 use crate::mcp::version::Generation;
-use crate::path::admit::Trip;
-use crate::path::authorize::Aim;
 use crate::path::body::AnswerBody;
 use crate::path::forward::{self, Forwarded};
-use crate::path::identify::{Call, Misread};
-use crate::upstream::Upstreams;
+use crate::path::identify::Misread;
+use crate::path::journey::Journey;
 
 /// What came of a message.
 #[derive(Debug)]
@@ -67,52 +62,37 @@ pub struct Untranslatable {
 ///
 /// # Errors
 /// Any refusal of the corridor, and [`Misread::Untranslatable`].
-pub async fn travel(
-    gateway: &Arc<Gateway>,
-    upstreams: &Arc<Upstreams>,
-    trip: &Trip,
-    call: &Call,
-    aim: &Aim,
-    permit: Permit,
-) -> Result<Outcome, Misread> {
+pub async fn travel(journey: Journey<'_>, permit: Permit) -> Result<Outcome, Misread> {
+    let Journey { gateway, trip, call, .. } = journey;
     if let Some(session) = &call.session {
         return match &session.bridged {
             Some(bridged) => {
-                let line = Line::of(gateway, upstreams, trip, call, aim);
+                let line = Line::of(journey);
                 Box::pin(older::serve(&line, call, session, bridged, permit)).await
             }
-            None => straight(gateway, upstreams, trip, call, aim, permit).await,
+            None => straight(journey, permit).await,
         };
     }
     let handshake = call.kind() == Some(MethodKind::Initialize);
     match (call.generation, gateway.generations.of(permit.binding(), trip.started)) {
         (Generation::Modern, Some(Known::LegacyOnly)) => {
-            let line = Line::of(gateway, upstreams, trip, call, aim);
+            let line = Line::of(journey);
             Box::pin(newer::serve(&line, call, permit)).await
         }
         (Generation::Legacy, Some(Known::ModernOnly)) if handshake => {
-            let line = Line::of(gateway, upstreams, trip, call, aim);
+            let line = Line::of(journey);
             Box::pin(older::open(&line, call, &permit)).await
         }
         (Generation::Legacy, Some(Known::ModernOnly)) => Err(Code::SessionMissing.into()),
-        (Generation::Modern, None) if call.is_request() => {
-            Box::pin(learn::modern(gateway, upstreams, trip, call, aim, permit)).await
-        }
+        (Generation::Modern, None) if call.is_request() => Box::pin(learn::modern(journey, permit)).await,
         (Generation::Legacy, None | Some(Known::Modern)) if handshake => {
-            Box::pin(learn::legacy(gateway, upstreams, trip, call, aim, permit)).await
+            Box::pin(learn::legacy(journey, permit)).await
         }
-        _ => straight(gateway, upstreams, trip, call, aim, permit).await,
+        _ => straight(journey, permit).await,
     }
 }
 
-async fn straight(
-    gateway: &Arc<Gateway>,
-    upstreams: &Arc<Upstreams>,
-    trip: &Trip,
-    call: &Call,
-    aim: &Aim,
-    permit: Permit,
-) -> Result<Outcome, Misread> {
-    let forwarded = forward::forward(gateway, upstreams, trip, call, aim, permit).await?;
+async fn straight(journey: Journey<'_>, permit: Permit) -> Result<Outcome, Misread> {
+    let forwarded = forward::forward(journey, permit).await?;
     Ok(Outcome::Upstream(Box::new(forwarded)))
 }

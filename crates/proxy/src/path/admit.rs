@@ -32,7 +32,8 @@ pub struct Trip {
     pub id: Option<RawId>,
     /// The actor, once resolved.
     pub actor: Option<Arc<Actor>>,
-    /// The caller's own token, for the sources that exchange it; dropped once the call is forwarded.
+    /// The caller's own token, for the sources that exchange it; dropped once the call is forwarded, or once
+    /// the bridge that speaks for it is done.
     pub presented: Option<Arc<Presented>>,
     /// The JSON-RPC method, once read.
     pub method: Option<Box<str>>,

@@ -16,6 +16,7 @@ use super::authorize::{Aim, authorize};
 use super::identify::Call;
 use super::inject::{Message, Outbound, inject};
 use super::intent;
+use super::journey::Journey;
 use super::obtain::{Obtained, binding_key, obtain, obtain_again};
 use super::outcome::Trail;
 use crate::gateway::Gateway;
@@ -66,23 +67,16 @@ pub(crate) struct Ready {
 ///
 /// # Errors
 /// Any refusal of those stages, and the upstream's own failures.
-pub async fn forward(
-    gateway: &Arc<Gateway>,
-    upstreams: &Upstreams,
-    trip: &Trip,
-    call: &Call,
-    aim: &Aim,
-    permit: Permit,
-) -> Result<Forwarded, Refusal> {
-    let places = take_places(gateway, &permit, aim, trip)?;
+pub async fn forward(journey: Journey<'_>, permit: Permit) -> Result<Forwarded, Refusal> {
+    let places = take_places(journey.gateway, &permit, journey.aim, journey.trip)?;
     // Only a process can be replaced between the decision and the sending.
     let mut spare = matches!(permit.binding().route, Route::Stdio(_)).then(|| permit.clone());
-    let mut sent = pass_on(gateway, upstreams, trip, call, aim, permit).await;
+    let mut sent = pass_on(journey, permit).await;
     for _ in 0..REPLACEMENTS {
         match (sent, spare.take()) {
             (Err(refusal), Some(permit)) if refusal.code() == Code::ProcessReplaced => {
                 spare = Some(permit.clone());
-                sent = pass_on(gateway, upstreams, trip, call, aim, permit).await;
+                sent = pass_on(journey, permit).await;
             }
             (other, _) => return Ok(Forwarded { places, ..other? }),
         }
@@ -91,17 +85,11 @@ pub async fn forward(
 }
 
 /// One way through: credential, session, sending.
-async fn pass_on(
-    gateway: &Arc<Gateway>,
-    upstreams: &Upstreams,
-    trip: &Trip,
-    call: &Call,
-    aim: &Aim,
-    permit: Permit,
-) -> Result<Forwarded, Refusal> {
+async fn pass_on(journey: Journey<'_>, permit: Permit) -> Result<Forwarded, Refusal> {
+    let Journey { gateway, upstreams, trip, call, aim } = journey;
     let mut ready = ready(gateway, trip, &call.identity, aim, permit).await?;
     ready.pass.join(call, &ready.permit)?;
-    let session = upstream_session(gateway, upstreams, trip, call, &ready).await?;
+    let session = upstream_session(journey, &ready).await?;
     let message = Message::of(call, session.as_ref().map(|session| &session.id));
     let repeats = may_repeat(call, &ready.permit);
     attempt(gateway, upstreams, trip, message, ready, repeats).await
@@ -288,14 +276,9 @@ pub(crate) fn take_places(
 
 /// The upstream's session under the permit's binding; opened now where the client's session was
 /// begun under another one (DESIGN, section 12.7).
-async fn upstream_session(
-    gateway: &Arc<Gateway>,
-    upstreams: &Upstreams,
-    trip: &Trip,
-    call: &Call,
-    ready: &Ready,
-) -> Result<Option<UpstreamSession>, Refusal> {
-    let Some(session) = &call.session else { return Ok(None) };
+async fn upstream_session(journey: Journey<'_>, ready: &Ready) -> Result<Option<UpstreamSession>, Refusal> {
+    let gateway = journey.gateway;
+    let Some(session) = &journey.call.session else { return Ok(None) };
     let permit = &ready.permit;
     let known = || session.upstream(&permit.binding().spec.name);
     let serving = |known: &UpstreamSession| serves(gateway, known, ready);
@@ -308,7 +291,7 @@ async fn upstream_session(
     if let Some(known) = known.clone().filter(serving) {
         return Ok(Some(known));
     }
-    let opened = open_further(gateway, upstreams, trip, call, session, permit).await?;
+    let opened = open_further(journey, session, permit).await?;
     if let Some(former) = known.as_ref().and_then(|known| known.id.to_str().ok()) {
         gateway.children.drain_session(former);
     }
@@ -330,35 +313,30 @@ pub(crate) fn has_current_process(gateway: &Gateway, session: &HeaderValue, read
 
 /// Repeats the client's handshake under another binding.
 async fn open_further(
-    gateway: &Arc<Gateway>,
-    upstreams: &Upstreams,
-    trip: &Trip,
-    call: &Call,
+    journey: Journey<'_>,
     session: &Session,
     permit: &Permit,
 ) -> Result<UpstreamSession, Refusal> {
-    let opened = shake(gateway, upstreams, trip, call, session.handshake.clone(), None, permit).await?;
+    let opened = shake(journey, session.handshake.clone(), None, permit).await?;
     let id = opened.headers().get(SESSION_HEADER).cloned().ok_or_else(|| {
         Refusal::new(Code::UpstreamMalformed).because("the server opened no further session")
     })?;
     drop(opened);
     let opened = UpstreamSession { id, binding: Arc::clone(permit.binding()) };
     let done = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
-    let done = shake(gateway, upstreams, trip, call, done, Some(&opened.id), permit).await;
-    drop(done.inspect_err(|_| gateway.clean_up_later(vec![session.abandon(opened.clone())]))?);
+    let done = shake(journey, done, Some(&opened.id), permit).await;
+    drop(done.inspect_err(|_| journey.gateway.clean_up_later(vec![session.abandon(opened.clone())]))?);
     session.add_upstream(opened.clone());
     Ok(opened)
 }
 
 async fn shake(
-    gateway: &Arc<Gateway>,
-    upstreams: &Upstreams,
-    trip: &Trip,
-    call: &Call,
+    journey: Journey<'_>,
     body: Bytes,
     session: Option<&HeaderValue>,
     permit: &Permit,
 ) -> Result<Response<UpstreamBody>, Refusal> {
+    let Journey { gateway, upstreams, trip, call, .. } = journey;
     let mut pass = gateway.live.enter(&binding_key(permit), &trip.server)?;
     pass.join(call, permit)?;
     let obtained = obtain(gateway, permit, &trip.request_id, gateway.clock.now()).await?;

@@ -12,6 +12,7 @@ pub mod forward;
 pub mod identify;
 pub mod inject;
 pub mod intent;
+pub mod journey;
 pub mod obtain;
 pub mod outcome;
 pub mod refuse;
