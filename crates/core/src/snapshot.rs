@@ -30,7 +30,8 @@ pub struct Snapshot {
     agents: HashMap<AgentName, Arc<AgentSpec>>,
     workloads: Vec<Arc<WorkloadSpec>>,
     tokens: HashMap<TokenDigest, AgentToken>,
-    grants: Vec<Arc<GrantRecord>>,
+    /// Living grants by user.
+    grants: HashMap<String, Vec<Arc<GrantRecord>>>,
 }
 
 #[derive(Debug)]
@@ -143,14 +144,17 @@ impl Snapshot {
             Spec::Workload(spec) => Some(Arc::new(spec.clone())),
             _ => None,
         });
-        let grants = state.grants.iter().filter(|grant| grant.ended.is_none()).cloned().map(Arc::new);
+        let mut grants: HashMap<String, Vec<Arc<GrantRecord>>> = HashMap::new();
+        for grant in state.grants.iter().filter(|grant| grant.ended.is_none()) {
+            grants.entry(grant.user.clone()).or_default().push(Arc::new(grant.clone()));
+        }
         Ok(Self {
             epoch: state.epoch,
             environments,
             agents: agents.collect(),
             workloads: workloads.collect(),
             tokens: tokens.collect(),
-            grants: grants.collect(),
+            grants,
         })
     }
 
@@ -195,10 +199,10 @@ impl Snapshot {
         provider: &ProviderName,
         user: &UserIdentity,
     ) -> Option<&Arc<GrantRecord>> {
-        let user = user.to_string();
-        self.grants.iter().find(|grant| {
-            grant.environment == *environment && grant.provider == *provider && grant.user == user
-        })
+        self.grants
+            .get(&user.to_string())?
+            .iter()
+            .find(|grant| grant.environment == *environment && grant.provider == *provider)
     }
 
     /// Every workload mapping, in no order.

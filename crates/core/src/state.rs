@@ -212,6 +212,26 @@ pub enum GrantEndReason {
     Interrupted,
 }
 
+impl GrantEndReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Revoked, Self::Refused, Self::Replaced, Self::Interrupted];
+
+    /// The word used in the API, the state and evidence.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Refused => "refused",
+            Self::Replaced => "replaced",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// Reads the word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.word() == word)
+    }
+}
+
 /// An operator's token (a login by bootstrap token, or a local operator).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct OperatorTokenRecord {

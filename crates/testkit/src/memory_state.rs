@@ -1,13 +1,15 @@
 //! The state in memory, with the same compare-and-swap and the same rules as the databases.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use gateway_core::id::Epoch;
 use gateway_core::lifecycle::commit;
-use gateway_core::ports::{StateError, StateReader, StateWriter};
+use gateway_core::ports::{StateError, StateReader, StateWriter, Ticket, TicketKind, Tickets};
 use gateway_core::state::{Change, OutboxEntry, State};
+use gateway_core::time::Timestamp;
 use tokio::sync::watch;
 
 /// A state that lives as long as the test.
@@ -21,6 +23,7 @@ pub struct MemoryState {
 struct Inner {
     state: State,
     outbox: Vec<OutboxEntry>,
+    tickets: HashMap<(TicketKind, String), Ticket>,
     filed: u64,
     conflicts: u32,
     down: bool,
@@ -119,5 +122,59 @@ impl StateWriter for MemoryState {
     async fn drained(&self, ids: &[String]) -> Result<(), StateError> {
         self.up()?.outbox.retain(|entry| !ids.contains(&entry.id));
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Tickets for MemoryState {
+    async fn insert(&self, ticket: &Ticket, now: Timestamp) -> Result<bool, StateError> {
+        let mut inner = self.up()?;
+        let key = (ticket.kind, ticket.key.clone());
+        if inner.tickets.get(&key).is_some_and(|old| now < old.expires_at) {
+            return Ok(false);
+        }
+        inner.tickets.insert(key, ticket.clone());
+        Ok(true)
+    }
+
+    async fn read(&self, kind: TicketKind, key: &str, now: Timestamp) -> Result<Option<Ticket>, StateError> {
+        let inner = self.up()?;
+        Ok(inner.tickets.get(&(kind, key.to_owned())).filter(|ticket| now < ticket.expires_at).cloned())
+    }
+
+    async fn take(&self, kind: TicketKind, key: &str, now: Timestamp) -> Result<Option<Ticket>, StateError> {
+        Ok(self.up()?.tickets.remove(&(kind, key.to_owned())).filter(|ticket| now < ticket.expires_at))
+    }
+
+    async fn replace(&self, expected: &str, ticket: &Ticket, now: Timestamp) -> Result<bool, StateError> {
+        let mut inner = self.up()?;
+        let place = inner.tickets.get_mut(&(ticket.kind, ticket.key.clone()));
+        let Some(old) = place.filter(|old| now < old.expires_at && old.content == expected) else {
+            return Ok(false);
+        };
+        old.clone_from(ticket);
+        Ok(true)
+    }
+
+    async fn sweep(&self, now: Timestamp) -> Result<u64, StateError> {
+        let mut inner = self.up()?;
+        let before = inner.tickets.len();
+        inner.tickets.retain(|_, ticket| now < ticket.expires_at);
+        Ok((before - inner.tickets.len()) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::MemoryState;
+    use crate::contract::state::{grants, tickets};
+
+    #[tokio::test]
+    async fn keeps_grants_and_tickets_as_the_databases_do() {
+        grants::grants_are_kept_and_end_once(&MemoryState::default()).await;
+        let state = Arc::new(MemoryState::default());
+        tickets::run(state.clone(), state).await;
     }
 }

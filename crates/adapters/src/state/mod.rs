@@ -7,11 +7,12 @@ mod postgres;
 mod read;
 mod session;
 mod sqlite;
+mod tickets;
 mod write;
 
 use std::sync::Arc;
 
-use gateway_core::ports::{Random, StateError, StateWriter};
+use gateway_core::ports::{Random, StateError, StateWriter, Tickets};
 use gateway_core::time::Clock;
 use sqlx::migrate::MigrateError;
 
@@ -62,7 +63,22 @@ impl From<MigrateError> for OpenError {
     }
 }
 
-/// Opens the configured state, after bringing its schema up to date. The clock decides which tokens
+/// One open database, by what it is used for.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// The state.
+    pub state: Arc<dyn StateWriter>,
+    /// The short-lived records that the replicas share.
+    pub tickets: Arc<dyn Tickets>,
+}
+
+impl Database {
+    fn of(backend: Arc<impl StateWriter + Tickets + 'static>) -> Self {
+        Self { state: Arc::clone(&backend) as Arc<dyn StateWriter>, tickets: backend }
+    }
+}
+
+/// Opens the configured database, after bringing its schema up to date. The clock decides which tokens
 /// have expired when the state is read; the random bytes name the rows of the outbox.
 ///
 /// # Errors
@@ -71,10 +87,12 @@ pub async fn open(
     config: &StateConfig,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-) -> Result<Arc<dyn StateWriter>, OpenError> {
+) -> Result<Database, OpenError> {
     Ok(match config {
-        StateConfig::Sqlite { path } => Arc::new(SqliteState::open(path, clock, random).await?),
-        StateConfig::Postgres { .. } => Arc::new(PostgresState::open(config, clock, random).await?),
+        StateConfig::Sqlite { path } => Database::of(Arc::new(SqliteState::open(path, clock, random).await?)),
+        StateConfig::Postgres { .. } => {
+            Database::of(Arc::new(PostgresState::open(config, clock, random).await?))
+        }
     })
 }
 

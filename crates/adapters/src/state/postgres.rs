@@ -10,8 +10,9 @@ use gateway_core::id::Epoch;
 use gateway_core::ports::{Random, StateError, StateReader, StateWriter};
 use gateway_core::state::{Change, OutboxEntry, State};
 use gateway_core::time::Clock;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::{ConnectOptions as _, PgPool, Postgres};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
@@ -62,6 +63,10 @@ impl PostgresState {
             .map_err(from_sqlx)?;
         MIGRATIONS.run(&pool).await?;
         Ok(Self { pool, listener: Mutex::new(None), clock, random })
+    }
+
+    pub(super) async fn connection(&self) -> Result<PoolConnection<Postgres>, StateError> {
+        self.pool.acquire().await.map_err(from_sqlx)
     }
 
     /// Waits until the server says that something was committed, or the connection that would have
@@ -155,7 +160,7 @@ impl StateReader for PostgresState {
     }
 
     async fn epoch(&self) -> Result<Epoch, StateError> {
-        let mut connection = self.pool.acquire().await.map_err(from_sqlx)?;
+        let mut connection = self.connection().await?;
         read::epoch(&mut *connection).await
     }
 
@@ -187,7 +192,7 @@ impl StateWriter for PostgresState {
     }
 
     async fn outbox(&self, limit: u32) -> Result<Vec<OutboxEntry>, StateError> {
-        let mut connection = self.pool.acquire().await.map_err(from_sqlx)?;
+        let mut connection = self.connection().await?;
         read::outbox(&mut *connection, limit).await
     }
 

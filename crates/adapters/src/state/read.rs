@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use gateway_core::id::{AgentName, EnvironmentName, Epoch, OperatorName, Revision};
+use gateway_core::id::{AgentName, EnvironmentName, Epoch, OperatorName, ProviderName, Revision};
 use gateway_core::manifest::{ContentHash, Kind, ObjectKey, Spec};
 use gateway_core::ports::StateError;
+use gateway_core::reference::SecretReference;
 use gateway_core::state::{
-    AgentTokenRecord, Approval, Lifecycle, OperatorTokenRecord, OutboxEntry, RevisionRecord, State,
+    AgentTokenRecord, Approval, GrantEnd, GrantEndReason, GrantRecord, Lifecycle, OperatorTokenRecord,
+    OutboxEntry, RevisionRecord, State,
 };
 use gateway_core::time::Timestamp;
 use serde::de::DeserializeOwned;
@@ -23,6 +25,10 @@ const AGENT_TOKENS: &str = "SELECT id, digest, agent, entries, created_at, expir
     FROM agent_tokens WHERE expires_at > $1 ORDER BY created_at, id";
 const OPERATOR_TOKENS: &str = "SELECT id, digest, operator, roles, expires_at, bootstrap, ended_at \
     FROM operator_tokens WHERE ended_at IS NULL AND expires_at > $1 ORDER BY id";
+const GRANTS: &str = "SELECT id, environment, provider, user_id, account, scopes, reference, created_at, \
+    ended_at, end_reason FROM grants WHERE ended_at IS NULL OR ended_at > $1 ORDER BY created_at, id";
+/// How long an ended grant is listed: 30 days, in microseconds.
+const ENDED_GRANTS_KEPT: i64 = 30 * 86_400 * 1_000_000;
 const OUTBOX: &str = "SELECT id, event FROM outbox ORDER BY ordinal LIMIT $1";
 
 const STATUSES: [Lifecycle; 8] = [
@@ -59,12 +65,14 @@ pub(super) async fn state(session: &mut dyn Session, now: Timestamp) -> Result<S
     revisions.sort_by(|one, other| (&one.key, one.revision).cmp(&(&other.key, other.revision)));
     let agent_tokens = session.rows(AGENT_TOKENS, &[Value::Number(now.micros())]).await?;
     let operator_tokens = session.rows(OPERATOR_TOKENS, &[Value::Number(now.micros())]).await?;
+    let kept_since = Value::Number(now.micros().saturating_sub(ENDED_GRANTS_KEPT));
+    let grants = session.rows(GRANTS, &[kept_since]).await?;
     Ok(State {
         epoch,
         revisions,
         agent_tokens: agent_tokens.into_iter().map(agent_token).collect::<Result<_, _>>()?,
         operator_tokens: operator_tokens.into_iter().map(operator_token).collect::<Result<_, _>>()?,
-        grants: Vec::new(),
+        grants: grants.into_iter().map(grant).collect::<Result<_, _>>()?,
     })
 }
 
@@ -148,6 +156,26 @@ fn operator_token(mut row: Row) -> Result<OperatorTokenRecord, StateError> {
         bootstrap: row.number()? != 0,
         ended_at: row.maybe_number()?.map(Timestamp::from_micros),
     })
+}
+
+fn grant(mut row: Row) -> Result<GrantRecord, StateError> {
+    let mut grant = GrantRecord {
+        id: row.text()?,
+        environment: EnvironmentName::parse(&row.text()?).map_err(corrupt)?,
+        provider: ProviderName::parse(&row.text()?).map_err(corrupt)?,
+        user: row.text()?,
+        account: row.maybe_text()?,
+        scopes: document(&row.text()?)?,
+        reference: SecretReference::parse(&row.text()?).map_err(corrupt)?,
+        created_at: Timestamp::from_micros(row.number()?),
+        ended: None,
+    };
+    if let Some(at) = row.maybe_number()? {
+        let reason =
+            GrantEndReason::from_word(&row.text()?).ok_or_else(|| corrupt("unknown end of a grant"))?;
+        grant.ended = Some(GrantEnd { at: Timestamp::from_micros(at), reason });
+    }
+    Ok(grant)
 }
 
 fn document<T: DeserializeOwned>(text: &str) -> Result<T, StateError> {

@@ -13,9 +13,9 @@ use gateway_core::id::Epoch;
 use gateway_core::ports::{Random, StateError, StateReader, StateWriter};
 use gateway_core::state::{Change, OutboxEntry, State};
 use gateway_core::time::Clock;
-use sqlx::ConnectOptions as _;
-use sqlx::SqlitePool;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Sqlite, SqlitePool};
 use tokio::sync::watch;
 
 use super::failure::from_sqlx;
@@ -25,7 +25,7 @@ use super::{OpenError, read, write};
 const BUSY: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/state/migrations/sqlite");
+pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/state/migrations/sqlite");
 
 /// The state in a SQLite file.
 pub struct SqliteState {
@@ -68,6 +68,16 @@ impl SqliteState {
     }
 }
 
+impl SqliteState {
+    pub(super) async fn reading(&self) -> Result<PoolConnection<Sqlite>, StateError> {
+        self.readers.acquire().await.map_err(from_sqlx)
+    }
+
+    pub(super) async fn writing(&self) -> Result<PoolConnection<Sqlite>, StateError> {
+        self.writer.acquire().await.map_err(from_sqlx)
+    }
+}
+
 /// Makes the file for its owner alone; SQLite gives its companions (`-wal`, `-shm`) the same mode.
 fn prepare(path: &Path) -> io::Result<()> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
@@ -96,7 +106,7 @@ impl StateReader for SqliteState {
     }
 
     async fn epoch(&self) -> Result<Epoch, StateError> {
-        let mut connection = self.readers.acquire().await.map_err(from_sqlx)?;
+        let mut connection = self.reading().await?;
         read::epoch(&mut *connection).await
     }
 
@@ -124,7 +134,7 @@ impl StateWriter for SqliteState {
     }
 
     async fn outbox(&self, limit: u32) -> Result<Vec<OutboxEntry>, StateError> {
-        let mut connection = self.readers.acquire().await.map_err(from_sqlx)?;
+        let mut connection = self.reading().await?;
         read::outbox(&mut *connection, limit).await
     }
 

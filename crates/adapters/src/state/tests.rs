@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gateway_core::id::Epoch;
-use gateway_core::ports::{StateReader as _, StateWriter};
+use gateway_core::ports::{StateReader as _, StateWriter, Tickets};
 use gateway_core::state::Change;
 use gateway_testkit::contract::state::{
-    CountingRandom, StateDatabase, StateFixtures, StoppedClock, run, sample,
+    CountingRandom, StateDatabase, StateFixtures, StoppedClock, first_version, run, sample, upgraded,
 };
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use tempfile::TempDir;
@@ -49,6 +50,10 @@ impl StateFixtures for Files {
 #[async_trait]
 impl StateDatabase for File {
     async fn open(&self) -> Arc<dyn StateWriter> {
+        Arc::new(open(&self.path()).await.unwrap())
+    }
+
+    async fn tickets(&self) -> Arc<dyn Tickets> {
         Arc::new(open(&self.path()).await.unwrap())
     }
 
@@ -106,6 +111,48 @@ async fn refuses_a_database_that_is_newer_or_altered() {
     raw(&file.path(), "UPDATE _sqlx_migrations SET checksum = x'00'").await.unwrap();
     let refusal = open(&file.path()).await.unwrap_err();
     assert!(matches!(refusal, OpenError::Altered(1)), "{refusal}");
+}
+
+/// A database as the first version left it, with a row of everything.
+async fn of_the_first_version(path: &Path) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    let first = super::sqlite::MIGRATIONS.iter().filter(|migration| migration.version == 1).cloned();
+    Migrator::with_migrations(first.collect()).run(&mut connection).await.unwrap();
+    connection.execute(AssertSqlSafe(first_version())).await.unwrap();
+    connection.close().await.unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filled_database_of_the_first_version_is_upgraded_whole() {
+    let file = File(TempDir::new().unwrap());
+    of_the_first_version(&file.path()).await;
+    upgraded(&file).await;
+    let state = open(&file.path()).await.unwrap();
+    let broken = sqlx::query("PRAGMA foreign_key_check").fetch_all(&state.readers).await.unwrap();
+    assert_eq!(broken.len(), 0, "every reference holds");
+    let sound: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&state.readers).await.unwrap();
+    assert_eq!(sound, "ok");
+    let next: i64 = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'objects'")
+        .fetch_one(&state.readers)
+        .await
+        .unwrap();
+    let highest: i64 =
+        sqlx::query_scalar("SELECT MAX(id) FROM objects").fetch_one(&state.readers).await.unwrap();
+    assert_eq!(next, highest, "no id is handed out twice");
+}
+
+#[tokio::test]
+async fn an_upgrade_that_fails_leaves_the_first_version_as_it_was() {
+    let file = File(TempDir::new().unwrap());
+    of_the_first_version(&file.path()).await;
+    raw(&file.path(), "CREATE TABLE grants (a)").await.unwrap();
+    let refusal = open(&file.path()).await.unwrap_err();
+    assert!(refusal.to_string().contains("grants"), "{refusal}");
+    raw(&file.path(), "DROP TABLE grants").await.unwrap();
+    upgraded(&file).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use gateway_core::id::{Epoch, Revision};
 use gateway_core::manifest::{Kind, ObjectKey, Spec};
 use gateway_core::ports::{Random, StateError};
 use gateway_core::state::{
-    AgentTokenRecord, Approval, Change, Lifecycle, Operation, OperatorTokenRecord, Pins, RevisionRecord,
+    AgentTokenRecord, Approval, Change, GrantRecord, Lifecycle, Operation, OperatorTokenRecord, Pins,
+    RevisionRecord,
 };
 use gateway_core::time::Timestamp;
 use serde::Serialize;
@@ -37,6 +38,9 @@ const INSERT_OPERATOR_TOKEN: &str = "INSERT INTO operator_tokens (id, digest, op
     bootstrap, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const END_OPERATOR_TOKEN: &str =
     "UPDATE operator_tokens SET ended_at = $1 WHERE id = $2 AND ended_at IS NULL";
+const INSERT_GRANT: &str = "INSERT INTO grants (id, environment, provider, user_id, account, scopes, \
+    reference, created_at, ended_at, end_reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const END_GRANT: &str = "UPDATE grants SET ended_at = $1, end_reason = $2 WHERE id = $3 AND ended_at IS NULL";
 const INSERT_OUTBOX: &str = "INSERT INTO outbox (id, event) VALUES ($1, $2)";
 const DELETE_OUTBOX: &str = "DELETE FROM outbox WHERE id = $1";
 
@@ -84,8 +88,11 @@ async fn apply(session: &mut dyn Session, operation: &Operation) -> Result<(), S
             let values = [Value::Number(at.micros()), Value::Text(id)];
             one(session.execute(REVOKE_AGENT_TOKEN, &values).await?, "no agent token of this id stands")
         }
-        Operation::InsertGrant(_) | Operation::EndGrant { .. } => {
-            Err(refused("grants are not stored by this version"))
+        Operation::InsertGrant(grant) => insert_grant(session, grant).await,
+        Operation::EndGrant { id, end } => {
+            let at = Value::Number(end.at.micros());
+            let values = [at, Value::Text(end.reason.word()), Value::Text(id)];
+            one(session.execute(END_GRANT, &values).await?, "no grant of this id stands")
         }
         Operation::InsertOperatorToken(record) => insert_operator_token(session, record).await,
         Operation::EndOperatorToken { id, at } => {
@@ -245,6 +252,23 @@ async fn insert_operator_token(
         Value::MaybeNumber(record.ended_at.map(Timestamp::micros)),
     ];
     session.execute(INSERT_OPERATOR_TOKEN, &values).await.map(|_| ())
+}
+
+async fn insert_grant(session: &mut dyn Session, grant: &GrantRecord) -> Result<(), StateError> {
+    let (scopes, reference) = (json(&grant.scopes)?, grant.reference.to_string());
+    let values = [
+        Value::Text(&grant.id),
+        Value::Text(grant.environment.as_str()),
+        Value::Text(grant.provider.as_str()),
+        Value::Text(&grant.user),
+        Value::MaybeText(grant.account.as_deref()),
+        Value::Text(&scopes),
+        Value::Text(&reference),
+        Value::Number(grant.created_at.micros()),
+        Value::MaybeNumber(grant.ended.map(|end| end.at.micros())),
+        Value::MaybeText(grant.ended.map(|end| end.reason.word())),
+    ];
+    session.execute(INSERT_GRANT, &values).await.map(|_| ())
 }
 
 /// Files the event under a random id that it also carries, so that draining twice is seen.

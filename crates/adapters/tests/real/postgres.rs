@@ -10,12 +10,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gateway_adapters::state::{OpenError, PostgresState, StateConfig};
 use gateway_core::id::Epoch;
-use gateway_core::ports::{StateError, StateReader as _, StateWriter};
+use gateway_core::ports::{StateError, StateReader as _, StateWriter, Tickets};
 use gateway_core::state::Change;
 use gateway_testkit::contract::state::{
-    CountingRandom, StateDatabase, StateFixtures, StoppedClock, run, sample,
+    CountingRandom, StateDatabase, StateFixtures, StoppedClock, first_version, run, sample, upgraded,
 };
 use gateway_testkit::postgres::PostgresServer;
+use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 struct Server {
@@ -53,6 +54,10 @@ impl StateDatabase for Database {
         Arc::new(open(&self.server, &self.name).await.unwrap())
     }
 
+    async fn tickets(&self) -> Arc<dyn Tickets> {
+        Arc::new(open(&self.server, &self.name).await.unwrap())
+    }
+
     async fn raw(&self, sql: &str) -> Result<(), String> {
         let mut connection = PgConnection::connect(&self.server.literal_url(&self.name)).await.unwrap();
         let outcome = connection.execute(AssertSqlSafe(sql)).await;
@@ -69,6 +74,19 @@ impl StateDatabase for Database {
 async fn postgres_passes_the_battery() {
     let server = Arc::new(PostgresServer::start());
     run(&Server { server, databases: AtomicU32::new(0) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filled_database_of_the_first_version_is_upgraded_whole() {
+    let server = Arc::new(PostgresServer::start());
+    server.create_database("gateway");
+    let mut connection = PgConnection::connect(&server.literal_url("gateway")).await.unwrap();
+    let known = sqlx::migrate!("src/state/migrations/postgres");
+    let first = known.iter().filter(|migration| migration.version == 1).cloned();
+    Migrator::with_migrations(first.collect()).run(&mut connection).await.unwrap();
+    connection.execute(AssertSqlSafe(first_version())).await.unwrap();
+    connection.close().await.unwrap();
+    upgraded(&Database { server, name: "gateway".to_owned() }).await;
 }
 
 #[tokio::test]

@@ -44,8 +44,8 @@ pub async fn bootstrap_token(config: &Config) -> Result<PathBuf, StartError> {
         StartError::machine("operators.bootstrap_token_file", "name a file in the configuration first")
     })?;
     let entropy = Arc::new(SystemEntropy::default());
-    let state = state::open(&config.state, Arc::new(SystemClock), entropy.clone()).await?;
-    mint(&path, &*state, &entropy).await?;
+    let database = state::open(&config.state, Arc::new(SystemClock), entropy.clone()).await?;
+    mint(&path, &*database.state, &entropy).await?;
     Ok(path)
 }
 

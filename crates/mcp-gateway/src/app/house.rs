@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gateway_adapters::identity::{OidcOperators, OidcVerifier};
 use gateway_core::lifecycle::expire;
-use gateway_core::ports::{Publisher as _, StateError, StateWriter};
+use gateway_core::ports::{Publisher as _, StateError, StateWriter, Tickets};
 use gateway_core::stores::Stores;
 use gateway_core::time::{Clock as _, Timestamp};
 use gateway_proxy::gateway::Gateway;
@@ -13,11 +13,15 @@ use gateway_proxy::gateway::Gateway;
 use super::publish::StatePublisher;
 use super::system::SystemClock;
 
+/// How often expired tickets are deleted: a matter of space alone, each replica does it.
+const TICKETS: Duration = Duration::from_secs(30);
+
 /// What is kept in order.
 pub(super) struct House {
     pub(super) gateway: Arc<Gateway>,
     pub(super) stores: Arc<Stores>,
     pub(super) state: Arc<dyn StateWriter>,
+    pub(super) tickets: Arc<dyn Tickets>,
     pub(super) publisher: Arc<StatePublisher>,
 }
 
@@ -25,9 +29,14 @@ impl House {
     /// Ends what is over and drops values whose time has passed, for ever.
     pub(super) async fn keep(self) {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let mut swept = SystemClock.now();
         loop {
             tick.tick().await;
             let now = SystemClock.now();
+            if now >= swept.plus(TICKETS) {
+                swept = now;
+                self.sweep_tickets(now).await;
+            }
             self.gateway.sweep();
             for (_, entry) in self.stores.entries() {
                 entry.cache.sweep(now);
@@ -40,6 +49,12 @@ impl House {
             if let Err(refusal) = self.publisher.drain_waiting().await {
                 tracing::debug!(inside = refusal.inside().unwrap_or(""), "evidence waits in the outbox");
             }
+        }
+    }
+
+    async fn sweep_tickets(&self, now: Timestamp) {
+        if let Err(error) = self.tickets.sweep(now).await {
+            tracing::warn!(%error, "expired tickets could not be deleted; they count for nothing all the same");
         }
     }
 

@@ -7,9 +7,9 @@ use gateway_adapters::audit::{AuditLog, Checkpointer, Durability, Opened, Signer
 use gateway_adapters::identity::{OidcOperators, OidcVerifier};
 use gateway_adapters::policy::CedarCompiler;
 use gateway_adapters::source::Sources;
-use gateway_adapters::state;
+use gateway_adapters::state::{self, Database};
 use gateway_core::audit::{Event, EventKind};
-use gateway_core::ports::{AuditSink as _, Publisher as _, StateWriter};
+use gateway_core::ports::{AuditSink as _, Publisher as _, StateWriter, Tickets};
 use gateway_core::snapshot::Snapshot;
 use gateway_core::stores::Stores;
 use gateway_core::time::Clock as _;
@@ -34,6 +34,7 @@ pub(super) struct Parts {
     pub(super) checkpointer: Arc<Checkpointer>,
     pub(super) sink: Option<Arc<Sink>>,
     pub(super) state: Arc<dyn StateWriter>,
+    pub(super) tickets: Arc<dyn Tickets>,
     pub(super) stores: Arc<Stores>,
     pub(super) sources: Arc<Sources>,
     pub(super) publisher: Arc<StatePublisher>,
@@ -50,7 +51,7 @@ impl Parts {
         let stores = Arc::new(stores(config)?);
         let (audit, opened) = AuditLog::open(&config.audit, &*entropy)?;
         let audit = Arc::new(audit);
-        let state = state::open(&config.state, clock.clone(), entropy.clone()).await?;
+        let Database { state, tickets } = state::open(&config.state, clock.clone(), entropy.clone()).await?;
         let compiler =
             Arc::new(CedarCompiler::new().map_err(|error| StartError::machine("the policy schema", error))?);
         let served = config.environments.clone().unwrap_or_default();
@@ -101,6 +102,7 @@ impl Parts {
             checkpointer: Arc::new(checkpointer),
             sink: sink.map(Arc::new),
             state,
+            tickets,
             stores,
             sources,
             publisher,
@@ -116,6 +118,7 @@ impl Parts {
             gateway: Arc::clone(&self.gateway),
             stores: Arc::clone(&self.stores),
             state: Arc::clone(&self.state),
+            tickets: Arc::clone(&self.tickets),
             publisher: Arc::clone(&self.publisher),
         }
     }

@@ -203,10 +203,10 @@ async fn try_reach(
     server: &ServerName,
 ) -> Result<u16, String> {
     let entropy = Arc::new(SystemEntropy::default());
-    let state = state::open(&config.state, Arc::new(SystemClock), entropy)
+    let database = state::open(&config.state, Arc::new(SystemClock), entropy)
         .await
         .map_err(|error| error.to_string())?;
-    let loaded = state.load().await.map_err(|error| error.to_string())?;
+    let loaded = database.state.load().await.map_err(|error| error.to_string())?;
     let compiler = CedarCompiler::new().map_err(|error| error.to_string())?;
     let snapshot = Snapshot::build(&loaded, &compiler, &[]).map_err(|error| error.to_string())?;
     let view = snapshot.environment(environment.as_str()).and_then(|view| view.server(server.as_str()));

@@ -9,19 +9,23 @@
 )]
 
 mod concurrency;
+pub mod grants;
 mod records;
 mod rules;
+pub mod tickets;
+mod upgrade;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use gateway_core::audit::{Event, EventKind};
-use gateway_core::ports::{Random, StateError, StateWriter};
+use gateway_core::ports::{Random, StateError, StateWriter, Tickets};
 use gateway_core::state::{Change, Operation};
 use gateway_core::time::{Clock, Timestamp};
 
 pub use records::{NOW, sample};
+pub use upgrade::{first_version, upgraded};
 
 /// Makes empty databases.
 #[async_trait]
@@ -35,6 +39,9 @@ pub trait StateFixtures: Send + Sync {
 pub trait StateDatabase: Send + Sync {
     /// Opens another handle on it, with [`StoppedClock`] and [`CountingRandom`].
     async fn open(&self) -> Arc<dyn StateWriter>;
+
+    /// Opens another handle on its tickets.
+    async fn tickets(&self) -> Arc<dyn Tickets>;
 
     /// Runs SQL behind the back of the adapter.
     ///
@@ -87,6 +94,12 @@ pub async fn run(fixtures: &dyn StateFixtures) {
     rules::an_author_never_approves(&*fixtures.fresh().await).await;
     rules::written_content_stays(&*fixtures.fresh().await).await;
     rules::a_revision_is_what_it_says(&*fixtures.fresh().await).await;
+    let database = fixtures.fresh().await;
+    grants::grants_are_kept_and_end_once(&*database.open().await).await;
+    grants::long_ended_grants_are_not_loaded(&*fixtures.fresh().await).await;
+    grants::the_database_keeps_the_rules_of_grants(&*fixtures.fresh().await).await;
+    let database = fixtures.fresh().await;
+    tickets::run(database.tickets().await, database.tickets().await).await;
     concurrency::a_stale_epoch_is_a_conflict(&*fixtures.fresh().await).await;
     concurrency::one_of_two_racing_writers_wins(&*fixtures.fresh().await).await;
     concurrency::a_failing_step_leaves_nothing(&*fixtures.fresh().await).await;
@@ -111,4 +124,5 @@ async fn refuse(state: &dyn StateWriter, what: &str, operations: Vec<Operation>)
     let after = state.load().await.unwrap();
     assert_eq!(after.epoch, before.epoch, "{what}");
     assert_eq!(after.revisions, before.revisions, "{what}");
+    assert_eq!(after.grants, before.grants, "{what}");
 }

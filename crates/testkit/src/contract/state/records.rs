@@ -76,6 +76,23 @@ pub mod sample {
         }))
     }
 
+    /// A provider.
+    pub fn provider(environment: &str, name: &str) -> RevisionRecord {
+        record(json!({
+            "kind": "Provider", "name": name, "environment": environment, "owner": "platform",
+            "issuer": "https://login.github.internal",
+            "client": { "id": "gateway" },
+        }))
+    }
+
+    /// A workload mapping.
+    pub fn workload(name: &str) -> RevisionRecord {
+        record(json!({
+            "kind": "Workload", "name": name, "environments": ["dev"], "owner": "support",
+            "identities": [{ "issuer": "spiffe://support.internal", "subject": "spiffe://support.internal/a" }],
+        }))
+    }
+
     /// A policy.
     pub fn policy(environment: &str, name: &str) -> RevisionRecord {
         record(json!({
@@ -157,6 +174,8 @@ pub(super) async fn everything_written_is_read_back(database: &dyn StateDatabase
     let mut records = vec![
         sample::environment("dev"),
         sample::server("dev", "github"),
+        sample::provider("dev", "github"),
+        sample::workload("triage-runner"),
         sample::agent("triage-bot"),
         sample::policy("dev", "triage"),
         RevisionRecord { status: Lifecycle::Draft, ..sample::binding("dev", "a-draft") },
