@@ -4,6 +4,7 @@ pub mod audit;
 pub mod https;
 pub mod identity;
 pub mod policy;
+pub mod signing;
 pub mod source;
 pub mod state;
 pub mod store;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::actor::Actor;
 use crate::audit::{Ended, Event};
@@ -24,6 +25,13 @@ use crate::time::Timestamp;
 pub trait Random: Send + Sync + fmt::Debug {
     /// Fills the buffer with unpredictable bytes.
     fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The gateway's public keys, as its data listener shows them to anybody.
+pub trait PublicKeys: Send + Sync + fmt::Debug {
+    /// The JSON Web Key Set (RFC 7517) of one purpose, or of all of them; `None` where there is no such
+    /// purpose.
+    fn key_set(&self, purpose: Option<&str>) -> Option<Bytes>;
 }
 
 /// Verifies tokens of one kind.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::audit::{Ended, Event, EventKind};
 use gateway_core::id::{BindingName, EnvironmentName};
-use gateway_core::ports::{AuditSink, CredentialIssuer, IdentityVerifier, LiveTraffic, Random};
+use gateway_core::ports::{AuditSink, CredentialIssuer, IdentityVerifier, LiveTraffic, PublicKeys, Random};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::snapshot::Snapshot;
 use gateway_core::stores::Stores;
@@ -50,6 +50,8 @@ pub struct Gateway {
     pub stores: Arc<Stores>,
     /// The credential sources beyond stored secrets.
     pub issuer: Arc<dyn CredentialIssuer>,
+    /// The gateway's own public keys.
+    pub keys: Arc<dyn PublicKeys>,
     /// Where evidence goes.
     pub audit: Arc<dyn AuditSink>,
     /// The clock.
@@ -92,6 +94,8 @@ pub struct Wiring {
     pub stores: Arc<Stores>,
     /// See [`Gateway::issuer`].
     pub issuer: Arc<dyn CredentialIssuer>,
+    /// See [`Gateway::keys`].
+    pub keys: Arc<dyn PublicKeys>,
     /// See [`Gateway::audit`].
     pub audit: Arc<dyn AuditSink>,
     /// See [`Gateway::clock`].
@@ -114,13 +118,14 @@ impl Drop for OpenRequest<'_> {
 impl Gateway {
     /// Puts the data plane together.
     pub fn new(wiring: Wiring) -> Arc<Self> {
-        let Wiring { world, verifier, stores, issuer, audit, clock, random, settings } = wiring;
+        let Wiring { world, verifier, stores, issuer, keys, audit, clock, random, settings } = wiring;
         let children = Children::new(settings.stdio.clone(), settings.held_answer_bytes, Arc::clone(&random));
         Arc::new_cyclic(|own| Self {
             world,
             verifier,
             stores,
             issuer,
+            keys,
             audit,
             clock,
             random,
@@ -207,23 +212,41 @@ impl Gateway {
         Ok(open)
     }
 
-    /// Protected-resource metadata (RFC 9728). The same for every name of a server, so that a stranger
-    /// learns nothing about which exist.
+    /// What anybody may read: the key sets, and the metadata of protected resources.
     fn well_known(&self, request: &Request<Incoming>) -> Option<Response<AnswerBody>> {
-        let door = request.uri().path().strip_prefix("/.well-known/oauth-protected-resource")?;
+        let name = request.uri().path().strip_prefix("/.well-known/")?;
+        let document = match name.strip_prefix("oauth-protected-resource") {
+            Some(door) => self.protected_resource(door),
+            None => self.key_set(name.strip_prefix("jwks")?),
+        };
         if request.method() != Method::GET {
             return Some(plain(405, Bytes::new()));
         }
-        let Some((environment, server)) = admit::door(door) else { return Some(plain(404, Bytes::new())) };
+        let Some(document) = document else { return Some(plain(404, Bytes::new())) };
+        let mut response = plain(200, document);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
+        Some(response)
+    }
+
+    /// The key sets (RFC 7517): of all purposes at `jwks.json`, of one at `jwks/{purpose}.json`.
+    fn key_set(&self, rest: &str) -> Option<Bytes> {
+        match rest.strip_suffix(".json")? {
+            "" => self.keys.key_set(None),
+            purpose => self.keys.key_set(Some(purpose.strip_prefix('/')?)),
+        }
+    }
+
+    /// Protected-resource metadata (RFC 9728). The same for every name of a server, so that a stranger
+    /// learns nothing about which exist.
+    fn protected_resource(&self, door: &str) -> Option<Bytes> {
+        let (environment, server) = admit::door(door)?;
         let metadata = serde_json::json!({
             "resource": self.settings.resource(environment.as_str(), server.as_str()),
             "authorization_servers": self.settings.authorization_servers,
             "bearer_methods_supported": ["header"],
         });
-        let mut response = plain(200, Bytes::from(metadata.to_string()));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
-        Some(response)
+        Some(Bytes::from(metadata.to_string()))
     }
 
     /// Refuses new requests from now on.

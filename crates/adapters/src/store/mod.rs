@@ -10,7 +10,7 @@ mod env;
 mod file;
 mod forgetting;
 mod json_text;
-mod private_file;
+pub(crate) mod private_file;
 mod sealed;
 mod vault;
 

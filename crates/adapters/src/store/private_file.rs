@@ -1,16 +1,17 @@
-//! Reads files that hold secrets: only from owners and with permissions that keep others out.
+//! Files that hold secrets: read only from owners and with permissions that keep others out, and
+//! replaced whole.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use gateway_core::ports::{StoreError, StoreErrorKind};
 use zeroize::Zeroizing;
 
 /// Who besides the owner may read the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Readers {
+pub(crate) enum Readers {
     /// Nobody.
     Owner,
     /// The file's group.
@@ -30,17 +31,17 @@ impl Readers {
 }
 
 /// What a private file holds.
-pub(super) struct PrivateFile {
+pub(crate) struct PrivateFile {
     /// The bytes.
-    pub(super) content: Zeroizing<Vec<u8>>,
+    pub(crate) content: Zeroizing<Vec<u8>>,
     /// Microseconds since the Unix epoch at the last change.
-    pub(super) modified: i64,
+    pub(crate) modified: i64,
     /// The inode, which a replacement changes.
-    pub(super) inode: u64,
+    pub(crate) inode: u64,
 }
 
 /// Reads the whole file. Blocks.
-pub(super) fn read(path: &Path, readers: Readers, limit: usize) -> Result<PrivateFile, StoreError> {
+pub(crate) fn read(path: &Path, readers: Readers, limit: usize) -> Result<PrivateFile, StoreError> {
     // Not blocking on open, so that a pipe in the file's place cannot hang the caller.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
@@ -85,7 +86,7 @@ fn check(file: &File, path: &Path, readers: Readers) -> Result<std::fs::Metadata
 }
 
 /// A failure of the file system as a failure of a store.
-pub(super) fn failed(path: &Path, error: &std::io::Error) -> StoreError {
+pub(crate) fn failed(path: &Path, error: &std::io::Error) -> StoreError {
     let kind = match error.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => StoreErrorKind::NotFound,
         std::io::ErrorKind::PermissionDenied => StoreErrorKind::Denied,
@@ -97,7 +98,53 @@ pub(super) fn failed(path: &Path, error: &std::io::Error) -> StoreError {
 }
 
 /// The content without one line end at its end: editors and `echo` add it, and no credential means it.
-pub(super) fn without_line_end(content: &[u8]) -> &[u8] {
+pub(crate) fn without_line_end(content: &[u8]) -> &[u8] {
     let content = content.strip_suffix(b"\n").unwrap_or(content);
     content.strip_suffix(b"\r").unwrap_or(content)
+}
+
+/// Waits for the turn to write the file; held until dropped. Blocks.
+pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
+    let lock = beside(path, ".lock");
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
+    let file = opened.map_err(|error| failed(&lock, &error))?;
+    file.lock().map_err(|error| failed(&lock, &error))?;
+    Ok(file)
+}
+
+/// Puts the content in the file's place, whole or not at all. The caller holds the lock. Blocks.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let next = beside(path, ".next");
+    let replaced = write_synced(&next, content)
+        .and_then(|()| std::fs::rename(&next, path))
+        .and_then(|()| sync_directory(path));
+    replaced.map_err(|error| failed(path, &error))
+}
+
+fn write_synced(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    // What a crash left behind is overwritten; only the holder of the lock comes here.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Makes the directory of the file, for its owner alone, where it does not exist.
+pub(crate) fn make_directory(path: &Path) -> Result<(), StoreError> {
+    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
+    DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| failed(parent, &error))
+}
+
+/// Makes the file's name in its directory survive a power loss.
+pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(directory)?.sync_all()
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }

@@ -24,6 +24,7 @@ use self::disk::Record;
 use self::envelope::Place;
 use self::key::WrappingKey;
 use super::blocking::blocking;
+use super::private_file;
 
 /// How many versions of one value are kept; the oldest go first.
 pub const KEPT_VERSIONS: usize = 32;
@@ -59,9 +60,9 @@ impl SealedStore {
     /// others, is malformed, or is not the key that the values were sealed with.
     pub fn open(name: &str, path: &Path, key_file: &Path) -> Result<Self, SealedError> {
         for file in [path, key_file] {
-            disk::make_directory(file).map_err(|error| SealedError(error.inside))?;
+            private_file::make_directory(file).map_err(|error| SealedError(error.inside))?;
         }
-        let _lock = disk::lock(path).map_err(|error| SealedError(error.inside))?;
+        let _lock = private_file::lock(path).map_err(|error| SealedError(error.inside))?;
         let exists = path.exists();
         let key = match WrappingKey::read(key_file) {
             Ok(key) => key,
@@ -136,7 +137,7 @@ impl Sealed {
             let inside = format!("the value is larger than {MAX_VALUE} bytes");
             return Err(StoreError::new(StoreErrorKind::Malformed, inside));
         }
-        let _lock = disk::lock(&self.path)?;
+        let _lock = private_file::lock(&self.path)?;
         let mut records = disk::read(&self.path)?;
         let same = |record: &Record| record.path == path && record.field == field;
         let here = records.iter().filter(|record| same(record)).map(|record| record.version);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_adapters::identity::{OidcOperators, OidcVerifier};
+use gateway_adapters::signing::Signer;
 use gateway_core::lifecycle::expire;
 use gateway_core::ports::{Publisher as _, StateError, StateWriter, Tickets};
 use gateway_core::stores::Stores;
@@ -83,5 +84,19 @@ pub(super) async fn refresh_keys(verifier: Arc<OidcVerifier>, operators: Arc<Oid
         tick.tick().await;
         verifier.refresh_stale(SystemClock.now()).await;
         operators.refresh_stale(SystemClock.now()).await;
+    }
+}
+
+/// Rotates the gateway's signing keys, and takes over what other replicas rotated, for ever.
+pub(super) async fn tend_signing_keys(signer: Arc<Signer>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(10));
+    loop {
+        tick.tick().await;
+        let signer = Arc::clone(&signer);
+        match tokio::task::spawn_blocking(move || signer.tend(SystemClock.now())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the signing keys could not be looked after"),
+            Err(error) => tracing::error!(%error, "looking after the signing keys failed"),
+        }
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_adapters::audit::{AuditLog, Checkpointer, Durability, Opened, Signer, Sink};
+use gateway_adapters::audit::{AuditLog, Checkpointer, Durability, Opened, Sink};
 use gateway_adapters::identity::{OidcOperators, OidcVerifier};
 use gateway_adapters::policy::CedarCompiler;
+use gateway_adapters::signing::Signer;
 use gateway_adapters::source::Sources;
 use gateway_adapters::state::{self, Database};
 use gateway_core::audit::{Event, EventKind};
@@ -37,6 +38,7 @@ pub(super) struct Parts {
     pub(super) tickets: Arc<dyn Tickets>,
     pub(super) stores: Arc<Stores>,
     pub(super) sources: Arc<Sources>,
+    pub(super) signer: Arc<Signer>,
     pub(super) publisher: Arc<StatePublisher>,
     pub(super) compiler: Arc<CedarCompiler>,
     pub(super) verifier: Arc<OidcVerifier>,
@@ -65,12 +67,16 @@ impl Parts {
         );
         let operators =
             Arc::new(OidcOperators::new(&config.operators.issuers).map_err(|issues| identity(&issues))?);
+        let signer = Signer::open(&config.signing, clock.now())
+            .map_err(|error| StartError::machine("the signing keys", error))?;
+        let signer = Arc::new(signer);
         let sources = Arc::new(Sources::default());
         let gateway = Gateway::new(Wiring {
             world: WorldCell::new(snapshot, clock.now()),
             verifier: verifier.clone(),
             stores: stores.clone(),
             issuer: sources.clone(),
+            keys: signer.clone(),
             audit: audit.clone(),
             clock: clock.clone(),
             random: entropy.clone(),
@@ -90,9 +96,9 @@ impl Parts {
             StartError::machine("the state cannot be taken over", refusal.inside().unwrap_or("refused"))
         })?;
         let key_path = config.audit.key_path();
-        let signer = Signer::open_or_create(&key_path)
+        let checkpoint_key = gateway_adapters::audit::Signer::open_or_create(&key_path)
             .map_err(|error| StartError::machine(key_path.display().to_string(), error))?;
-        let checkpointer = Checkpointer::open(audit.clone(), signer, &config.audit, clock)
+        let checkpointer = Checkpointer::open(audit.clone(), checkpoint_key, &config.audit, clock)
             .map_err(|error| StartError::machine("the checkpoints", error))?;
         let sink = config.audit.sink.clone().map(|sink| Sink::new(audit.clone(), sink, entropy.clone()));
         let sink = sink.transpose().map_err(|error| StartError::machine("the audit sink", error))?;
@@ -105,6 +111,7 @@ impl Parts {
             tickets,
             stores,
             sources,
+            signer,
             publisher,
             compiler,
             verifier,
@@ -130,6 +137,7 @@ impl Parts {
             tokio::spawn(Arc::clone(&self.checkpointer).run()),
             tokio::spawn(Arc::clone(&self.publisher).follow(FLOOR)),
             tokio::spawn(self.house().keep()),
+            tokio::spawn(house::tend_signing_keys(Arc::clone(&self.signer))),
             tokio::spawn(house::refresh_keys(Arc::clone(&self.verifier), Arc::clone(&self.operators))),
         ];
         if let Some(sink) = &self.sink {

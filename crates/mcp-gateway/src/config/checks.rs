@@ -2,17 +2,19 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use gateway_adapters::audit::AuditConfig;
 use gateway_adapters::https::is_loopback;
 use gateway_adapters::identity::{IdentityIssue, validate_doors, validate_issuers};
+use gateway_adapters::signing::SigningConfig;
 use gateway_adapters::state::{StateConfig, StateConfigError};
 use gateway_core::id::EnvironmentName;
 use gateway_core::manifest::ContentHash;
 use url::Url;
 
 use super::issue::{Findings, IssueCode, Place};
-use super::raw::{RawConfig, RawTls};
+use super::raw::{RawConfig, RawSigning, RawTls};
 use super::stores::read_stores;
 use super::yaml::{Node, Value, read};
 use super::{Config, ControlConfig, LogConfig, OperatorsConfig, TlsFiles};
@@ -41,6 +43,7 @@ pub(super) fn config(
         .map_err(|error| state_issue(error, document, findings))
         .ok();
     let served = raw.environments.as_deref();
+    let audit = audit(raw.audit, document, directory, findings);
     environments(served, document, findings);
     for (name, store) in &stores {
         let serves = |environment: &EnvironmentName| store.environments().contains(environment);
@@ -68,7 +71,8 @@ pub(super) fn config(
         proxy_protocol: raw.proxy_protocol,
         allowed_origins: raw.allowed_origins,
         state: state?,
-        audit: audit(raw.audit, document, directory, findings),
+        signing: signing(raw.signing, &audit, document, directory, findings),
+        audit,
         stores,
         issuers: rebased(raw.identity.issuers, |issuer| &mut issuer.ca_file, directory),
         operators: OperatorsConfig {
@@ -218,6 +222,27 @@ fn state_issue(error: StateConfigError, document: &Node, findings: &mut Findings
     if error == StateConfigError::LiteralPassword {
         findings.hint("`state_password_file: /path/of/the/file`");
     }
+}
+
+fn signing(
+    raw: RawSigning,
+    audit: &AuditConfig,
+    document: &Node,
+    directory: &Path,
+    findings: &mut Findings,
+) -> SigningConfig {
+    let mut config = SigningConfig::beside(&audit.directory);
+    if let Some(file) = raw.key_file {
+        config.key_file = directory.join(file);
+    }
+    if let Some(days) = raw.rotate_days {
+        if !(1..=365).contains(&days) {
+            let place = document.place_of("signing.rotate_days");
+            findings.add(place, IssueCode::OutOfBounds, "must be from 1 to 365");
+        }
+        config.rotate_after = Duration::from_secs(days.saturating_mul(86_400));
+    }
+    config
 }
 
 fn audit(mut config: AuditConfig, document: &Node, directory: &Path, findings: &mut Findings) -> AuditConfig {

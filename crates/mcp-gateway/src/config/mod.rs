@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use gateway_adapters::audit::AuditConfig;
 use gateway_adapters::identity::{IssuerConfig, OperatorIssuerConfig};
+use gateway_adapters::signing::SigningConfig;
 use gateway_adapters::state::StateConfig;
 use gateway_adapters::store::StoreConfig;
 use gateway_core::id::{EnvironmentName, StoreName};
@@ -68,6 +69,8 @@ pub struct Config {
     pub environments: Option<Vec<EnvironmentName>>,
     /// Limits.
     pub limits: Limits,
+    /// The keys that the gateway signs tokens with.
+    pub signing: SigningConfig,
     /// Servers that are processes.
     pub stdio: StdioConfig,
     /// The operator's log.

@@ -45,6 +45,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) limits: RawLimits,
     #[serde(default)]
+    pub(super) signing: RawSigning,
+    #[serde(default)]
     pub(super) stdio: RawStdio,
     #[serde(default)]
     pub(super) log: RawLog,
@@ -81,6 +83,13 @@ pub(super) struct RawOperators {
     pub(super) issuers: Vec<OperatorIssuerConfig>,
     #[serde(default)]
     pub(super) bootstrap_token_file: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawSigning {
+    pub(super) key_file: Option<PathBuf>,
+    pub(super) rotate_days: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]

@@ -35,6 +35,20 @@ fn the_example_is_taken_and_its_paths_are_the_files_own() {
 }
 
 #[test]
+fn signing_keys_are_beside_the_evidence_where_no_place_is_written() {
+    let signing = |more: &str| {
+        let text = format!("{CONFIG}{more}");
+        parse("gateway.yaml", &text, Path::new("/etc/gateway")).unwrap().signing
+    };
+    let default = signing("");
+    assert_eq!(default.key_file, PathBuf::from("/etc/gateway/./data/signing.json"));
+    assert_eq!(default.rotate_after.as_secs(), 30 * 86_400);
+    let written = signing("signing: { key_file: keys/signing.json, rotate_days: 7 }\n");
+    assert_eq!(written.key_file, PathBuf::from("/etc/gateway/keys/signing.json"));
+    assert_eq!(written.rotate_after.as_secs(), 7 * 86_400);
+}
+
+#[test]
 fn the_examples_manifests_are_taken_and_fit_the_configuration() {
     let source = Source { name: "manifests.yaml".to_owned(), text: MANIFESTS.to_owned() };
     let manifests = parse_manifests(&[source]).unwrap();

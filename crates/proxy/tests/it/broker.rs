@@ -21,7 +21,7 @@ use gateway_proxy::{server, world};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::fakes::{FakeAudit, FakeIssuer, FakePolicy, FakeStore, FakeVerifier, Outside};
+use crate::fakes::{FakeAudit, FakeIssuer, FakeKeys, FakePolicy, FakeStore, FakeVerifier, Outside};
 
 pub const CANARY: &str = "canary-\"quoted\"/value+with%odd=chars-0123456789";
 
@@ -156,6 +156,7 @@ impl TestBroker {
             verifier: verifier.clone(),
             stores: Arc::new(Stores::new([(StoreName::parse("local").unwrap(), entry)])),
             issuer: issuer.clone(),
+            keys: Arc::new(FakeKeys),
             audit: audit.clone(),
             clock: outside.clone(),
             random: outside.clone(),

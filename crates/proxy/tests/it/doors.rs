@@ -186,3 +186,24 @@ async fn a_state_that_cannot_be_proven_current_stops_calls() {
     assert_eq!((answer.status, answer.code().as_str()), (503, "state.stale"));
     assert_eq!(upstream.count(), 1, "what may be out of date is not acted on");
 }
+
+#[tokio::test]
+async fn key_sets_are_anybodys_to_read_and_nothing_else_is_there() {
+    let upstream = echo().await;
+    let broker = TestBroker::start(upstream.address).await;
+    let at = |name: &str| format!("http://{}/.well-known/{name}", broker.address);
+    for (name, body) in [("jwks.json", r#"{"keys":["all"]}"#), ("jwks/minted.json", r#"{"keys":["minted"]}"#)]
+    {
+        let answer = reqwest::get(at(name)).await.unwrap();
+        assert_eq!(answer.status(), 200, "{name}");
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        assert_eq!(answer.headers()["cache-control"], "max-age=300");
+        assert_eq!(answer.text().await.unwrap(), body);
+    }
+    for name in ["jwks", "jwks/receipts.json", "jwksminted.json", "jwks/.json", "jwks/minted"] {
+        assert_eq!(reqwest::get(at(name)).await.unwrap().status(), 404, "{name}");
+    }
+    let posted = reqwest::Client::new().post(at("jwks.json")).send().await.unwrap();
+    assert_eq!(posted.status(), 405);
+    assert_eq!(upstream.count(), 0);
+}

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::id::{BindingName, EnvironmentName};
 use gateway_core::identity::{IdentityError, Presented, VerifiedClaims, VerifiedIdentity};
@@ -12,8 +13,8 @@ use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::ContentHash;
 use gateway_core::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict};
 use gateway_core::ports::{
-    AuditError, AuditSink, CredentialIssuer, CredentialWish, IdentityVerifier, Random, SecretCache,
-    SecretStore, Sequence, StoreError, StoreErrorKind,
+    AuditError, AuditSink, CredentialIssuer, CredentialWish, IdentityVerifier, PublicKeys, Random,
+    SecretCache, SecretStore, Sequence, StoreError, StoreErrorKind,
 };
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::Refusal;
@@ -171,6 +172,20 @@ impl PolicyEngine for FakePolicy {
 
     fn version(&self) -> ContentHash {
         ContentHash::of(b"fake")
+    }
+}
+
+/// One key set with a name.
+#[derive(Debug)]
+pub struct FakeKeys;
+
+impl PublicKeys for FakeKeys {
+    fn key_set(&self, purpose: Option<&str>) -> Option<Bytes> {
+        match purpose {
+            None => Some(Bytes::from_static(br#"{"keys":["all"]}"#)),
+            Some("minted") => Some(Bytes::from_static(br#"{"keys":["minted"]}"#)),
+            Some(_) => None,
+        }
     }
 }
 

@@ -64,7 +64,7 @@ impl WrappingKey {
             // Another store of this gateway shares the key file and was faster.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Self::read(file),
             linked => {
-                let synced = linked.and(removed).and_then(|()| super::disk::sync_directory(file));
+                let synced = linked.and(removed).and_then(|()| private_file::sync_directory(file));
                 synced.map_err(|error| failed(file, &error))?;
             }
         }

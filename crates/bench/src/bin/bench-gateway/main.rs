@@ -13,6 +13,7 @@ use clap::Parser;
 use gateway_adapters::audit::{AuditConfig, AuditLog, Durability};
 use gateway_adapters::identity::OidcVerifier;
 use gateway_adapters::policy::CedarCompiler;
+use gateway_adapters::signing::Signer;
 use gateway_adapters::source::Sources;
 use gateway_adapters::store::StoreConfig;
 use gateway_bench::{Failure, announce, read_line};
@@ -88,6 +89,7 @@ async fn gateway(arguments: &Arguments, clock: Arc<dyn Clock>) -> Result<Arc<Gat
         verifier: Arc::new(verifier),
         stores: Arc::new(Stores::new([(name, entry)])),
         issuer: Arc::new(Sources::default()),
+        keys: Arc::new(Signer::ephemeral(clock.now())?),
         audit,
         clock,
         random: entropy,
