@@ -1,4 +1,5 @@
-// npm oidc-provider as the issuer of caller tokens and operator tokens, on loopback.
+// npm oidc-provider on loopback: the issuer of caller tokens and operator tokens, the identity provider
+// of an enterprise, and an authorization server that upstream servers trust.
 //
 //   OIDC_CLIENTS='[{"client_id":"…","client_secret":"…"}]' node oidc.mjs PORT      (0: any free port)
 //
@@ -16,12 +17,21 @@
 //   OIDC_SCOPES    scopes that every resource offers, separated by spaces (default "mcp:tools").
 //   OIDC_JWKS_FILE keeps the signing keys across restarts; created, mode 0600, when absent.
 //                  OIDC_ROTATE=1 puts a new key first and keeps publishing the old ones.
+//   OIDC_HOST      the loopback address to listen on (default 127.0.0.1): browsers keep cookies per host.
+//   OIDC_TOKENS    jwt (default), or opaque: such tokens are asked for at ISSUER/token/introspection.
+//   OIDC_TRUST_FILE  whose tokens and assertions count in token exchange and JWT bearer (oidc-grants.mjs);
+//                  without it there are no such grants.
+//   OIDC_LEDGER    a file that gets one line for each request that matters; the sums are at ISSUER/ledger.
+//
+// Clients that may use refresh_token get rotating refresh tokens; a second use ends the whole grant.
 
 import { generateKeyPair } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { promisify } from 'node:util';
 import Provider from 'oidc-provider';
+import { Grants } from './oidc-grants.mjs';
+import { Ledger } from './oidc-ledger.mjs';
 
 // The library's notices must not mix with the one line that callers read.
 globalThis.console = new console.Console(process.stderr);
@@ -42,12 +52,15 @@ if (!KEY_KINDS[algorithm]) throw new Error(`OIDC_ALG is one of ${Object.keys(KEY
 const clients = JSON.parse(process.env.OIDC_CLIENTS ?? '[]');
 const accounts = JSON.parse(process.env.OIDC_ACCOUNTS ?? '{}');
 const scopes = process.env.OIDC_SCOPES ?? 'mcp:tools';
+const host = process.env.OIDC_HOST ?? '127.0.0.1';
+const format = process.env.OIDC_TOKENS ?? 'jwt';
+// What the custom grants say about the tokens they issue.
+const exchanged = new WeakMap();
 
 async function newKey() {
   const [kind, parameters] = KEY_KINDS[algorithm];
   const { privateKey } = await promisify(generateKeyPair)(kind, parameters);
-  // The library derives each `kid` from the key itself, so a new key has a new one.
-  return { ...privateKey.export({ format: 'jwk' }), alg: algorithm, use: 'sig' };
+  return { ...privateKey.export({ format: 'jwk' }), alg: algorithm, use: 'sig', kid: crypto.randomUUID() };
 }
 
 async function signingKeys() {
@@ -61,13 +74,29 @@ async function signingKeys() {
 
 function clientMetadata(client) {
   const standard = Object.fromEntries(Object.entries(client).filter(([name]) => !OWN_METADATA.includes(name)));
-  if (standard.grant_types) return standard;
-  return { ...standard, grant_types: ['client_credentials'], redirect_uris: [], response_types: [] };
+  const grants = standard.grant_types ?? ['client_credentials'];
+  if (grants.includes('authorization_code')) return standard;
+  return { ...standard, grant_types: grants, redirect_uris: [], response_types: [] };
 }
 
 function claimsOfClient(clientId) {
   const client = clients.find((candidate) => candidate.client_id === clientId);
   return { ...client?.claims, ...(client?.groups ? { groups: client.groups } : {}) };
+}
+
+function resourceInfo(_context, resource, client) {
+  const known = clients.find((candidate) => candidate.client_id === client.clientId);
+  return {
+    scope: scopes,
+    audience: resource,
+    accessTokenFormat: format,
+    accessTokenTTL: known?.access_token_ttl ?? DEFAULT_TTL_SECONDS,
+    ...(format === 'jwt' ? { jwt: { sign: { alg: algorithm } } } : {}),
+  };
+}
+
+function claimsOfToken(_context, token) {
+  return { ...claimsOfClient(token.clientId), ...accounts[token.accountId], ...exchanged.get(token) };
 }
 
 function configuration(jwks) {
@@ -80,7 +109,9 @@ function configuration(jwks) {
     claims: { openid: ['sub', 'groups', 'email', 'name'] },
     pkce: { required: () => true },
     cookies: { keys: [crypto.randomUUID()] },
-    extraTokenClaims: (_context, token) => ({ ...claimsOfClient(token.clientId), ...accounts[token.accountId] }),
+    extraTokenClaims: claimsOfToken,
+    rotateRefreshToken: true,
+    issueRefreshToken: (_context, client) => client.grantTypeAllowed('refresh_token'),
     findAccount: (_context, id) =>
       accounts[id] && { accountId: id, claims: () => ({ sub: id, ...accounts[id] }) },
     features: {
@@ -91,15 +122,7 @@ function configuration(jwks) {
       resourceIndicators: {
         enabled: true,
         useGrantedResource: () => true,
-        getResourceServerInfo: (_context, resource, client) => ({
-          scope: scopes,
-          audience: resource,
-          accessTokenFormat: 'jwt',
-          accessTokenTTL:
-            clients.find((candidate) => candidate.client_id === client.clientId)?.access_token_ttl ??
-            DEFAULT_TTL_SECONDS,
-          jwt: { sign: { alg: algorithm } },
-        }),
+        getResourceServerInfo: resourceInfo,
       },
     },
   };
@@ -107,10 +130,26 @@ function configuration(jwks) {
 
 // The issuer's name holds the port, so the socket comes first and the provider second.
 const server = http.createServer();
-server.listen(port, '127.0.0.1', async () => {
-  const issuer = `http://127.0.0.1:${server.address().port}`;
-  const provider = new Provider(issuer, configuration(await signingKeys()));
+server.listen(port, host, async () => {
+  const issuer = `http://${host}:${server.address().port}`;
+  const jwks = await signingKeys();
+  const provider = new Provider(issuer, configuration(jwks));
+  const ledger = new Ledger(process.env.OIDC_LEDGER);
+  ledger.watch(provider);
+  if (process.env.OIDC_TRUST_FILE) registerGrants(provider, jwks.keys);
   provider.on('server_error', (_context, error) => process.stderr.write(`oidc: ${error.message}\n`));
-  server.on('request', provider.callback());
+  const answer = provider.callback();
+  server.on('request', (request, response) => (request.url === '/ledger' ? ledger.answer(response) : answer(request, response)));
   process.stdout.write(`${JSON.stringify({ ready: issuer, token_endpoint: `${issuer}/token`, algorithm })}\n`);
 });
+
+function registerGrants(provider, keys) {
+  new Grants({
+    trustFile: process.env.OIDC_TRUST_FILE,
+    clients,
+    keys,
+    claims: exchanged,
+    resourceInfo,
+    allowed: (clientId) => clients.find((client) => client.client_id === clientId)?.scope?.split(' '),
+  }).register(provider);
+}
