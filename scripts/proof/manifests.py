@@ -82,6 +82,46 @@ owner: {owner}
 {more}"""
 
 
+def sourced(name, source, actor, mode, environment="dev", server_name="notes", owner="support",
+            policy_name="support-calls", more=""):
+    """A binding whose material comes from a source; `source` and `actor` are flow-style text."""
+    return f"""kind: Binding
+name: {name}
+environment: {environment}
+server: {server_name}
+actor: {actor}
+mode: {mode}
+source: {source}
+inject: {{ header: Authorization, format: "Bearer {{secret}}" }}
+policy: {policy_name}
+risk: write
+owner: {owner}
+{more}"""
+
+
+def provider(name, issuer, client, environment="dev", owner="platform", more=""):
+    """An OAuth provider; `client` is flow-style text."""
+    return f"""kind: Provider
+name: {name}
+environment: {environment}
+owner: {owner}
+issuer: {issuer}
+client: {client}
+addresses: [loopback]
+{more}"""
+
+
+def notes(url, name="notes", environment="dev", owner="platform"):
+    """The OAuth upstream of the modes."""
+    return f"""kind: Server
+name: {name}
+environment: {environment}
+owner: {owner}
+route: {{ url: "{url}", addresses: [loopback] }}
+tools: {{ default_risk: destructive, whoami: read, read_notes: read, write_notes: write }}
+"""
+
+
 def environment(name="dev", tier="dev"):
     return f"kind: Environment\nname: {name}\ntier: {tier}\n"
 

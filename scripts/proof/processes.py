@@ -90,12 +90,13 @@ class Children:
         self._sampler.start()
 
     def start(self, name, command, **options):
-        """Starts a program; standard error goes to a log, standard output too unless it is read."""
+        """Starts a program; standard error goes to a log, standard output too unless it is read (`reads`).
+        `writes` leaves its standard input open."""
         log = self.logs / f"{name}-{len(self.started)}.log"
-        reads = options.pop("reads", False)
+        reads, writes = options.pop("reads", False), options.pop("writes", False)
         with open(log, "wb") as sink:
             process = subprocess.Popen(
-                [str(part) for part in command], stdin=subprocess.DEVNULL,
+                [str(part) for part in command], stdin=subprocess.PIPE if writes else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if reads else sink, stderr=sink, start_new_session=True, **options,
             )
         child = Child(name, process, log)

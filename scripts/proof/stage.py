@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from .browser import Browser
 from .credential import Mint
 from .issuer import Issuer
 from .openbao import OpenBao
@@ -30,7 +31,7 @@ class Stage:
         self.mint = Mint()
         self.children = Children(logs)
         self.gateways = []
-        self._openbao = self._issuer = None
+        self._openbao = self._issuer = self._browser = None
 
     @property
     def openbao(self):
@@ -43,6 +44,12 @@ class Stage:
         if self._issuer is None:
             self._issuer = Issuer(self, AGENTS, PEOPLE)
         return self._issuer
+
+    @property
+    def browser(self):
+        if self._browser is None:
+            self._browser = Browser(self)
+        return self._browser
 
     def private(self, path, text):
         """A file for its owner alone."""

@@ -1,6 +1,7 @@
-"""The real upstream servers: npm server-everything behind the credential gate, and the rmcp server.
+"""The real upstream servers: npm server-everything behind the credential gate, the rmcp server, and one that
+demands OAuth of its own.
 
-Both demand a credential and write down what arrived; verdicts come from these logs.
+All demand a credential and write down what arrived; verdicts come from these logs.
 """
 
 import hashlib
@@ -102,3 +103,25 @@ class Newcomer(Gated):
     def __init__(self, stage, name):
         command = [parts.python(), parts.PYTHON / "newcomer.py", "0"]
         super().__init__(stage, f"{name}-newcomer", command, ends=True)
+
+
+class OAuthServer:
+    """npm @modelcontextprotocol/sdk with its own authorization: it verifies the tokens of one issuer, by the
+    issuer's keys or by asking it, and reports the authority that it saw."""
+
+    def __init__(self, stage, name, issuer, scopes="", jwks=None, introspect=None):
+        self.log = Log(stage.folder / f"{name}.jsonl")
+        command = [parts.program("node"), parts.NPM / "oauth-server.mjs", "--port", "0",
+                   "--issuer", issuer, "--scopes", scopes, "--log", self.log.path]
+        environment = dict(os.environ)
+        if jwks:
+            command += ["--jwks", jwks]
+        if introspect:
+            client, environment["INTROSPECTION_SECRET"] = introspect
+            command += ["--introspect", client]
+        self.child = stage.children.start(name, command, reads=True, env=environment)
+        self.url = self.child.ready()
+
+    def calls(self, mark=0):
+        """The tool calls that arrived since, with the authority of each; also those that it refused."""
+        return [line for line in self.log.since(mark) if line["rpc"] == "tools/call"]

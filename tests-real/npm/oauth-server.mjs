@@ -16,10 +16,7 @@ import { openSync, writeSync } from 'node:fs';
 import http from 'node:http';
 import { InvalidTokenError } from '@modelcontextprotocol/sdk/server/auth/errors.js';
 import { requireBearerAuth } from '@modelcontextprotocol/sdk/server/auth/middleware/bearerAuth.js';
-import {
-  getOAuthProtectedResourceMetadataUrl,
-  mcpAuthMetadataRouter,
-} from '@modelcontextprotocol/sdk/server/auth/router.js';
+import { getOAuthProtectedResourceMetadataUrl } from '@modelcontextprotocol/sdk/server/auth/router.js';
 import { createMcpExpressApp } from '@modelcontextprotocol/sdk/server/express.js';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
@@ -125,8 +122,14 @@ listener.listen(Number(options.port), '127.0.0.1', () => {
     response.on('finish', () => writeSync(log, `${JSON.stringify(entryOf(request, response))}\n`));
     next();
   });
-  if (oauthMetadata) app.use(mcpAuthMetadataRouter({ oauthMetadata, resourceServerUrl: url, scopesSupported: requiredScopes }));
   const resourceMetadataUrl = getOAuthProtectedResourceMetadataUrl(url);
+  // The SDK's own router takes no issuer at another loopback address than 127.0.0.1.
+  app.get(new URL(resourceMetadataUrl).pathname, (_request, response) => response.json({
+    resource: url.href,
+    authorization_servers: [options.issuer],
+    scopes_supported: requiredScopes,
+    bearer_methods_supported: ['header'],
+  }));
   app.use('/mcp', requireBearerAuth({ verifier, requiredScopes, resourceMetadataUrl, expectedResource: url }));
   app.post('/mcp', async (request, response) => {
     const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined });

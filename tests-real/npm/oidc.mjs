@@ -21,6 +21,7 @@
 //   OIDC_TOKENS    jwt (default), or opaque: such tokens are asked for at ISSUER/token/introspection.
 //   OIDC_TRUST_FILE  whose tokens and assertions count in token exchange and JWT bearer (oidc-grants.mjs);
 //                  without it there are no such grants.
+//   OIDC_REGISTRATION=1  lets clients register themselves (RFC 7591).
 //   OIDC_LEDGER    a file that gets one line for each request that matters; the sums are at ISSUER/ledger.
 //
 // Clients that may use refresh_token get rotating refresh tokens; a second use ends the whole grant.
@@ -119,6 +120,7 @@ function configuration(jwks) {
       devInteractions: { enabled: true },
       introspection: { enabled: true },
       revocation: { enabled: true },
+      registration: { enabled: process.env.OIDC_REGISTRATION === '1' },
       resourceIndicators: {
         enabled: true,
         useGrantedResource: () => true,

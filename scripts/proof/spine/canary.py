@@ -15,8 +15,13 @@ def judge(stage):
     if stage.sabotage == "leak":
         with open(stage.folder / "logs" / "sabotage.log", "w") as log:
             log.write(f'level=TRACE value="{leaked.value}"\n')
+    return swept(stage, leaked)
+
+
+def swept(stage, credential):
+    """The sweep itself, over everything so far; `credential` is the one that control forms are made of."""
     sweep = Sweep(stage.mint.needles())
-    planted = control(stage, sweep, leaked)
+    planted = control(stage, sweep, credential)
     hits, files, size = sweep.folder(stage.folder, excluded(stage))
     demand(not hits, "; ".join(f"{os.path.relpath(path, stage.folder)} holds {', '.join(names[:3])}"
                                for path, names in hits[:5]))
@@ -57,7 +62,7 @@ def provoke(stage):
 def control(stage, sweep, credential):
     """The sweeper must find each form of a whole value, wherever it begins."""
     folder = stage.folder / "planted"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     listed = forms(credential.value)
     for number, (_, form) in enumerate(listed):
         (folder / str(number)).write_bytes(b"x" * number + form + b"\n")
@@ -77,5 +82,8 @@ def excluded(stage):
     own += [stage.folder / "tokens", stage.folder / "planted"]
     own += stage.folder.glob("*/operator.token")
     own += [*stage.folder.glob("*/data/bootstrap-token"), *stage.folder.glob("*/secret-id")]
+    # A browser's profile is its person's, and the keys of a provider are its own; a reader keeps what a page says.
+    own += [stage.folder / "browser", *stage.folder.glob("provider-*/keys.json")]
+    own += [*stage.folder.glob("reader-*/*.key"), *stage.folder.glob("reader-*/agent.*")]
     own += stage.folder.glob("conformance/client-through-*/*/checks.json")
     return {str(path) for path in own}

@@ -8,25 +8,14 @@ from .. import parts, web
 from ..claim import Claim, demand
 from ..gateway import Gateway, call, modern, modern_headers
 from ..manifests import agent, binding, configuration, environment, policy, server, together
-from ..upstreams import Log
+from ..upstreams import OAuthServer
 
 SERVERS = ("keyed", "scoped", "granted")
 
 
-class OAuthServer:
-    """npm @modelcontextprotocol/sdk with its own authorization, tokens by the run's issuer."""
-
-    def __init__(self, stage, name, scopes):
-        self.log = Log(stage.folder / f"{name}.jsonl")
-        command = [parts.program("node"), parts.NPM / "oauth-server.mjs", "--port", "0",
-                   "--issuer", stage.issuer.url, "--scopes", scopes, "--log", self.log.path]
-        self.child = stage.children.start(name, command, reads=True)
-        self.url = self.child.ready()
-
-
 def judge(stage):
-    plain = OAuthServer(stage, "oauth-plain", "mcp:tools")
-    strict = OAuthServer(stage, "oauth-strict", "mcp:tools mcp:admin")
+    plain = OAuthServer(stage, "oauth-plain", stage.issuer.url, "mcp:tools")
+    strict = OAuthServer(stage, "oauth-strict", stage.issuer.url, "mcp:tools mcp:admin")
     behind = dict(zip(SERVERS, (plain, strict, plain)))
     key = stage.mint.make("a key that is no grant")
     challenge = challenged(stage, plain, key.value)
@@ -85,7 +74,7 @@ def served(stage, gateway, upstream, token):
     mark = upstream.log.mark()
     outcome = client(stage, gateway.door("dev", "granted"), token)
     demand(outcome["ok"], f"granted: {outcome['error']}")
-    told = outcome["result"]["content"][0]["text"]
+    told = json.loads(outcome["result"]["content"][0]["text"])["client"]
     demand(told == "steady-bot", f"granted: the server knew the caller as {told}")
     clients = {line["client"] for line in upstream.log.since(mark) if line["status"] < 300}
     demand(clients == {"steady-bot"}, f"granted: the server served {clients}")

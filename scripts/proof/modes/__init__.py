@@ -1,0 +1,10 @@
+"""The four credential modes, with real identities and a real authorization server (issue 4)."""
+
+from ..claim import Claim
+from . import canary, documents
+
+CLAIMS = (
+    Claim("documents", "the guides of the promises show complete examples: each runs as it stands, and says what the "
+                       "guide says", documents.judge),
+    *canary.CLAIMS,
+)

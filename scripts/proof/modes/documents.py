@@ -1,0 +1,82 @@
+"""The guides of promises 3 to 6, followed by a reader who copies and pastes.
+
+A comment before a fence says what the reader does with it: `<!-- file: NAME -->` writes it, `<!-- execute -->`
+runs it in the one shell of that page, `<!-- expect -->` reads each of its lines in what the command before said.
+"""
+
+import os
+import re
+import signal
+
+from .. import parts
+from ..claim import demand
+from ..processes import free_port
+
+PAGES = ("service-account",)
+FENCE = re.compile(r"^<!-- (file: (?P<file>\S+)|execute|expect) -->\n```\w*\n(?P<text>.*?)^```$", re.M | re.S)
+ADDRESS = re.compile(r"\b(127\.0\.0\.\d):(\d{4})\b")
+SECONDS = 180
+
+
+def judge(stage):
+    figures = [read(stage, page) for page in PAGES]
+    return "; ".join(figures)
+
+
+def read(stage, page):
+    """Follows one page in a folder of its own; the count of what was done."""
+    folder = stage.folder / f"reader-{page}"
+    folder.mkdir()
+    text, control = moved((parts.ROOT / "docs" / f"{page}.md").read_text())
+    script, runs, expectations, files = ["set -euo pipefail"], 0, [], 0
+    for fence in FENCE.finditer(text):
+        kind = fence[1].partition(":")[0]
+        if kind == "file":
+            (folder / fence["file"]).write_text(fence["text"])
+            files += 1
+        elif kind == "execute":
+            runs += 1
+            script.append(f"{{\n{fence['text']}}} > said-{runs} 2>&1")
+        else:
+            expectations.append((runs, fence["text"].strip().splitlines()))
+    demand(runs and expectations, f"{page}: nothing to execute, or nothing to expect")
+    follow(stage, page, folder, "\n".join(script) + "\n", control)
+    for run, lines in expectations:
+        said = (folder / f"said-{run}").read_text()
+        for line in lines:
+            demand(line in said, f"{page}, example {run}: `{line}` was not said, but: {said[-400:]}")
+    for key in folder.glob("*.key"):
+        stage.mint.also("a reader's key", key.read_text().strip())
+    lines = sum(len(expected) for _, expected in expectations)
+    return f"{page}.md: {files} files written, {runs} examples run, {lines} promised lines read"
+
+
+def moved(text):
+    """The page with addresses that are free on this machine in place of its own; and where its control API is."""
+    ports = {}
+
+    def address(found):
+        port = ports.setdefault(found[2], free_port())
+        return f"{found[1]}:{port}"
+
+    return ADDRESS.sub(address, text), f"http://127.0.0.1:{ports['8081']}"
+
+
+def follow(stage, page, folder, script, control):
+    """One shell for the whole page, so that what one example sets the next one has."""
+    (folder / "page.sh").write_text(script)
+    names = {"HOME": str(folder), "LC_ALL": "C", "CHECKOUT": str(parts.ROOT), "MCP_GATEWAY_CONTROL": control,
+             "PATH": f"{stage.program.parent}:{parts.folder() / 'bin'}:{os.environ['PATH']}"}
+    child = stage.children.start(f"reader-{page}", ["bash", "page.sh"], cwd=folder, env=names)
+    try:
+        code = child.process.wait(SECONDS)
+    finally:
+        # What the page left running in the background is in the shell's group.
+        try:
+            os.killpg(child.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+    if code != 0:
+        reached = sorted(folder.glob("said-*"), key=lambda file: int(file.name.partition("-")[2]))
+        said = reached[-1].read_text() if reached else child.tail()
+        demand(False, f"{page}, example {len(reached)} ended with {code}: {said[-500:]}")
