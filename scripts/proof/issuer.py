@@ -31,7 +31,7 @@ class Issuer:
         )
         self.url = child.ready()
         self.folder = stage.folder / "tokens"
-        self.folder.mkdir(mode=0o700)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         self.count = 0
 
     def agent(self, client, resource):

@@ -40,15 +40,24 @@ def read(stage, page):
         else:
             expectations.append((runs, fence["text"].strip().splitlines()))
     demand(runs and expectations, f"{page}: nothing to execute, or nothing to expect")
-    follow(stage, page, folder, "\n".join(script) + "\n", control)
+    try:
+        follow(stage, page, folder, "\n".join(script) + "\n", control)
+    finally:
+        remember(stage, folder)
     for run, lines in expectations:
         said = (folder / f"said-{run}").read_text()
         for line in lines:
             demand(line in said, f"{page}, example {run}: `{line}` was not said, but: {said[-400:]}")
-    for key in folder.glob("*.key"):
-        stage.mint.also("a reader's key", key.read_text().strip())
     lines = sum(len(expected) for _, expected in expectations)
     return f"{page}.md: {files} files written, {runs} examples run, {lines} promised lines read"
+
+
+def remember(stage, folder):
+    """What the reader's own files hold, to be looked for everywhere else."""
+    for key in folder.glob("*.key"):
+        stage.mint.also("a reader's key", key.read_text().strip())
+    for header in folder.glob("*.header"):
+        stage.mint.also("a reader's token", header.read_text().split()[-1])
 
 
 def moved(text):

@@ -23,8 +23,7 @@ class Sources:
 
     def __init__(self, stage):
         self.stage = stage
-        self.key = SigningKey("gateway-1")
-        stage.mint.also("the gateway's client key", self.key.private_text())
+        self.key = SigningKey(stage, "gateway-1")
         self.provider = AuthorizationServer(stage, "sources")
         self.secrets = self.clients()
         self.gateway = Gateway(stage, "sources", configuration(stage, SERVERS))

@@ -84,6 +84,7 @@ def excluded(stage):
     own += [*stage.folder.glob("*/data/bootstrap-token"), *stage.folder.glob("*/secret-id")]
     # A browser's profile is its person's, and the keys of a provider are its own; a reader keeps what a page says.
     own += [stage.folder / "browser", *stage.folder.glob("provider-*/keys.json")]
-    own += [*stage.folder.glob("reader-*/*.key"), *stage.folder.glob("reader-*/agent.*")]
+    own += [*stage.folder.glob("reader-*/*.key"), *stage.folder.glob("reader-*/*.header")]
+    own += stage.folder.glob("reader-*/agent.json")
     own += stage.folder.glob("conformance/client-through-*/*/checks.json")
     return {str(path) for path in own}
