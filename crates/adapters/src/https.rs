@@ -4,15 +4,17 @@
 //! come from the configuration and never from the process environment, and plain `http://` is refused
 //! unless the host is a loopback address.
 
+mod guard;
+mod tls;
+
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway_core::address::AddressRefused;
+use gateway_core::manifest::{AddressScope, ClientCertificate};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::{Host, Url};
@@ -33,6 +35,12 @@ pub struct OutboundConfig {
     pub max_body: usize,
     /// Whether plain `http://` may go to hosts other than loopback addresses. Default no.
     pub allow_plain_http: bool,
+    /// Whom the client presents itself as; nobody where absent.
+    pub client_certificate: Option<ClientCertificate>,
+    /// The address guard: the only kinds of address beyond public ones that a name may lead to, judged
+    /// on the addresses that are dialled. No guard where absent: for addresses that an operator wrote
+    /// into the configuration.
+    pub guard: Option<Vec<AddressScope>>,
 }
 
 impl Default for OutboundConfig {
@@ -44,6 +52,8 @@ impl Default for OutboundConfig {
             proxy: None,
             max_body: 1024 * 1024,
             allow_plain_http: false,
+            client_certificate: None,
+            guard: None,
         }
     }
 }
@@ -59,6 +69,9 @@ pub enum OutboundBuildError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The client certificate or its key cannot be read, or they are no pair.
+    #[error("the client certificate cannot be used: {0}")]
+    ClientCertificate(String),
     /// The TLS library or the client refuses the configuration.
     #[error("the HTTP client cannot be made: {0}")]
     Client(String),
@@ -70,6 +83,14 @@ pub enum OutboundError {
     /// Plain `http://` to a host that is no loopback address, or another scheme.
     #[error("refused to speak anything but https to `{0}`")]
     Insecure(String),
+    /// The name leads to an address that the guard refuses.
+    #[error("refused to connect to `{host}`: {refused}")]
+    Address {
+        /// The host.
+        host: String,
+        /// The kind of address.
+        refused: AddressRefused,
+    },
     /// The deadline passed.
     #[error("no answer from `{0}` in time")]
     Timeout(String),
@@ -166,6 +187,7 @@ pub struct OutboundClient {
     client: reqwest::Client,
     max_body: usize,
     allow_plain_http: bool,
+    guard: Option<Vec<AddressScope>>,
 }
 
 impl fmt::Debug for OutboundClient {
@@ -181,7 +203,7 @@ impl OutboundClient {
     /// Why the configuration cannot be used.
     pub fn new(config: &OutboundConfig) -> Result<Self, OutboundBuildError> {
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls_config(config)?)
+            .tls_backend_preconfigured(tls::client_config(config)?)
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -196,9 +218,13 @@ impl OutboundClient {
                 .map_err(|error| OutboundBuildError::Client(causes(&error.without_url())))?;
             builder = builder.proxy(proxy);
         }
+        if let Some(scopes) = &config.guard {
+            builder = builder.dns_resolver(guard::GuardedResolver::new(scopes.clone()));
+        }
         let client =
             builder.build().map_err(|error| OutboundBuildError::Client(causes(&error.without_url())))?;
-        Ok(Self { client, max_body: config.max_body, allow_plain_http: config.allow_plain_http })
+        let guard = config.guard.clone();
+        Ok(Self { client, max_body: config.max_body, allow_plain_http: config.allow_plain_http, guard })
     }
 
     /// Sends one request, once, and reads the answer up to its limit.
@@ -209,6 +235,10 @@ impl OutboundClient {
         let host = host_of(&request.url);
         if !may_speak(&request.url, self.allow_plain_http) {
             return Err(OutboundError::Insecure(host));
+        }
+        if let Some(scopes) = &self.guard {
+            guard::literal(&request.url, scopes)
+                .map_err(|refused| OutboundError::Address { host: host.clone(), refused })?;
         }
         let limit = request.max_body.unwrap_or(self.max_body);
         let mut outbound = self.client.request(request.method, request.url).headers(request.headers);
@@ -303,6 +333,9 @@ pub fn is_loopback(url: &Url) -> bool {
 }
 
 fn transport(host: &str, error: reqwest::Error) -> OutboundError {
+    if let Some(refused) = guard::refusal_in(&error) {
+        return OutboundError::Address { host: host.to_owned(), refused };
+    }
     // A connection that takes too long is a host that cannot be reached; another one may be.
     if error.is_timeout() && !error.is_connect() {
         return OutboundError::Timeout(host.to_owned());
@@ -320,35 +353,6 @@ fn causes(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
-}
-
-fn tls_config(config: &OutboundConfig) -> Result<rustls::ClientConfig, OutboundBuildError> {
-    let mut roots = rustls::RootCertStore::empty();
-    match &config.ca_file {
-        Some(file) => {
-            let refused =
-                |reason: String| OutboundBuildError::Authorities { file: file.display().to_string(), reason };
-            let pem = std::fs::read(file).map_err(|error| refused(error.to_string()))?;
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|error| refused(error.to_string()))?;
-                roots.add(certificate).map_err(|error| refused(error.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(refused("there is no certificate in it".to_owned()));
-            }
-        }
-        None => {
-            // Single certificates that cannot be parsed are common in system stores and do no harm.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| OutboundBuildError::Client(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(tls)
 }
 
 #[cfg(test)]

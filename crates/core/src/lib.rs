@@ -4,6 +4,7 @@
 //! enter as arguments or through the traits in [`ports`]. It may import nothing of the workspace.
 
 pub mod actor;
+pub mod address;
 pub mod audit;
 pub mod card;
 pub mod explain;

@@ -6,4 +6,5 @@ pub mod issuer;
 pub mod memory_state;
 pub mod openbao;
 pub mod postgres;
+pub mod provider;
 pub mod store;

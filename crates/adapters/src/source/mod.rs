@@ -1,5 +1,7 @@
 //! Credential sources beyond stored secrets: what providers issue, stores lease and the gateway signs.
 
+pub mod provider;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

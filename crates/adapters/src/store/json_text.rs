@@ -12,13 +12,13 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 /// The fields of a JSON object, undecoded.
-pub(super) type Fields<'a> = HashMap<String, &'a RawValue>;
+pub(crate) type Fields<'a> = HashMap<String, &'a RawValue>;
 
 /// Decodes the named field.
 ///
 /// # Errors
 /// `NotFound` where it is missing or null, `Malformed` where it is no string, `Empty` where it is `""`.
-pub(super) fn secret_field(fields: &Fields<'_>, name: &str) -> Result<Secret, StoreError> {
+pub(crate) fn secret_field(fields: &Fields<'_>, name: &str) -> Result<Secret, StoreError> {
     let missing = || StoreError::new(StoreErrorKind::NotFound, format!("there is no field `{name}`"));
     let raw = fields.get(name).ok_or_else(missing)?.get();
     if raw == "null" {

@@ -9,7 +9,7 @@ mod deadline;
 mod env;
 mod file;
 mod forgetting;
-mod json_text;
+pub(crate) mod json_text;
 pub(crate) mod private_file;
 mod sealed;
 mod vault;

@@ -74,7 +74,7 @@ impl VaultStore {
             // A node that swallows connections must leave time for the others.
             connect_timeout: settings.timeout / nodes.saturating_add(1),
             max_body: 4 * 1024 * 1024,
-            allow_plain_http: false,
+            ..OutboundConfig::default()
         };
         let wire = Arc::new(Wire::new(&outbound, settings.addresses, settings.namespace)?);
         let tokens = Arc::new(Tokens::new(wire.clone(), settings.login));

@@ -251,6 +251,9 @@ pub struct Event {
     /// The scopes asked for or granted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
+    /// What the provider or store answered: a word of ours or its error code, 64 visible characters at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
     /// How a use ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -305,6 +308,7 @@ impl Event {
             provider: None,
             grant: None,
             scopes: Vec::new(),
+            answer: None,
             outcome: None,
             ended: None,
             count: None,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use gateway_core::address;
 use gateway_core::manifest::{AddressScope, HttpRoute};
 use http::Uri;
 use hyper_util::rt::TokioIo;
@@ -17,7 +18,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use url::Url;
 
-use super::guard;
 use super::resolve::Resolver;
 use super::wire::Wire;
 
@@ -78,8 +78,8 @@ impl GuardedConnector {
             Err(_) => self.resolver.resolve(host, port).await?,
         };
         // One forbidden address condemns the name: answers that mix are how rebinding looks.
-        for address in &addresses {
-            guard::allowed(address.ip(), &self.scopes).map_err(io::Error::other)?;
+        for found in &addresses {
+            address::allowed(found.ip(), &self.scopes).map_err(io::Error::other)?;
         }
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in addresses {

@@ -3,10 +3,9 @@
 use std::error::Error;
 use std::io;
 
+use gateway_core::address::AddressRefused;
 use gateway_core::refusal::{Code, Refusal};
 use rustls::AlertDescription;
-
-use super::guard::AddressRefused;
 
 /// What a failed request comes to. The error's own text names the route, which is for the log only.
 pub(super) fn failure(error: &(dyn Error + 'static)) -> Refusal {

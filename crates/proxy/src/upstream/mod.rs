@@ -4,7 +4,6 @@
 mod body;
 mod connect;
 mod failure;
-mod guard;
 mod pool;
 mod resolve;
 pub mod stdio;
@@ -24,7 +23,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 pub use body::{Broken, UpstreamBody};
-pub use guard::{AddressRefused, allowed};
+pub use gateway_core::address::{AddressRefused, allowed};
 pub use resolve::{Resolver, SystemResolver};
 
 use pool::{Kept, Pool, PoolKey};

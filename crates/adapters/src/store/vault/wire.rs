@@ -136,6 +136,7 @@ fn outbound(error: OutboundError) -> StoreError {
         OutboundError::Timeout(_) => StoreErrorKind::Timeout,
         OutboundError::Unreachable { .. } => StoreErrorKind::Unavailable,
         OutboundError::Insecure(_)
+        | OutboundError::Address { .. }
         | OutboundError::TooLarge { .. }
         | OutboundError::Status { .. }
         | OutboundError::NotJson(_) => StoreErrorKind::Malformed,

@@ -1,17 +1,18 @@
-//! The address guard: which addresses a route's name may lead to (rule 4).
+//! The address guard: which addresses a name may lead to (rule 4): that of a route, of a provider, of a
+//! client's metadata document.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use gateway_core::manifest::AddressScope;
+use crate::manifest::AddressScope;
 
-/// The name led to an address that the route does not allow. The address is not told.
+/// The name led to an address that is not allowed for it. The address is not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the route leads to an address of kind `{kind}`, which it does not name under `addresses`")]
+#[error("the name leads to an address of kind `{kind}`, which `addresses` does not name")]
 pub struct AddressRefused {
     kind: &'static str,
 }
 
-/// Cloud metadata services: never allowed, whatever the route says.
+/// Cloud metadata services: never allowed, whatever the manifest says.
 const METADATA: [IpAddr; 4] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),

@@ -1,0 +1,154 @@
+//! The client side of OAuth: what the gateway asks of the providers that bindings pin.
+//!
+//! Every function takes the pinned specification: its client credential is fetched in the specification's
+//! own environment, and goes to the issuer's own origin and to the listed ones, nowhere else.
+
+mod answer;
+mod authentication;
+mod code;
+mod error;
+mod form;
+mod link;
+mod metadata;
+mod proof_key;
+mod revocation;
+mod signing_key;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::manifest::{ClientAuthentication, ProviderSpec};
+use gateway_core::ports::Random;
+use gateway_core::stores::Stores;
+use gateway_core::time::Clock;
+use http::{HeaderMap, HeaderValue, Method, header};
+use url::Url;
+
+pub use self::answer::Tokens;
+pub use self::code::{AuthorizationRequest, AuthorizationWish, CodeAnswer};
+pub use self::error::ProviderError;
+pub use self::metadata::ProviderMetadata;
+pub use self::proof_key::ProofKey;
+pub use self::revocation::{Revocation, TokenHint};
+
+#[allow(unused_imports, reason = "for the sources beside, which come next")]
+pub(in crate::source) use self::answer::{ACCESS_TOKEN, ID_JAG, Issued, JWT};
+pub(in crate::source) use self::form::Form;
+
+use self::answer::{Expected, LARGEST_ANSWER};
+use self::link::{Link, Links};
+use crate::https::{OutboundRequest, OutboundResponse};
+
+/// The client's numbers.
+#[derive(Clone, Debug)]
+pub struct ProviderSettings {
+    /// The time for one request. Default 5 s.
+    pub timeout: Duration,
+    /// How long metadata serves. Default 10 minutes.
+    pub metadata_time_to_live: Duration,
+    /// How long a token holds whose answer does not say. Default 5 minutes.
+    pub default_lifetime: Duration,
+    /// A longer lifetime is cut to this. Default 24 hours.
+    pub longest_lifetime: Duration,
+    /// The address of the gateway's client id metadata document, which is its client id at providers with
+    /// `registration: metadata_document`.
+    pub client_metadata: Option<Url>,
+}
+
+impl Default for ProviderSettings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            metadata_time_to_live: Duration::from_mins(10),
+            default_lifetime: Duration::from_mins(5),
+            longest_lifetime: Duration::from_hours(24),
+            client_metadata: None,
+        }
+    }
+}
+
+/// Asks providers.
+pub struct ProviderClient {
+    stores: Arc<Stores>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    settings: ProviderSettings,
+    links: Links,
+}
+
+impl fmt::Debug for ProviderClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderClient").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl ProviderClient {
+    /// A client that has asked nobody yet.
+    pub fn new(
+        stores: Arc<Stores>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        settings: ProviderSettings,
+    ) -> Self {
+        Self { stores, clock, random, settings, links: Links::default() }
+    }
+
+    /// What the provider says about itself, or what the manifest writes out; cached.
+    ///
+    /// # Errors
+    /// `provider.unavailable`, `provider.malformed`.
+    pub async fn metadata(&self, spec: &ProviderSpec) -> Result<Arc<ProviderMetadata>, ProviderError> {
+        let link = self.links.of(spec)?;
+        link.metadata(spec, &self.settings, self.clock.now()).await
+    }
+
+    /// Asks the token endpoint, once.
+    pub(in crate::source) async fn ask(
+        &self,
+        spec: &ProviderSpec,
+        form: Form<'_>,
+        scopes: &[&str],
+        issued: Issued,
+    ) -> Result<Tokens, ProviderError> {
+        let link = self.links.of(spec)?;
+        let metadata = link.metadata(spec, &self.settings, self.clock.now()).await?;
+        let endpoint = match &spec.client.authentication {
+            ClientAuthentication::TlsClientAuth { .. } => metadata.mutual_tls.token.as_ref(),
+            _ => None,
+        };
+        let endpoint = endpoint.unwrap_or(&metadata.token).clone();
+        let answer = self.post(&link, spec, &metadata, endpoint, form).await?;
+        let expected = Expected {
+            scopes,
+            issued,
+            default_lifetime: self.settings.default_lifetime,
+            longest_lifetime: self.settings.longest_lifetime,
+        };
+        answer::read(&answer, &expected)
+    }
+
+    /// Posts a form to one of the provider's endpoints, as its client.
+    async fn post(
+        &self,
+        link: &Link,
+        spec: &ProviderSpec,
+        metadata: &ProviderMetadata,
+        endpoint: Url,
+        mut form: Form<'_>,
+    ) -> Result<OutboundResponse, ProviderError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(header::CONTENT_TYPE, kind);
+        self.authenticate(spec, metadata, &mut form, &mut headers).await?;
+        let mut request = OutboundRequest::new(Method::POST, endpoint);
+        request.headers = headers;
+        request.body = Some(form.encode());
+        request.max_body = Some(LARGEST_ANSWER);
+        Ok(link.client(spec, &self.settings)?.send(request).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests;
