@@ -12,6 +12,7 @@ pub mod id;
 pub mod identity;
 pub mod lease;
 pub mod lifecycle;
+pub mod login;
 pub mod manifest;
 pub mod operator;
 pub mod policy;

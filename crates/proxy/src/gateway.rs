@@ -35,6 +35,7 @@ use crate::path::journey::Journey;
 use crate::path::refuse::{plain, refuse, refuse_headers, refuse_translation};
 use crate::session::{Abandoned, Sessions};
 use crate::settings::Settings;
+use crate::site::{self, Site};
 use crate::upstream::Upstreams;
 use crate::upstream::stdio::{Children, Standing};
 use crate::world::WorldCell;
@@ -58,6 +59,8 @@ pub struct Gateway {
     pub clock: Arc<dyn Clock>,
     /// The random generator.
     pub random: Arc<dyn Random>,
+    /// The pages for people, where there are any.
+    pub site: Option<Arc<dyn Site>>,
     /// Limits and names.
     pub settings: Settings,
     /// Everything under way.
@@ -102,12 +105,14 @@ pub struct Wiring {
     pub clock: Arc<dyn Clock>,
     /// See [`Gateway::random`].
     pub random: Arc<dyn Random>,
+    /// See [`Gateway::site`].
+    pub site: Option<Arc<dyn Site>>,
     /// See [`Gateway::settings`].
     pub settings: Settings,
 }
 
 /// Counts an open request down when dropped.
-struct OpenRequest<'a>(&'a AtomicUsize);
+pub(crate) struct OpenRequest<'a>(&'a AtomicUsize);
 
 impl Drop for OpenRequest<'_> {
     fn drop(&mut self) {
@@ -118,7 +123,7 @@ impl Drop for OpenRequest<'_> {
 impl Gateway {
     /// Puts the data plane together.
     pub fn new(wiring: Wiring) -> Arc<Self> {
-        let Wiring { world, verifier, stores, issuer, keys, audit, clock, random, settings } = wiring;
+        let Wiring { world, verifier, stores, issuer, keys, audit, clock, random, site, settings } = wiring;
         let children = Children::new(settings.stdio.clone(), settings.held_answer_bytes, Arc::clone(&random));
         Arc::new_cyclic(|own| Self {
             world,
@@ -129,6 +134,7 @@ impl Gateway {
             audit,
             clock,
             random,
+            site,
             settings,
             live: Live::default(),
             sessions: Sessions::default(),
@@ -159,6 +165,10 @@ impl Gateway {
     ) -> Response<AnswerBody> {
         if let Some(answer) = self.well_known(&request) {
             return answer;
+        }
+        if let Some(site) = self.site_for(request.uri().path()) {
+            // Boxed: a visit must not make every call's future larger.
+            return Box::pin(site::visit(self, Arc::clone(site), peer, request)).await;
         }
         let parts = request.into_parts();
         let mut trip = match admit::open(self, peer, &parts.0) {
@@ -200,7 +210,15 @@ impl Gateway {
         }
     }
 
-    fn admit_one(&self) -> Result<OpenRequest<'_>, Refusal> {
+    /// The pages, where the path is theirs and no server's door.
+    fn site_for(&self, path: &str) -> Option<&Arc<dyn Site>> {
+        if path.starts_with("/mcp/") {
+            return None;
+        }
+        self.site.as_ref().filter(|site| site.serves(path))
+    }
+
+    pub(crate) fn admit_one(&self) -> Result<OpenRequest<'_>, Refusal> {
         if self.draining.load(Ordering::Acquire) {
             return Err(Refusal::new(Code::Draining).retry_after(Duration::from_secs(1)));
         }

@@ -17,5 +17,6 @@ pub mod probe;
 pub mod server;
 pub mod session;
 pub mod settings;
+pub mod site;
 pub mod upstream;
 pub mod world;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gateway_core::actor::{Groups, UserIdentity};
 use gateway_core::id::GroupName;
 use gateway_core::identity::{Entry, IdentityError, ProofKind, VerifiedClaims};
+use gateway_core::login::Person;
 use gateway_core::time::Timestamp;
 use serde_json::Value;
 
@@ -52,8 +53,35 @@ impl IssuerRules {
         })
     }
 
+    /// The person of an ID token (OpenID Connect Core, section 3.1.3.7); its signature, `iss`, `alg` and
+    /// nonce were judged before. It is the same person that the issuer's access tokens speak for.
+    pub(super) fn person(
+        &self,
+        claims: &SignedClaims,
+        client_id: &str,
+        now: Timestamp,
+    ) -> Result<Person, IdentityError> {
+        self.times(claims, now)?;
+        date(claims, "iat")?.ok_or(IdentityError::Claims)?;
+        self.entries(claims)?;
+        let several = claims.value("aud").and_then(Value::as_array).is_some_and(|list| list.len() > 1);
+        match claims.text("azp")? {
+            Some(party) if party != client_id => return Err(IdentityError::Audience),
+            None if several => return Err(IdentityError::Audience),
+            _ => {}
+        }
+        let subject = match self.preset {
+            Some(Preset::Entra) => format!("{}/{}", claims.required("tid")?, claims.required("oid")?),
+            // What access tokens carry as `uid` is the `sub` of ID tokens.
+            Some(Preset::Okta) => claims.required("sub")?.to_owned(),
+            None => claims.required(&self.subject_claim)?.to_owned(),
+        };
+        let user = UserIdentity { issuer: Arc::clone(&self.issuer), subject: Arc::from(subject) };
+        Ok(Person { user, groups: self.groups(claims) })
+    }
+
     /// When the token ends for us, the leeway included.
-    fn times(&self, claims: &SignedClaims, now: Timestamp) -> Result<Timestamp, IdentityError> {
+    pub(super) fn times(&self, claims: &SignedClaims, now: Timestamp) -> Result<Timestamp, IdentityError> {
         let end = date(claims, "exp")?.ok_or(IdentityError::Claims)?.plus(self.leeway);
         if now >= end {
             return Err(IdentityError::Expired);

@@ -12,6 +12,7 @@ mod jwks;
 mod keys;
 mod operators;
 mod rules;
+mod sign_in;
 mod strict_json;
 mod token;
 mod verifier;
@@ -20,6 +21,7 @@ pub use agent_token::{Minted, TokenKind};
 pub use algorithm::JwtAlgorithm;
 pub use config::{AudienceConfig, IdentityIssue, IssuerConfig, Preset, validate_issuers};
 pub use operators::{OidcOperators, OperatorIssuerConfig, RoleMapping, validate_doors};
+pub use sign_in::{OidcSignIn, SignInConfig};
 pub use verifier::{IssuerHealth, OidcVerifier};
 
 #[cfg(test)]

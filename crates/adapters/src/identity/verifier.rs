@@ -6,13 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gateway_core::identity::{IdentityError, Presented, VerifiedIdentity};
 use gateway_core::ports::IdentityVerifier;
+use gateway_core::secret::Secret;
 use gateway_core::time::Timestamp;
 use url::Url;
 
-use super::cache::VerifiedCache;
+use super::cache::{Stamp, VerifiedCache};
 use super::config::{IdentityIssue, IssuerConfig, validate_issuers};
-use super::rules::Issuer;
-use super::token::{MAX_TOKEN_BYTES, Token};
+use super::rules::{Issuer, IssuerRules};
+use super::token::{MAX_TOKEN_BYTES, SignedClaims, Token};
 
 /// Verifies the JWTs of the data plane's issuers.
 #[derive(Debug)]
@@ -120,19 +121,40 @@ impl Verifier {
         self.verify_anew(presented, now).await
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "verifiers read the token they verify, and mint the identity it proves"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "verifiers mint the identity that a token proves")]
     async fn verify_anew(
         &self,
         presented: &Presented,
         now: Timestamp,
     ) -> Result<Arc<VerifiedIdentity>, IdentityError> {
-        if presented.token().len() > MAX_TOKEN_BYTES {
+        let (rules, signed, stamp) = self.checked(presented.token(), now).await?;
+        let accepted = rules.accept(&signed, now)?;
+        let identity = Arc::new(VerifiedIdentity::assert_verified(accepted, presented.digest()));
+        self.cache.keep(&identity, stamp, now);
+        Ok(identity)
+    }
+
+    /// The claims of a token whose type, algorithm and signature are its issuer's; times, audience and
+    /// everything else are still to be judged.
+    pub(super) async fn signed(
+        &self,
+        token: &Secret,
+        now: Timestamp,
+    ) -> Result<(&IssuerRules, SignedClaims), IdentityError> {
+        let (rules, signed, _) = self.checked(token, now).await?;
+        Ok((rules, signed))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "verifiers read the token they verify")]
+    async fn checked(
+        &self,
+        presented: &Secret,
+        now: Timestamp,
+    ) -> Result<(&IssuerRules, SignedClaims, Stamp), IdentityError> {
+        if presented.len() > MAX_TOKEN_BYTES {
             return Err(IdentityError::TooLarge);
         }
-        let text = std::str::from_utf8(presented.token().expose()).map_err(|_| IdentityError::Malformed)?;
+        let text = std::str::from_utf8(presented.expose()).map_err(|_| IdentityError::Malformed)?;
         let (token, claims) = Token::parse(text)?;
         let issuer = claims.issuer().ok_or(IdentityError::Claims)?;
         let Issuer { rules, keys } = self.issuers.get(issuer).ok_or(IdentityError::UnknownIssuer)?;
@@ -145,10 +167,7 @@ impl Verifier {
         let stamp = self.cache.stamp(keys.withdrawals());
         let found = keys.key(token.header.key_id.as_deref(), token.header.algorithm, now).await?;
         let signed = claims.verified_by(&token, found.key()?)?;
-        let accepted = rules.accept(&signed, now)?;
-        let identity = Arc::new(VerifiedIdentity::assert_verified(accepted, presented.digest()));
-        self.cache.keep(&identity, stamp, now);
-        Ok(identity)
+        Ok((rules, signed, stamp))
     }
 
     pub(super) async fn refresh_stale(&self, now: Timestamp) {

@@ -22,6 +22,12 @@ fn codes_of_calls_and_of_acts_never_meet_with_two_meanings() {
         // The one reason that a call and an act share.
         assert!(!calls.contains(rule.code) || rule.code == "binding.mode_unavailable", "{}", rule.code);
     }
+    let mut faults = std::collections::HashSet::new();
+    for fault in crate::login::Fault::ALL {
+        let code = fault.as_str();
+        let acts = crate::lifecycle::rule::ALL.iter().any(|rule| rule.code == code);
+        assert!(faults.insert(code) && !acts && !calls.contains(code), "{code}");
+    }
 }
 
 #[test]
@@ -61,6 +67,16 @@ fn page() -> String {
     for rule in crate::lifecycle::rule::ALL {
         let hint = rule.hint.replace('|', "\\|");
         writeln!(page, "| `{}` | {} | {hint} | {} |", rule.code, rule.status, rule.fixer).unwrap();
+    }
+    page.push_str(
+        "\n## Logins\n\nEvery reason for which a login page or the authorization server refuses, with the OAuth error that \
+         clients see; from\n`crates/core/src/login.rs`.\n\n\
+         | code | HTTP | OAuth error | what happened | what to do |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for fault in crate::login::Fault::ALL {
+        let row = fault.row();
+        writeln!(page, "| `{}` | {} | `{}` | {} | {} |", row.code, row.status, row.oauth, row.text, row.hint)
+            .unwrap();
     }
     page
 }

@@ -80,6 +80,7 @@ impl Parts {
             audit: audit.clone(),
             clock: clock.clone(),
             random: entropy.clone(),
+            site: None,
             settings: settings(config),
         });
         let publisher = Arc::new(StatePublisher::new(

@@ -116,6 +116,15 @@ pub fn admit(gateway: &Gateway, request: Request<Incoming>) -> Result<Inbound, R
 
 /// The check against DNS rebinding (MCP, Streamable HTTP, "Security Warning").
 pub fn check_origin(gateway: &Gateway, parts: &Parts) -> Result<(), Refusal> {
+    let origin = parts.headers.get_all(header::ORIGIN).iter().all(|origin| {
+        let known = |origin: &str| gateway.settings.allowed_origins.iter().any(|own| own == origin);
+        origin.to_str().is_ok_and(known)
+    });
+    if is_for_us(gateway, parts) && origin { Ok(()) } else { Err(Code::OriginRefused.into()) }
+}
+
+/// Whether the one `Host` of the request is ours.
+pub fn is_for_us(gateway: &Gateway, parts: &Parts) -> bool {
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next(), authority) {
@@ -125,13 +134,7 @@ pub fn check_origin(gateway: &Gateway, parts: &Parts) -> Result<(), Refusal> {
         (Some(host), None, Some(authority)) => host.to_str().ok().filter(|host| *host == authority),
         _ => None,
     };
-    let ours = host
-        .is_some_and(|host| gateway.settings.allowed_hosts.iter().any(|own| own.eq_ignore_ascii_case(host)));
-    let origin = parts.headers.get_all(header::ORIGIN).iter().all(|origin| {
-        let known = |origin: &str| gateway.settings.allowed_origins.iter().any(|own| own == origin);
-        origin.to_str().is_ok_and(known)
-    });
-    if ours && origin { Ok(()) } else { Err(Code::OriginRefused.into()) }
+    host.is_some_and(|host| gateway.settings.allowed_hosts.iter().any(|own| own.eq_ignore_ascii_case(host)))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -142,7 +145,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// The caller's address: the connection's own, unless a trusted proxy names another. The last
 /// address that no trusted proxy added is believed; what stands before it anybody may have written.
-fn source_address(gateway: &Gateway, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+pub fn source_address(gateway: &Gateway, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let trusted = |address: &IpAddr| gateway.settings.trusted_proxies.iter().any(|net| net.contains(address));
     let mut source = peer;
     let mut hops = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());

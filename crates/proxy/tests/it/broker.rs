@@ -160,6 +160,7 @@ impl TestBroker {
             audit: audit.clone(),
             clock: outside.clone(),
             random: outside.clone(),
+            site: Some(Arc::new(crate::fakes::FakeSite)),
             settings,
         });
         let (stop, stopped) = watch::channel(false);

@@ -236,3 +236,24 @@ impl Random for Outside {
         bytes.iter_mut().rev().zip(next.iter().rev()).for_each(|(to, from)| *to = *from);
     }
 }
+
+/// A page that says what it was asked.
+#[derive(Debug)]
+pub struct FakeSite;
+
+#[async_trait]
+impl gateway_proxy::site::Site for FakeSite {
+    fn serves(&self, path: &str) -> bool {
+        path.starts_with("/pages") || path.starts_with("/mcp")
+    }
+
+    async fn answer(
+        &self,
+        request: http::Request<bytes::Bytes>,
+        source: std::net::IpAddr,
+    ) -> http::Response<bytes::Bytes> {
+        let body = String::from_utf8_lossy(request.body()).into_owned();
+        let text = format!("{} {} {source} {body}", request.method(), request.uri());
+        http::Response::builder().header("set-cookie", "a=b").body(text.into()).unwrap()
+    }
+}

@@ -24,6 +24,7 @@ mod network;
 mod operators;
 mod revocation;
 mod sessions;
+mod site;
 mod sources;
 mod stdio;
 mod streams;

@@ -93,6 +93,7 @@ async fn gateway(arguments: &Arguments, clock: Arc<dyn Clock>) -> Result<Arc<Gat
         audit,
         clock,
         random: entropy,
+        site: None,
         settings: Settings::new(&public_url),
     }))
 }
