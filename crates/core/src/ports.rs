@@ -72,6 +72,10 @@ pub trait SecretCache: Send + Sync + fmt::Debug {
     fn forget(&self, reference: &ResolvedReference) -> u32;
     /// Forgets everything.
     fn forget_all(&self) -> u32;
+    /// Forgets every field and version at this path; says how many values it held.
+    fn forget_path(&self, _path: &str) -> u32 {
+        self.forget_all()
+    }
     /// Drops what has expired, so that no value lingers in memory; the binary calls it on a timer.
     /// Says how many entries went.
     fn sweep(&self, _now: Timestamp) -> u32 {
@@ -79,9 +83,14 @@ pub trait SecretCache: Send + Sync + fmt::Debug {
     }
 }
 
-/// A store of ours that takes values (the sealed store).
+/// A store that takes values: the sealed store, and others where the configuration says so.
 #[async_trait]
 pub trait SecretWriter: Send + Sync + fmt::Debug {
+    /// Whether values may be written at this path; refused at the writing too.
+    fn takes(&self, _path: &str) -> bool {
+        true
+    }
+
     /// Stores a new version of the field and returns it.
     ///
     /// # Errors
@@ -92,7 +101,26 @@ pub trait SecretWriter: Send + Sync + fmt::Debug {
         field: &str,
         value: Secret,
         now: Timestamp,
-    ) -> Result<crate::lease::VersionId, StoreError>;
+    ) -> Result<VersionId, StoreError>;
+
+    /// The same where `expected` is still the newest version; `None` where another one is.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    async fn replace(
+        &self,
+        path: &str,
+        field: &str,
+        value: Secret,
+        expected: &VersionId,
+        now: Timestamp,
+    ) -> Result<Option<VersionId>, StoreError>;
+
+    /// Deletes every version of every field at the path, beyond recall. What is not there is no mistake.
+    ///
+    /// # Errors
+    /// What stands in the way; then something may be left.
+    async fn delete(&self, path: &str) -> Result<(), StoreError>;
 }
 
 /// Obtains material from credential sources other than a stored secret: asks providers, signs, leases.

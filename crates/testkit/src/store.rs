@@ -117,7 +117,36 @@ impl SecretWriter for MemoryStore {
         _now: Timestamp,
     ) -> Result<VersionId, StoreError> {
         self.failing()?;
+        if value.is_empty() {
+            return Err(StoreError::new(StoreErrorKind::Empty, "an empty value is never stored"));
+        }
         Ok(VersionId::new(&self.insert(path, field, value.expose()).to_string()))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this store keeps the bytes to hand them out again")]
+    async fn replace(
+        &self,
+        path: &str,
+        field: &str,
+        value: Secret,
+        expected: &VersionId,
+        _now: Timestamp,
+    ) -> Result<Option<VersionId>, StoreError> {
+        self.failing()?;
+        let mut values = hold(&self.values);
+        let place = (path.to_owned(), field.to_owned());
+        let Some(versions) = values.get_mut(&place).filter(|v| v.len().to_string() == expected.as_str())
+        else {
+            return Ok(None);
+        };
+        versions.push(value.expose().to_vec());
+        Ok(Some(VersionId::new(&versions.len().to_string())))
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), StoreError> {
+        self.failing()?;
+        hold(&self.values).retain(|(known, _), _| known != path);
+        Ok(())
     }
 }
 
@@ -155,5 +184,7 @@ mod tests {
     #[tokio::test]
     async fn the_fake_keeps_the_contract() {
         battery(&World(MemoryStore::new())).await;
+        let store = MemoryStore::new();
+        crate::contract::writer::battery(&*store, &*store, "grants/").await;
     }
 }

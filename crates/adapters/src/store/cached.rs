@@ -281,6 +281,11 @@ impl SecretCache for Cached {
         self.shared.shards.iter().map(|shard| lock(shard).take_out(|_| true)).fold(0, u32::saturating_add)
     }
 
+    fn forget_path(&self, path: &str) -> u32 {
+        let of_path = |shard: &Mutex<Shard>| lock(shard).take_out(|held| held.path == path);
+        self.shared.shards.iter().map(of_path).fold(0, u32::saturating_add)
+    }
+
     fn sweep(&self, now: Timestamp) -> u32 {
         let sweep = |shard: &Mutex<Shard>| {
             let mut shard = lock(shard);

@@ -23,7 +23,7 @@ use super::env::EnvStore;
 use super::file::FileStore;
 use super::forgetting::Forgetting;
 use super::sealed::SealedStore;
-use super::vault::{VaultLogin, VaultSettings, VaultStore};
+use super::vault::{VaultLogin, VaultSettings, VaultStore, VaultWriter};
 use crate::https::is_loopback;
 
 /// One store of the configuration.
@@ -110,6 +110,9 @@ store_configs! {
         /// The outbound proxy.
         #[serde(default)]
         proxy: Option<Url>,
+        /// The path prefixes under which the gateway may write: where grants' tokens go. Default none.
+        #[serde(default)]
+        writable: Vec<String>,
     }
     /// Files.
     FileConfig {
@@ -268,7 +271,11 @@ impl StoreConfig {
             }
             Self::Vault(config) => {
                 let store = VaultStore::new(config.settings(), clock.clone());
-                (Arc::new(store.map_err(|error| failed(error.to_string()))?), StoreClass::External)
+                let store = store.map_err(|error| failed(error.to_string()))?;
+                if !config.writable.is_empty() {
+                    writer = Some(Arc::new(VaultWriter::new(store.clone(), config.writable.clone())));
+                }
+                (Arc::new(store), StoreClass::External)
             }
             Self::File(config) => {
                 (Arc::new(FileStore::new(config.base.clone(), config.allow_group_read)), StoreClass::Local)
@@ -355,6 +362,15 @@ impl VaultConfig {
         let mounts = self.mounts.iter().map(String::as_str).chain(self.auth.mount());
         if mounts.into_iter().any(|mount| mount.split('/').any(|part| matches!(part, "" | "." | ".."))) {
             problems.push("mounts, auth: a mount is written without leading or trailing `/`".to_owned());
+        }
+        for (index, prefix) in self.writable.iter().enumerate() {
+            let path = prefix.trim_start_matches('/');
+            let mut segments = path.strip_suffix('/').unwrap_or(path).split('/');
+            if segments.any(|segment| matches!(segment, "" | "." | ".."))
+                || path.contains(['{', '}', '*', '#', '?', '%'])
+            {
+                problems.push(format!("writable[{index}]: a plain path, a prefix with `/` at its end"));
+            }
         }
         let plain = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
         if self.namespace.as_deref().is_some_and(|name| !plain(name)) {

@@ -25,8 +25,23 @@ impl Forgetting {
     }
 }
 
+impl Forgetting {
+    fn forget(&self, path: &str, field: &str) {
+        self.cache.forget(&ResolvedReference {
+            store: self.store.clone(),
+            path: path.to_owned(),
+            field: Some(field.to_owned()),
+            version: None,
+        });
+    }
+}
+
 #[async_trait]
 impl SecretWriter for Forgetting {
+    fn takes(&self, path: &str) -> bool {
+        self.inner.takes(path)
+    }
+
     async fn put(
         &self,
         path: &str,
@@ -34,13 +49,28 @@ impl SecretWriter for Forgetting {
         value: Secret,
         now: Timestamp,
     ) -> Result<VersionId, StoreError> {
-        let version = self.inner.put(path, field, value, now).await?;
-        self.cache.forget(&ResolvedReference {
-            store: self.store.clone(),
-            path: path.to_owned(),
-            field: Some(field.to_owned()),
-            version: None,
-        });
-        Ok(version)
+        let written = self.inner.put(path, field, value, now).await;
+        // Also where it failed: it may have been written all the same.
+        self.forget(path, field);
+        written
+    }
+
+    async fn replace(
+        &self,
+        path: &str,
+        field: &str,
+        value: Secret,
+        expected: &VersionId,
+        now: Timestamp,
+    ) -> Result<Option<VersionId>, StoreError> {
+        let written = self.inner.replace(path, field, value, expected, now).await;
+        self.forget(path, field);
+        written
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), StoreError> {
+        let deleted = self.inner.delete(path).await;
+        self.cache.forget_path(path);
+        deleted
     }
 }

@@ -35,6 +35,24 @@ pub(crate) fn secret_field(fields: &Fields<'_>, name: &str) -> Result<Secret, St
     Ok(secret)
 }
 
+/// Appends the text as a JSON string (RFC 8259, section 7). The caller's buffer has room for six bytes for
+/// each of the text's, and two more, so that it never moves.
+pub(crate) fn append_quoted(buffer: &mut Vec<u8>, text: &str) {
+    buffer.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => buffer.extend_from_slice(&[b'\\', byte]),
+            0..=0x1f => {
+                let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+                buffer.extend_from_slice(b"\\u00");
+                buffer.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+            }
+            plain => buffer.push(plain),
+        }
+    }
+    buffer.push(b'"');
+}
+
 /// Decodes the inside of a JSON string (RFC 8259, section 7). A lone surrogate has no UTF-8 form.
 fn decode(text: &str) -> Option<Secret> {
     // Decoding never lengthens, so the buffer never moves.
@@ -117,6 +135,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn quotes_what_serde_json_reads_back(text in "\\PC{0,40}[\\x00-\\x7f]{0,20}") {
+            let mut quoted = Vec::new();
+            append_quoted(&mut quoted, &text);
+            prop_assert_eq!(serde_json::from_slice::<String>(&quoted).unwrap(), text);
+        }
+
         #[test]
         fn agrees_with_serde_json(text in ".{1,60}") {
             let document = serde_json::json!({ "a": text }).to_string();

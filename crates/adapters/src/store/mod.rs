@@ -23,4 +23,6 @@ pub use self::env::EnvStore;
 pub use self::file::{FileStore, MAX_FILE};
 pub use self::forgetting::Forgetting;
 pub use self::sealed::{KEPT_VERSIONS, MAX_VALUE, SealedError, SealedStore};
-pub use self::vault::{AppRole, JwtLogin, KubernetesLogin, VaultLogin, VaultSettings, VaultStore};
+pub use self::vault::{
+    AppRole, JwtLogin, KubernetesLogin, VaultLogin, VaultSettings, VaultStore, VaultWriter,
+};

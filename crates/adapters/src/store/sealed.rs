@@ -126,7 +126,15 @@ impl Sealed {
         })
     }
 
-    fn put(&self, path: &str, field: &str, value: &Secret, now: Timestamp) -> Result<VersionId, StoreError> {
+    /// Puts the value on top of the newest version, or only on top of the expected one.
+    fn put(
+        &self,
+        path: &str,
+        field: &str,
+        value: &Secret,
+        expected: Option<&VersionId>,
+        now: Timestamp,
+    ) -> Result<Option<VersionId>, StoreError> {
         if path.is_empty() || field.is_empty() {
             return Err(StoreError::new(StoreErrorKind::Malformed, "path and field must not be empty"));
         }
@@ -142,6 +150,9 @@ impl Sealed {
         let same = |record: &Record| record.path == path && record.field == field;
         let here = records.iter().filter(|record| same(record)).map(|record| record.version);
         let (newest, count) = here.fold((0, 0), |(newest, count), version| (version.max(newest), count + 1));
+        if expected.is_some_and(|expected| expected.as_str() != newest.to_string()) {
+            return Ok(None);
+        }
         let version = newest + 1;
         if count >= KEPT_VERSIONS {
             let oldest = records.iter().filter(|r| same(r)).map(|r| r.version).min().unwrap_or(0);
@@ -158,7 +169,15 @@ impl Sealed {
             envelope,
         });
         disk::write(&self.path, &records)?;
-        Ok(VersionId::new(&version.to_string()))
+        Ok(Some(VersionId::new(&version.to_string())))
+    }
+
+    fn delete(&self, path: &str) -> Result<(), StoreError> {
+        let _lock = disk::lock(&self.path)?;
+        let mut records = disk::read(&self.path)?;
+        let before = records.len();
+        records.retain(|record| record.path != path);
+        if records.len() == before { Ok(()) } else { disk::write(&self.path, &records) }
     }
 
     fn place<'a>(&'a self, record: &'a Record) -> Place<'a> {
@@ -189,7 +208,26 @@ impl SecretWriter for SealedStore {
         now: Timestamp,
     ) -> Result<VersionId, StoreError> {
         let (sealed, path, field) = (self.0.clone(), path.to_owned(), field.to_owned());
-        blocking(move || sealed.put(&path, &field, &value, now)).await
+        let written = blocking(move || sealed.put(&path, &field, &value, None, now)).await?;
+        written.ok_or_else(|| StoreError::new(StoreErrorKind::Unavailable, "the value was not written"))
+    }
+
+    async fn replace(
+        &self,
+        path: &str,
+        field: &str,
+        value: Secret,
+        expected: &VersionId,
+        now: Timestamp,
+    ) -> Result<Option<VersionId>, StoreError> {
+        let (sealed, path, field) = (self.0.clone(), path.to_owned(), field.to_owned());
+        let expected = expected.clone();
+        blocking(move || sealed.put(&path, &field, &value, Some(&expected), now)).await
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), StoreError> {
+        let (sealed, path) = (self.0.clone(), path.to_owned());
+        blocking(move || sealed.delete(&path)).await
     }
 }
 

@@ -7,6 +7,7 @@
 mod login;
 mod token;
 mod wire;
+mod write;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use url::Url;
 pub use self::login::{AppRole, JwtLogin, KubernetesLogin, VaultLogin};
 use self::token::Tokens;
 use self::wire::{Answer, Wire};
+pub use self::write::VaultWriter;
 use super::json_text::secret_field;
 use crate::https::{OutboundBuildError, OutboundConfig};
 
@@ -46,7 +48,8 @@ pub struct VaultSettings {
     pub timeout: Duration,
 }
 
-/// Secrets of an OpenBao or Vault cluster.
+/// Secrets of an OpenBao or Vault cluster. Clones share their login.
+#[derive(Clone)]
 pub struct VaultStore {
     wire: Arc<Wire>,
     tokens: Arc<Tokens>,
@@ -104,13 +107,33 @@ impl VaultStore {
 
     /// Reads once, and once more where the token turns out to be dead.
     async fn read(&self, segments: &[&str], version: Option<u64>) -> Result<Answer, StoreError> {
+        self.call(Method::GET, segments, version, None).await
+    }
+
+    /// Asks once, and once more where the token turns out to be dead: a refused request did nothing.
+    async fn exchange(
+        &self,
+        method: Method,
+        segments: &[&str],
+        body: Option<&[u8]>,
+    ) -> Result<Answer, StoreError> {
+        self.call(method, segments, None, body).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        segments: &[&str],
+        version: Option<u64>,
+        body: Option<&[u8]>,
+    ) -> Result<Answer, StoreError> {
         let token = self.tokens.current().await?;
-        let answer = self.wire.call(Method::GET, segments, version, Some(&token), None).await?;
+        let answer = self.wire.call(method.clone(), segments, version, Some(&token), body).await?;
         if answer.status != 403 || self.tokens.is_alive(&token).await? {
             return Ok(answer);
         }
         let token = self.tokens.replace(&token).await?;
-        self.wire.call(Method::GET, segments, version, Some(&token), None).await
+        self.wire.call(method, segments, version, Some(&token), body).await
     }
 }
 

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gateway_adapters::store::{
-    AppRole, CacheLimits, Cached, Deadline, JwtLogin, VaultLogin, VaultSettings, VaultStore,
+    AppRole, CacheLimits, Cached, Deadline, JwtLogin, VaultLogin, VaultSettings, VaultStore, VaultWriter,
 };
 use gateway_core::id::StoreName;
 use gateway_core::lease::SecretVersion;
-use gateway_core::ports::{SecretStore, StoreErrorKind};
+use gateway_core::ports::{SecretStore, SecretWriter as _, StoreErrorKind};
 use gateway_core::reference::{ResolvedReference, VersionSelector};
+use gateway_core::secret::Secret;
 use gateway_core::time::Timestamp;
 use gateway_testkit::clock::ManualClock;
+use gateway_testkit::contract;
 use gateway_testkit::contract::store::{StoreWorld, battery};
 use gateway_testkit::openbao::OpenBao;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -116,6 +118,102 @@ async fn tells_versions_times_and_request_ids_and_refuses_deleted_ones() {
     let port = ResolvedReference { field: Some("port".to_owned()), ..reference("kv/team/bot") };
     assert_eq!(kind(&store, &port).await, StoreErrorKind::Malformed);
     assert_eq!(kind(&store, &reference("no-such-mount/a")).await, StoreErrorKind::NotFound);
+}
+
+fn writer(server: &OpenBao, login: VaultLogin, writable: &[&str]) -> VaultWriter {
+    VaultWriter::new(
+        open(settings(server, login)),
+        writable.iter().map(|&prefix| prefix.to_owned()).collect(),
+    )
+}
+
+#[tokio::test]
+async fn writes_by_check_and_set_and_deletes_every_version() {
+    let server = OpenBao::start().await;
+    let writer = writer(&server, root(&server), &["kv/grants/"]);
+    contract::writer::battery(&open(settings(&server, root(&server))), &writer, "kv/grants/").await;
+    let (status, answer) = server.call(Method::GET, "kv/metadata/grants/one", &Value::Null).await;
+    assert_eq!(status, 404, "no version is left to be undeleted: {answer}");
+}
+
+#[tokio::test]
+async fn writes_only_where_the_configuration_says_and_never_over_other_fields() {
+    let server = OpenBao::start().await;
+    server.put("kv/grants/shared", &json!({ "token": "a", "user": "kept" })).await;
+    let writer = writer(&server, root(&server), &["kv/grants/", "kv/exact"]);
+    let value = || Secret::copy_from(b"value-of-the-gateway");
+    let put = async |path: &str| {
+        writer.put(path, "token", value(), Timestamp::from_seconds(0)).await.map_err(|error| error.kind)
+    };
+    for path in ["kv/other", "kv/grants", "kv/grantsx/a", "kv/grants/../other", "kv/grants//a", "kv/exact/a"]
+    {
+        assert!(!writer.takes(path), "{path}");
+        assert_eq!(put(path).await, Err(StoreErrorKind::Denied), "{path}");
+        assert_eq!(
+            writer.delete(path).await.map_err(|error| error.kind),
+            Err(StoreErrorKind::Denied),
+            "{path}"
+        );
+    }
+    assert!(put("kv/exact").await.is_ok());
+    assert_eq!(put("kv/grants/shared").await, Err(StoreErrorKind::Malformed));
+    let store = open(settings(&server, root(&server)));
+    let user = ResolvedReference { field: Some("user".to_owned()), ..reference("kv/grants/shared") };
+    assert_eq!(text(&store.fetch(&user).await.unwrap()), "kept");
+    // Somebody else's version in between is written over only by a plain put.
+    let first = put("kv/grants/a").await.unwrap();
+    server.put("kv/grants/a", &json!({ "token": "of somebody else" })).await;
+    let replaced = writer.replace("kv/grants/a", "token", value(), &first, Timestamp::from_seconds(0)).await;
+    assert_eq!(replaced.unwrap(), None);
+    assert_eq!(text(&store.fetch(&reference("kv/grants/a")).await.unwrap()), "of somebody else");
+    // A deleted version is written over, and its number is not used again.
+    server.call(Method::DELETE, "kv/data/grants/a", &Value::Null).await;
+    assert_eq!(put("kv/grants/a").await.unwrap().as_str(), "3");
+}
+
+#[tokio::test]
+async fn a_login_that_may_only_read_cannot_write() {
+    let server = OpenBao::start().await;
+    server.read_policy("reader", "kv").await;
+    let (role_id, secret_id) = server.approle("gateway", &json!({ "token_policies": "reader" })).await;
+    let secret_id_file = server.private_file("secret-id", &secret_id);
+    let login = VaultLogin::Approle(AppRole { mount: "approle".to_owned(), role_id, secret_id_file });
+    let writer = writer(&server, login, &["kv/grants/"]);
+    let value = Secret::copy_from(b"value-of-the-gateway");
+    let refusal = writer.put("kv/grants/a", "token", value, Timestamp::from_seconds(0)).await.unwrap_err();
+    assert_eq!(refusal.kind, StoreErrorKind::Denied);
+    assert!(!refusal.to_string().contains("value-of-the-gateway"), "{refusal}");
+    assert_eq!(writer.delete("kv/grants/a").await.unwrap_err().kind, StoreErrorKind::Denied);
+}
+
+#[tokio::test]
+async fn many_writers_of_one_place_lose_nothing() {
+    let server = OpenBao::start().await;
+    let writer = Arc::new(writer(&server, root(&server), &["kv/grants/"]));
+    let first = put_text(&writer, "first").await.unwrap();
+    let tasks: Vec<_> = (0..8)
+        .map(|number| {
+            let (writer, first) = (Arc::clone(&writer), first.clone());
+            let value = Secret::new(format!("value {number}").into_bytes());
+            tokio::spawn(async move {
+                let now = Timestamp::from_seconds(0);
+                writer.replace("kv/grants/a", "token", value, &first, now).await.unwrap()
+            })
+        })
+        .collect();
+    let mut written = Vec::new();
+    for task in tasks {
+        written.extend(task.await.unwrap());
+    }
+    assert_eq!(written.len(), 1, "one of them replaced the first version");
+}
+
+async fn put_text(
+    writer: &VaultWriter,
+    text: &str,
+) -> Result<gateway_core::lease::VersionId, gateway_core::ports::StoreError> {
+    let value = Secret::copy_from(text.as_bytes());
+    writer.put("kv/grants/a", "token", value, Timestamp::from_seconds(0)).await
 }
 
 #[tokio::test]

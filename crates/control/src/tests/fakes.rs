@@ -249,6 +249,22 @@ impl SecretWriter for Vault {
         self.values.lock().unwrap().insert(path.to_owned(), text);
         Ok(VersionId::new("1"))
     }
+
+    async fn replace(
+        &self,
+        path: &str,
+        field: &str,
+        value: Secret,
+        _: &VersionId,
+        now: Timestamp,
+    ) -> Result<Option<VersionId>, StoreError> {
+        self.put(path, field, value, now).await.map(Some)
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), StoreError> {
+        self.values.lock().unwrap().remove(path);
+        Ok(())
+    }
 }
 
 /// Knows operators by tokens of the form `operator:NAME`.

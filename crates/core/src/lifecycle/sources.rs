@@ -149,9 +149,17 @@ impl Judge<'_> {
             self.find(&rule::PROVIDER_GRANTS, key, "`grants` names a field or a version");
         }
         if let Some(grants) = &spec.grants
-            && self.stores.entry(grants.store()).is_some_and(|entry| entry.writer.is_none())
+            && let Some(entry) = self.stores.entry(grants.store())
         {
-            self.find(&rule::PROVIDER_GRANTS, key, "the store takes no values");
+            // A grant's own place is one below.
+            let place = format!("{}/grant", grants.fixed_prefix());
+            match &entry.writer {
+                None => self.find(&rule::PROVIDER_GRANTS, key, "the store takes no values"),
+                Some(writer) if !writer.takes(&place) => {
+                    self.find(&rule::PROVIDER_GRANTS, key, "the store takes no values at this path");
+                }
+                Some(_) => {}
+            }
         }
     }
 

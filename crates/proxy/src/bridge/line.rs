@@ -20,8 +20,8 @@ use crate::mcp::version::Generation;
 use crate::path::admit::{Trip, Verb};
 use crate::path::authorize::Aim;
 use crate::path::forward::{Forwarded, attempt, ready};
-use crate::path::journey::Journey;
 use crate::path::inject::Message;
+use crate::path::journey::Journey;
 use crate::upstream::{UpstreamBody, Upstreams};
 
 /// On whose account the bridge speaks, and for which call.

@@ -83,6 +83,9 @@ fn every_problem_is_named() {
     assert!(problem(vault(json!({ "timeout_ms": 0 }))).starts_with("timeout_ms:"));
     assert!(problem(vault(json!({ "mounts": ["kv/"] }))).starts_with("mounts"));
     assert!(problem(vault(json!({ "namespace": "a b" }))).starts_with("namespace:"));
+    for prefix in ["", "/", "kv//a/", "kv/../a/", "kv/*", "kv/{user.sub}/"] {
+        assert!(problem(vault(json!({ "writable": [prefix] }))).starts_with("writable[0]:"), "{prefix}");
+    }
     for prefix in ["", "/", "a//b", "../a", "a/*", "kv/{agent.id}/"] {
         let paths = json!([{ "prefix": prefix, "owners": ["a"] }]);
         assert!(problem(vault(json!({ "paths": paths }))).starts_with("paths[0].prefix:"), "{prefix}");
@@ -111,6 +114,20 @@ async fn a_built_sealed_store_shows_its_own_writes_at_once() {
         assert_eq!(entry.store.fetch(&wanted).await.unwrap().version.as_str(), number);
     }
     assert_eq!(entry.cache.forget(&wanted), 1);
+}
+
+#[test]
+fn a_vault_takes_values_only_where_it_says_so() {
+    let token = tempfile::NamedTempFile::new().unwrap();
+    let build = |writable: Value| {
+        let auth = json!({ "token_file": token.path() });
+        let document = vault(json!({ "auth": auth, "writable": writable }));
+        let name = StoreName::parse("vault-prod").unwrap();
+        parse(document).unwrap().build(&name, Arc::new(ManualClock::default())).unwrap()
+    };
+    assert!(build(json!([])).writer.is_none(), "read-only by default");
+    let writer = build(json!(["kv/grants/"])).writer.unwrap();
+    assert!(writer.takes("kv/grants/a") && !writer.takes("kv/a"));
 }
 
 #[tokio::test]

@@ -235,3 +235,13 @@ async fn keeps_a_bounded_number_of_versions() {
     assert_eq!(world.store.fetch(&pin("1")).await.unwrap_err().kind, StoreErrorKind::NotFound);
     assert!(world.store.fetch(&pin("2")).await.is_ok());
 }
+
+#[tokio::test]
+async fn keeps_the_contract_of_writers() {
+    let world = world();
+    gateway_testkit::contract::writer::battery(&world.store, &world.store, "kv/grants/").await;
+    let file = world.directory.path().join("data/sealed.db");
+    let before = std::fs::read(&file).unwrap();
+    world.store.delete("kv/grants/never-there").await.unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}

@@ -243,6 +243,29 @@ impl Answer {
         serde_json::from_slice::<Body>(&self.body).ok().map(|body| body.data)
     }
 
+    /// The version that a write made, where the answer is one to a write.
+    pub(super) fn written(&self) -> Option<u64> {
+        #[derive(Deserialize)]
+        struct Body {
+            data: Written,
+        }
+        #[derive(Deserialize)]
+        struct Written {
+            version: u64,
+        }
+        serde_json::from_slice::<Body>(&self.body).ok().map(|body| body.data.version)
+    }
+
+    /// Whether one of the store's error texts holds these words.
+    pub(super) fn says(&self, words: &str) -> bool {
+        #[derive(Deserialize)]
+        struct Body {
+            errors: Vec<String>,
+        }
+        let body = serde_json::from_slice::<Body>(&self.body).ok();
+        body.is_some_and(|body| body.errors.iter().any(|text| text.contains(words)))
+    }
+
     /// The failure that the status means.
     pub(super) fn failure(&self) -> StoreError {
         match self.status {
