@@ -9,6 +9,10 @@ from .processes import free_port, until
 from .web import request
 
 POLICY = 'path "kv/data/*" { capabilities = ["read"] }'
+LEASES = """path "database/creds/*" { capabilities = ["read", "update"] }
+path "sys/leases/renew" { capabilities = ["update"] }
+path "sys/leases/revoke" { capabilities = ["update"] }
+"""
 
 
 class OpenBao:
@@ -57,7 +61,8 @@ class OpenBao:
     def _mount(self):
         self._demand("POST", "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
         until("the mount is ready", lambda: self._answers("kv/config"), 30)
-        self._demand("POST", "sys/policies/acl/gateway", {"policy": POLICY})
+        self.policy = ""
+        self.allow(POLICY)
 
     def _approle(self):
         self._demand("POST", "sys/auth/approle", {"type": "approle"})
@@ -85,6 +90,44 @@ class OpenBao:
         mount, _, rest = path.partition("/")
         made = self._demand("POST", f"{mount}/data/{rest}", {"data": {field: value}})
         return made["data"]["version"]
+
+    def database(self, postgres, roles):
+        """A mount that makes PostgreSQL roles; name -> (statements that make one, statements that drop it)."""
+        self._demand("POST", "sys/mounts/database", {"type": "database"})
+        self._demand("POST", "database/config/one", {
+            "plugin_name": "postgresql-database-plugin", "allowed_roles": list(roles),
+            "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{postgres.port}/postgres?sslmode=disable",
+            "username": "gateway", "password": postgres.password_file.read_text(),
+        })
+        for name, (create, drop) in roles.items():
+            self._demand("POST", f"database/roles/{name}", {
+                "db_name": "one", "creation_statements": list(create), "revocation_statements": list(drop),
+                "default_ttl": "5m", "max_ttl": "10m",
+            })
+        self.allow(LEASES)
+
+    def writable(self, prefix):
+        """Lets the gateway write and destroy below a path of the KV mount."""
+        self.allow("".join(f'path "kv/{kind}/{prefix}/*" {{ capabilities = [{words}] }}\n' for kind, words in (
+            ("data", '"create", "read", "update", "delete"'), ("metadata", '"read", "list", "delete"'),
+            ("destroy", '"update"'), ("delete", '"update"'))))
+
+    def allow(self, text):
+        """Widens the gateway's policy."""
+        self.policy += f"\n{text}"
+        self._demand("POST", "sys/policies/acl/gateway", {"policy": self.policy})
+
+    def read(self, path):
+        """The newest fields at `kv/…`, as an administrator reads them; nothing where there are none."""
+        mount, _, rest = path.partition("/")
+        answer = self.call("GET", f"{mount}/data/{rest}")
+        return ((answer.json().get("data") or {}).get("data") or {}) if answer.status == 200 else {}
+
+    def names(self, path):
+        """What lies below `kv/…`."""
+        mount, _, rest = path.partition("/")
+        answer = self.call("GET", f"{mount}/metadata/{rest}?list=true")
+        return (answer.json().get("data") or {}).get("keys", []) if answer.status == 200 else []
 
     def stop(self):
         """SIGTERM, as an operator's restart does."""

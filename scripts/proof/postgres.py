@@ -10,9 +10,9 @@ from .processes import free_port, until
 
 
 class Postgres:
-    def __init__(self, stage):
+    def __init__(self, stage, name="postgres"):
         self.stage = stage
-        self.folder = stage.folder / "postgres"
+        self.folder = stage.folder / name
         self.folder.mkdir(mode=0o755)
         # The run's folder is private; the server runs as another user and must get through.
         os.chmod(stage.folder, 0o711)
@@ -28,10 +28,10 @@ class Postgres:
                   f"--pwfile={self.password_file}", "-D", self.folder / "data")
         command = self._command("postgres", "-D", self.folder / "data", "-p", self.port, "-c",
                                 "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")
-        self.child = stage.children.start("postgres", command, cwd=self.folder, env=self._environment())
+        self.child = stage.children.start(name, command, cwd=self.folder, env=self._environment())
         until("PostgreSQL answers", self._answers, 60, 0.1)
         # The gateway's copy: a password file is read by its owner alone.
-        self.gateway_password = stage.private(stage.folder / "postgres-password", self.password_file.read_text())
+        self.gateway_password = stage.private(stage.folder / f"{name}-password", self.password_file.read_text())
         self.url = f"postgres://gateway@127.0.0.1:{self.port}/postgres?sslmode=disable"
 
     def _account(self):
@@ -60,6 +60,16 @@ class Postgres:
         demand(code == 0, f"{name}: {complaint.strip()[-300:]}")
 
     def _answers(self):
-        command = self._command("psql", "-h", "127.0.0.1", "-p", self.port, "-U", "gateway", "-Atc", "select 1", "postgres")
+        return self.ask("select 1")[0] == 0
+
+    def ask(self, query):
+        """Exit code and output of one query by the owner."""
+        command = self._command("psql", "-h", "127.0.0.1", "-p", self.port, "-U", "gateway", "-Atc", query, "postgres")
         environment = {**self._environment(), "PGPASSWORD": self.password_file.read_text()}
-        return self.stage.children.run(command, cwd=self.folder, env=environment)[0] == 0
+        return self.stage.children.run(command, cwd=self.folder, env=environment)[:2]
+
+    def roles(self):
+        """Who may log in, but for the owner."""
+        code, out = self.ask("select rolname from pg_roles where rolcanlogin and not rolsuper")
+        demand(code == 0, "PostgreSQL does not list its roles")
+        return set(out.split())
