@@ -8,6 +8,9 @@ from urllib.parse import quote, urlencode
 
 from . import parts, web
 from .claim import demand
+from .credential import random_text
+from .issuer import REDIRECT
+from .keys import secret_folder
 from .processes import free_port
 from .upstreams import Log
 
@@ -75,12 +78,35 @@ class AuthorizationServer:
     def requests(self, mark=0, route="token"):
         return [line for line in self.ledger.since(mark) if line["route"] == route]
 
+    def person(self, login, resource, client_id="cli"):
+        """A person's token, by code and PKCE through the pages; `client_id` is a public client with the redirect."""
+        out = secret_folder(self.stage) / f"{self.name}-{login}-{random_text(6)}"
+        command = [parts.program("node"), parts.NPM / "token.mjs", "--issuer", self.url, "--client-id", client_id,
+                   "--login", login, "--redirect-uri", REDIRECT, "--resource", resource, "--out", out,
+                   "--scope", self.scopes]
+        code, printed, complaint = self.stage.children.run(command)
+        demand(code == 0, f"no token for {login}: {printed.strip()} {complaint.strip()[-300:]}")
+        return self.stage.mint.also(f"a token of {login}", out.read_text())
+
+    def public_client(self, client_id="cli"):
+        self.client(client_id, CODE, token_endpoint_auth_method="none", redirect_uris=[REDIRECT])
+
+    def acting_for(self, client_id, secret, subject_token, resource):
+        """The client's token for somebody else: RFC 8693, with the client as the acting party."""
+        body = urlencode({"grant_type": EXCHANGE, "subject_token": subject_token, "resource": resource,
+                          "subject_token_type": "urn:ietf:params:oauth:token-type:access_token"}).encode()
+        answer = web.request("POST", f"{self.url}/token", body, self._as(client_id, secret))
+        demand(answer.status == 200, f"exchange: {answer.status} {answer.text[:200]}")
+        return self.stage.mint.also("a delegated token", answer.json()["access_token"])
+
+    def _as(self, client_id, secret):
+        pair = f"{quote(client_id, safe='')}:{quote(secret.value, safe='')}"
+        return {"Content-Type": "application/x-www-form-urlencoded",
+                "Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+
     def introspect(self, client_id, secret, token):
         """Whether the token is active, asked as a client."""
         body = urlencode({"token": token}).encode()
-        pair = f"{quote(client_id, safe='')}:{quote(secret.value, safe='')}"
-        headers = {"Content-Type": "application/x-www-form-urlencoded",
-                   "Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-        answer = web.request("POST", f"{self.url}/token/introspection", body, headers)
+        answer = web.request("POST", f"{self.url}/token/introspection", body, self._as(client_id, secret))
         demand(answer.status == 200, f"introspection: {answer.status} {answer.text[:200]}")
         return answer.json()
