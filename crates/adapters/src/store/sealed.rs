@@ -173,7 +173,7 @@ impl Sealed {
     }
 
     fn delete(&self, path: &str) -> Result<(), StoreError> {
-        let _lock = disk::lock(&self.path)?;
+        let _lock = private_file::lock(&self.path)?;
         let mut records = disk::read(&self.path)?;
         let before = records.len();
         records.retain(|record| record.path != path);
