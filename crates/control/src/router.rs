@@ -17,7 +17,7 @@ use crate::auth::{Strangers, authenticate, record};
 use crate::context::ControlContext;
 use crate::problem::Problem;
 use crate::routes::{
-    act, apply, audit, binding, health, login, object, policy, rotate, secret, session, token,
+    act, agent, apply, audit, binding, health, login, object, policy, rotate, secret, session, token,
 };
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
@@ -53,6 +53,9 @@ fn operators() -> Routes {
         .routes(routes!(act::disable))
         .routes(routes!(act::enable))
         .routes(routes!(act::revoke))
+        .routes(routes!(agent::disable))
+        .routes(routes!(agent::enable))
+        .routes(routes!(agent::revoke))
         .routes(routes!(rotate::rotate))
         .routes(routes!(object::servers))
         .routes(routes!(object::agents))

@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use crate::actor::Actor;
 use crate::audit::{Ended, Event};
-use crate::id::{BindingName, EnvironmentName, Epoch, RequestId};
+use crate::id::{AgentName, BindingName, EnvironmentName, Epoch, RequestId};
 use crate::identity::{IdentityError, Presented, VerifiedIdentity};
 use crate::lease::{SecretVersion, VersionId};
-use crate::manifest::{Injection, Route};
+use crate::manifest::{AgentSpec, Injection, Route};
 use crate::policy::Permit;
 use crate::reference::ResolvedReference;
 use crate::refusal::{Code, Refusal};
@@ -64,6 +64,45 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// What stands in the way.
     async fn probe(&self) -> Result<(), StoreError>;
+}
+
+/// A store that makes secrets on demand, each with a lease, and takes them back.
+#[async_trait]
+pub trait LeasingStore: Send + Sync + fmt::Debug {
+    /// Makes a new secret at this place. Every call makes another one.
+    ///
+    /// # Errors
+    /// See [`StoreErrorKind`]; an answer without a lease is [`StoreErrorKind::Malformed`].
+    async fn lease(&self, reference: &ResolvedReference) -> Result<StoreLease, StoreError>;
+
+    /// Asks for `span` more from now on; says how long the lease holds then, which is less where it
+    /// nears its maximal life.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`] where the store knows the lease no more.
+    async fn renew(&self, lease: &str, span: Duration) -> Result<Duration, StoreError>;
+
+    /// Takes the secret back; returns once it opens nothing any more. A lease that is gone already is
+    /// taken back.
+    ///
+    /// # Errors
+    /// See [`StoreErrorKind`]; then it ends with its lease.
+    async fn revoke(&self, lease: &str) -> Result<(), StoreError>;
+}
+
+/// A secret that a store made, and its lease.
+#[derive(Debug)]
+pub struct StoreLease {
+    /// The store's id of the lease: it takes a token of the store's to do anything with it.
+    pub id: String,
+    /// The secret; its version is named after the lease.
+    pub material: SecretVersion,
+    /// How long it holds from now on.
+    pub duration: Duration,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// The account it belongs to, where the store tells (`username`).
+    pub account: Option<String>,
 }
 
 /// The cache in front of a store: what revocation and rotation empty.
@@ -142,6 +181,9 @@ pub trait CredentialIssuer: Send + Sync + fmt::Debug {
     /// that is possible, and forgets it; says how many values it held.
     async fn end_binding(&self, environment: &EnvironmentName, binding: &BindingName) -> u32;
 
+    /// Ends everything issued for an agent, as [`end_binding`](Self::end_binding) does for a binding.
+    async fn end_agent(&self, agent: &AgentName) -> u32;
+
     /// Drops what has expired.
     fn sweep(&self, now: Timestamp);
 }
@@ -153,6 +195,8 @@ pub struct CredentialWish<'a> {
     pub permit: &'a Permit,
     /// On whose account, where that is not the permit's own actor: the one whose session is cleaned up.
     pub actor: Option<&'a Actor>,
+    /// The registered agent of that actor.
+    pub agent: Option<&'a Arc<AgentSpec>>,
     /// The user's grant, for the sources that need one.
     pub grant: Option<&'a Arc<GrantRecord>>,
     /// The request, for evidence.
@@ -436,6 +480,16 @@ pub trait LiveTraffic: Send + Sync + fmt::Debug {
 
     /// Lets new uses of the binding through again (after `enable`).
     fn admit(&self, environment: &EnvironmentName, binding: &BindingName);
+
+    /// Refuses every use by the agent from now on, cuts its calls and streams, ends its sessions and
+    /// processes, gives back what was issued for it, and returns when no byte flows for it any more.
+    ///
+    /// # Errors
+    /// As [`end`](Self::end).
+    async fn end_agent(&self, agent: &AgentName, deadline: Duration) -> Result<Ended, Refusal>;
+
+    /// Lets new uses by the agent through again (after `enable`).
+    fn admit_agent(&self, agent: &AgentName);
 
     /// Open legacy sessions and live streams of the binding.
     fn open(&self, environment: &EnvironmentName, binding: &BindingName) -> Ended;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::id::{EnvironmentName, StoreName, TeamName};
-use crate::ports::{SecretCache, SecretStore, SecretWriter, StoreError, StoreErrorKind};
+use crate::ports::{LeasingStore, SecretCache, SecretStore, SecretWriter, StoreError, StoreErrorKind};
 use crate::reference::SecretReference;
 
 /// Whether a store of the enterprise's is behind it, or something on this machine.
@@ -34,6 +34,8 @@ pub struct StoreEntry {
     pub cache: Arc<dyn SecretCache>,
     /// Its writer, where values of ours go in.
     pub writer: Option<Arc<dyn SecretWriter>>,
+    /// The same store, where it makes secrets on demand.
+    pub leasing: Option<Arc<dyn LeasingStore>>,
     /// Its class.
     pub class: StoreClass,
     /// The environments it serves; never empty.

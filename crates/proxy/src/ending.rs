@@ -93,7 +93,7 @@ impl Gateway {
             self.clean_up_later(session.take_upstream());
             let mut event = session.shown().describe(Event::new(EventKind::SessionEnded, now));
             event.reason = Some(limit.word().to_owned());
-            event.ended = Some(Ended { calls, streams, sessions: 1, children: 0, cached_values: 0 });
+            event.ended = Some(Ended { calls, streams, sessions: 1, ..Ended::default() });
             if let Err(error) = self.audit.note(event) {
                 tracing::error!(%error, "the end of a session could not be recorded");
             }
@@ -105,7 +105,7 @@ impl Gateway {
         let complete = session.emptied(deadline).await;
         let cleaned = self.clean_up(session.take_upstream(), Course::Ordinary).await;
         Terminated {
-            ended: Ended { calls, streams, sessions: 1, children: 0, cached_values: 0 },
+            ended: Ended { calls, streams, sessions: 1, ..Ended::default() },
             upstream_ended: cleaned.ended,
             upstream_left: cleaned.left,
             complete,
@@ -153,7 +153,7 @@ async fn delete(gateway: &Arc<Gateway>, abandoned: Abandoned, course: Course) ->
         // Entered first, as by every use: what a revocation does not find here, it keeps out.
         Course::Ordinary => {
             let key = (opened.environment.clone(), opened.name.clone());
-            let Ok(pass) = gateway.live.enter(&key, &opened.server) else { return false };
+            let Ok(pass) = gateway.live.enter(&key, &opened.server, None) else { return false };
             pass
         }
     };

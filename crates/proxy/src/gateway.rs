@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::audit::{Ended, Event, EventKind};
-use gateway_core::id::{BindingName, EnvironmentName};
+use gateway_core::id::{AgentName, BindingName, EnvironmentName};
 use gateway_core::ports::{AuditSink, CredentialIssuer, IdentityVerifier, LiveTraffic, PublicKeys, Random};
+use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::snapshot::Snapshot;
 use gateway_core::stores::Stores;
@@ -267,6 +268,14 @@ impl Gateway {
         Some(Bytes::from(metadata.to_string()))
     }
 
+    /// Empties the stores' caches at these places; says how many values they held.
+    fn forget(&self, places: &[ResolvedReference]) -> u32 {
+        let held = |place: &ResolvedReference| {
+            self.stores.entry(&place.store).map_or(0, |entry| entry.cache.forget(place))
+        };
+        places.iter().map(held).sum()
+    }
+
     /// Refuses new requests from now on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
@@ -331,17 +340,33 @@ impl LiveTraffic for Gateway {
         abandoned.extend(self.shared.end_binding(&key).iter().filter_map(Abandoned::shared));
         let sessions = abandoned.len();
         self.clean_up(abandoned, Course::BindingEnds).await;
-        let places = self.materials.forget(&key);
-        let cached = places.iter().map(|place| match self.stores.entry(&place.store) {
-            Some(entry) => entry.cache.forget(place),
-            None => 0,
-        });
-        let cached_values =
-            cached.sum::<u32>().saturating_add(self.issuer.end_binding(environment, binding).await);
+        let cached = self.forget(&self.materials.forget(&key));
+        let cached_values = cached.saturating_add(self.issuer.end_binding(environment, binding).await);
         let (calls, streams) = closing?;
         let children = children?.saturating_add(late?);
         let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
-        Ok(Ended { calls, streams, sessions, children, cached_values })
+        Ok(Ended { calls, streams, sessions, children, cached_values, tokens: 0 })
+    }
+
+    async fn end_agent(&self, agent: &AgentName, deadline: Duration) -> Result<Ended, Refusal> {
+        let killing = self.children.end_agent(agent, deadline);
+        let (closing, children) = tokio::join!(self.live.close_agent(agent, deadline), killing);
+        // As for a binding: what was being started has started by now.
+        let late = self.children.end_agent(agent, deadline).await;
+        let (sessions, mut abandoned) = self.sessions.end_agent(agent);
+        let shared = self.shared.end_agent(agent);
+        let sessions = sessions.saturating_add(u32::try_from(shared.len()).unwrap_or(u32::MAX));
+        abandoned.extend(shared.iter().filter_map(Abandoned::shared));
+        self.clean_up(abandoned, Course::Ordinary).await;
+        let cached = self.forget(&self.materials.forget_agent(agent));
+        let cached_values = cached.saturating_add(self.issuer.end_agent(agent).await);
+        let (calls, streams) = closing?;
+        let children = children?.saturating_add(late?);
+        Ok(Ended { calls, streams, sessions, children, cached_values, tokens: 0 })
+    }
+
+    fn admit_agent(&self, agent: &AgentName) {
+        self.live.open_agent(agent);
     }
 
     fn admit(&self, environment: &EnvironmentName, binding: &BindingName) {
@@ -352,6 +377,6 @@ impl LiveTraffic for Gateway {
         let key = (environment.clone(), binding.clone());
         let (calls, streams) = self.live.counts(&key);
         let sessions = self.sessions.count(&key).saturating_add(self.shared.count(&key));
-        Ended { calls, streams, sessions, children: self.children.count(&key), cached_values: 0 }
+        Ended { calls, streams, sessions, children: self.children.count(&key), ..Ended::default() }
     }
 }

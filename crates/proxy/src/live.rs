@@ -4,7 +4,7 @@
 //! Entering first counts and then looks whether the gate is closed; closing first closes and then
 //! waits for the count: so after a revocation has been acknowledged, nothing runs and nothing starts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::task::AtomicWaker;
 use gateway_core::actor::Actor;
 use gateway_core::audit::BindingRevision;
-use gateway_core::id::{BindingName, EnvironmentName, RequestId, ServerName};
+use gateway_core::id::{AgentName, BindingName, EnvironmentName, RequestId, ServerName};
 use gateway_core::policy::Permit;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::session::{LiveSession, SessionKind};
@@ -30,6 +30,8 @@ pub type BindingKey = (EnvironmentName, BindingName);
 #[derive(Debug, Default)]
 pub struct Live {
     gates: Mutex<HashMap<BindingKey, Arc<Gate>>>,
+    /// Agents that start nothing any more.
+    ended_agents: Mutex<HashSet<AgentName>>,
 }
 
 /// One binding's gate.
@@ -46,6 +48,8 @@ struct Gate {
 pub struct Running {
     /// The server it goes to.
     pub server: ServerName,
+    /// The agent it runs for.
+    agent: Option<AgentName>,
     /// Set once it answers with a stream.
     stream: OnceLock<Box<StreamFacts>>,
     /// Set once it must stop.
@@ -102,21 +106,26 @@ impl Live {
         gate
     }
 
-    /// Enters the binding's gate.
+    /// Enters the binding's gate, for an agent or for somebody else.
     ///
     /// # Errors
-    /// [`Code::BindingEnded`] where it is closed.
-    pub fn enter(&self, key: &BindingKey, server: &ServerName) -> Result<Pass, Refusal> {
+    /// [`Code::BindingEnded`] where it is closed, or the agent has ended.
+    pub fn enter(
+        &self,
+        key: &BindingKey,
+        server: &ServerName,
+        agent: Option<&AgentName>,
+    ) -> Result<Pass, Refusal> {
         let gate = self.gate(key);
-        let running = Arc::new(Running {
-            server: server.clone(),
-            stream: OnceLock::new(),
-            stopped: OnceLock::new(),
-            waker: AtomicWaker::new(),
-        });
-        let pass = gate.admit(running);
+        let pass = gate.admit(Arc::new(Running::new(server, agent)));
         // The lock above orders this after the count: a closer that misses us is seen here.
-        if pass.gate.closed.load(Ordering::SeqCst) { Err(Code::BindingEnded.into()) } else { Ok(pass) }
+        let agent_ended = || agent.is_some_and(|agent| locked(&self.ended_agents).contains(agent));
+        if pass.gate.closed.load(Ordering::SeqCst) || agent_ended() {
+            // Whoever ended the agent waits for this one too, and is told when it leaves.
+            pass.running.stop(Code::BindingEnded);
+            return Err(Code::BindingEnded.into());
+        }
+        Ok(pass)
     }
 
     /// Closes the gate, stops what runs, and waits until nothing does. Returns how many calls and
@@ -133,21 +142,42 @@ impl Live {
             *count = count.saturating_add(1);
             running.stop(Code::BindingEnded);
         }
+        match tokio::time::timeout(deadline, gate.without(|_| true)).await {
+            Ok(()) => Ok((calls, streams)),
+            Err(_) => Err(Refusal::new(Code::Internal).because("uses of the binding did not end in time")),
+        }
+    }
+
+    /// Lets the agent start nothing any more, stops what runs for it, and waits until nothing does.
+    /// Returns how many calls and streams were stopped.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close); the agent stays out.
+    pub async fn close_agent(&self, agent: &AgentName, deadline: Duration) -> Result<(u32, u32), Refusal> {
+        locked(&self.ended_agents).insert(agent.clone());
+        let gates: Vec<Arc<Gate>> = locked(&self.gates).values().cloned().collect();
+        let (mut calls, mut streams) = (0_u32, 0_u32);
+        for gate in &gates {
+            for running in locked(&gate.running).values().filter(|running| running.is_for(agent)) {
+                let count = if running.is_streaming() { &mut streams } else { &mut calls };
+                *count = count.saturating_add(1);
+                running.stop(Code::BindingEnded);
+            }
+        }
         let empty = async {
-            loop {
-                let left = gate.left.notified();
-                tokio::pin!(left);
-                left.as_mut().enable();
-                if locked(&gate.running).is_empty() {
-                    return;
-                }
-                left.await;
+            for gate in &gates {
+                gate.without(|running| running.is_for(agent)).await;
             }
         };
         match tokio::time::timeout(deadline, empty).await {
             Ok(()) => Ok((calls, streams)),
-            Err(_) => Err(Refusal::new(Code::Internal).because("uses of the binding did not end in time")),
+            Err(_) => Err(Refusal::new(Code::Internal).because("uses by the agent did not end in time")),
         }
+    }
+
+    /// Lets the agent in again.
+    pub fn open_agent(&self, agent: &AgentName) {
+        locked(&self.ended_agents).remove(agent);
     }
 
     /// Opens the gate again.
@@ -211,9 +241,36 @@ impl Gate {
         locked(&self.running).insert(number, Arc::clone(&running));
         Pass { gate: self, number, running, visit: None }
     }
+
+    /// Waits until nothing of the kind runs. All of it has been stopped: so each one tells that it left.
+    async fn without(&self, kind: impl Fn(&Running) -> bool) {
+        loop {
+            let left = self.left.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if !locked(&self.running).values().any(|running| kind(running)) {
+                return;
+            }
+            left.await;
+        }
+    }
 }
 
 impl Running {
+    fn new(server: &ServerName, agent: Option<&AgentName>) -> Self {
+        Self {
+            server: server.clone(),
+            agent: agent.cloned(),
+            stream: OnceLock::new(),
+            stopped: OnceLock::new(),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    fn is_for(&self, agent: &AgentName) -> bool {
+        self.agent.as_ref() == Some(agent)
+    }
+
     /// Whether it answers with a stream.
     pub(crate) fn is_streaming(&self) -> bool {
         self.stream.get().is_some()
@@ -248,13 +305,7 @@ impl Running {
 impl Pass {
     /// A pass of no gate, for what the gateway does after it has closed one.
     pub(crate) fn detached(server: &ServerName) -> Self {
-        let running = Running {
-            server: server.clone(),
-            stream: OnceLock::new(),
-            stopped: OnceLock::new(),
-            waker: AtomicWaker::new(),
-        };
-        Arc::new(Gate::default()).admit(Arc::new(running))
+        Arc::new(Gate::default()).admit(Arc::new(Running::new(server, None)))
     }
 
     /// Counts the use into its session too.
@@ -301,9 +352,9 @@ impl Drop for Pass {
     fn drop(&mut self) {
         let mut running = locked(&self.gate.running);
         running.remove(&self.number);
-        let empty = running.is_empty();
+        let awaited = running.is_empty() || self.running.stopped.get().is_some();
         drop(running);
-        if empty {
+        if awaited {
             self.gate.left.notify_waiters();
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
+use gateway_core::id::AgentName;
 use gateway_core::lease::SecretVersion;
 use gateway_core::manifest::{BindingSpec, ExceptionRule, Injection, ValueFormat};
 use gateway_core::reference::ResolvedReference;
@@ -66,6 +67,7 @@ impl fmt::Debug for Material {
 
 #[derive(Debug)]
 struct Slot {
+    agent: Option<AgentName>,
     reference: Option<ResolvedReference>,
     current: Arc<Material>,
     former: Vec<(Timestamp, Arc<SecretVersion>)>,
@@ -83,6 +85,8 @@ pub struct Place {
     /// Tells the values of one binding apart, whatever the version, so that a rotation finds the former
     /// value; absent where all callers share one.
     pub slot: Option<String>,
+    /// The agent whose it is; absent where others share it.
+    pub agent: Option<AgentName>,
     /// The place in a store; absent for material of other sources.
     pub reference: Option<ResolvedReference>,
 }
@@ -116,7 +120,10 @@ impl Materials {
         former.retain(|(since, _)| now.since(*since) <= FORMER_TIME);
         former.truncate(FORMER_VALUES);
         let current = Arc::new(prepare(spec, version, &former)?);
-        slots.insert(slot_key, Slot { reference: place.reference, current: Arc::clone(&current), former });
+        slots.insert(
+            slot_key,
+            Slot { agent: place.agent, reference: place.reference, current: Arc::clone(&current), former },
+        );
         Ok(current)
     }
 
@@ -124,6 +131,13 @@ impl Materials {
     pub fn forget(&self, key: &BindingKey) -> Vec<ResolvedReference> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let gone = slots.extract_if(|(known, _), _| known == key);
+        gone.filter_map(|(_, slot)| slot.reference).collect()
+    }
+
+    /// Drops every value that is the agent's alone; says which places they came from.
+    pub fn forget_agent(&self, agent: &AgentName) -> Vec<ResolvedReference> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = slots.extract_if(|_, slot| slot.agent.as_ref() == Some(agent));
         gone.filter_map(|(_, slot)| slot.reference).collect()
     }
 

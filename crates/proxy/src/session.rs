@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway_core::actor::Actor;
 use gateway_core::audit::BindingRevision;
-use gateway_core::id::{BindingName, EnvironmentName, ServerName};
+use gateway_core::id::{AgentName, BindingName, EnvironmentName, ServerName};
 use gateway_core::ports::Random;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::session::{LiveSession, SessionKind};
@@ -257,6 +257,20 @@ impl Sessions {
             left
         });
         ended
+    }
+
+    /// Ends the agent's sessions: how many, and what has to be ended upstream.
+    pub fn end_agent(&self, agent: &AgentName) -> (u32, Vec<Abandoned>) {
+        let mut open = locked(&self.open);
+        let ended = open.extract_if(|_, session| session.actor.agent.as_ref() == Some(agent));
+        let mut count = 0_u32;
+        let mut abandoned = Vec::new();
+        for (_, session) in ended {
+            session.stop(Code::SessionEnded);
+            abandoned.extend(session.take_upstream());
+            count = count.saturating_add(1);
+        }
+        (count, abandoned)
     }
 
     /// How many sessions have an upstream session under the binding.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::id::{EnvironmentName, StoreName, TeamName};
-use gateway_core::ports::{SecretStore, SecretWriter};
+use gateway_core::ports::{LeasingStore, SecretStore, SecretWriter};
 use gateway_core::stores::{PathDelegation, StoreClass, StoreEntry};
 use gateway_core::time::Clock;
 use serde::de::{SeqAccess, Visitor};
@@ -262,6 +262,7 @@ impl StoreConfig {
             return Err(failed(problems.join("; ")));
         }
         let mut writer: Option<Arc<dyn SecretWriter>> = None;
+        let mut leasing: Option<Arc<dyn LeasingStore>> = None;
         let (plain, class): (Arc<dyn SecretStore>, StoreClass) = match self {
             Self::Sealed(config) => {
                 let store = SealedStore::open(name.as_str(), &config.path, &config.key_file)
@@ -275,7 +276,9 @@ impl StoreConfig {
                 if !config.writable.is_empty() {
                     writer = Some(Arc::new(VaultWriter::new(store.clone(), config.writable.clone())));
                 }
-                (Arc::new(store), StoreClass::External)
+                let store = Arc::new(store);
+                leasing = Some(store.clone());
+                (store, StoreClass::External)
             }
             Self::File(config) => {
                 (Arc::new(FileStore::new(config.base.clone(), config.allow_group_read)), StoreClass::Local)
@@ -296,6 +299,7 @@ impl StoreConfig {
         Ok(StoreEntry {
             store: cached.clone(),
             cache: cached,
+            leasing,
             writer,
             class,
             environments: shared.environments.to_vec(),

@@ -4,6 +4,7 @@
 //! into once: where our token is dead, one login and one more try follow; where it lives, it is the
 //! policy's answer.
 
+mod lease;
 mod login;
 mod token;
 mod wire;

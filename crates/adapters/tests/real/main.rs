@@ -1,4 +1,13 @@
 //! The adapters against the real parts. A part that is missing is a failure, never a skip.
 
+#[expect(dead_code, reason = "the tests of sources use more of it")]
+#[path = "../../src/source/fixture.rs"]
+mod fixture;
+mod leases;
 mod openbao;
 mod postgres;
+
+/// Where the fixture looks for it.
+mod policy {
+    pub(crate) use gateway_adapters::policy::CedarCompiler;
+}

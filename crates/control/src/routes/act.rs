@@ -24,7 +24,7 @@ use crate::ports::AuditQuery;
 use crate::problem::Problem;
 
 /// How long a binding's traffic may take to end.
-const END_DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const END_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -133,7 +133,7 @@ fn target(environment: &str, name: &str) -> Result<Target, Problem> {
     Ok(Target { key, environment, name })
 }
 
-type Act = fn(&lifecycle::Context<'_>, &ObjectKey) -> Result<Switched, Vec<lifecycle::Finding>>;
+pub(super) type Act = fn(&lifecycle::Context<'_>, &ObjectKey) -> Result<Switched, Vec<lifecycle::Finding>>;
 
 fn decide(
     context: &ControlContext,
@@ -167,7 +167,7 @@ pub(crate) async fn disable(
     Ok(json(&Standing { binding, status: Lifecycle::Disabled, ended: Some(ended?) }))
 }
 
-async fn publish(
+pub(super) async fn publish(
     context: &ControlContext,
     epoch: Option<gateway_core::id::Epoch>,
 ) -> Result<Option<Sequence>, gateway_core::refusal::Refusal> {

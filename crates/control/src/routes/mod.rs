@@ -14,6 +14,7 @@ use crate::context::ControlContext;
 use crate::problem::Problem;
 
 pub(crate) mod act;
+pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod binding;

@@ -53,7 +53,7 @@ struct Listed<'a> {
     issued_by: &'a OperatorName,
 }
 
-fn agent_of(name: &str) -> Result<(AgentName, ObjectKey), Problem> {
+pub(super) fn agent_of(name: &str) -> Result<(AgentName, ObjectKey), Problem> {
     let agent = AgentName::parse(name).map_err(|_| Problem::new(&rule::OBJECT_UNKNOWN, "no such agent"))?;
     let key = ObjectKey { kind: Kind::Agent, environment: None, name: agent.to_string() };
     Ok((agent, key))

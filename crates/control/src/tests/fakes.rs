@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gateway_core::audit::{Ended, Event};
-use gateway_core::id::{BindingName, EnvironmentName, Epoch, OperatorName};
+use gateway_core::id::{AgentName, BindingName, EnvironmentName, Epoch, OperatorName};
 use gateway_core::identity::{IdentityError, Presented, TokenDigest};
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::ContentHash;
@@ -136,10 +136,20 @@ impl LiveTraffic for Live {
         if self.stuck.load(Ordering::SeqCst) {
             return Err(Code::Internal.into());
         }
-        Ok(Ended { calls: 1, streams: 2, sessions: 3, children: 0, cached_values: 1 })
+        Ok(Ended { calls: 1, streams: 2, sessions: 3, cached_values: 1, ..Ended::default() })
     }
     fn admit(&self, _: &EnvironmentName, name: &BindingName) {
         self.ended.lock().unwrap().retain(|ended| ended != name.as_str());
+    }
+    async fn end_agent(&self, agent: &AgentName, _: Duration) -> Result<Ended, Refusal> {
+        self.ended.lock().unwrap().push(format!("agent {agent}"));
+        if self.stuck.load(Ordering::SeqCst) {
+            return Err(Code::Internal.into());
+        }
+        Ok(Ended { calls: 4, streams: 1, sessions: 2, cached_values: 3, ..Ended::default() })
+    }
+    fn admit_agent(&self, agent: &AgentName) {
+        self.ended.lock().unwrap().retain(|ended| *ended != format!("agent {agent}"));
     }
     fn open(&self, _: &EnvironmentName, _: &BindingName) -> Ended {
         Ended::default()
@@ -156,7 +166,7 @@ impl LiveSessions for Live {
         let place = sessions.iter().position(|session| session.id == id)?;
         sessions.remove(place);
         sessions.retain(|session| session.session.as_deref() != Some(id));
-        let ended = Ended { calls: 0, streams: 2, sessions: 1, children: 0, cached_values: 0 };
+        let ended = Ended { streams: 2, sessions: 1, ..Ended::default() };
         Some(Terminated { ended, upstream_ended: 1, upstream_left: 0, complete: true })
     }
 }

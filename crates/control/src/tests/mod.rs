@@ -1,4 +1,5 @@
 mod acts;
+mod agents;
 mod credentials;
 mod fakes;
 mod sessions;
@@ -52,6 +53,7 @@ fn store(vault: &Arc<Vault>, environments: &[&str], paths: &[(&str, &str)], writ
     StoreEntry {
         store: Arc::clone(vault) as _,
         cache: Arc::clone(vault) as _,
+        leasing: None,
         writer: writable.then(|| Arc::clone(vault) as _),
         class: if writable { StoreClass::Local } else { StoreClass::External },
         environments: environments.iter().map(|name| name.parse().unwrap()).collect(),

@@ -34,6 +34,9 @@ fn the_document_lists_every_route() {
     GET /v1/policies
     GET /v1/servers
     GET /v1/sessions
+    POST /v1/agents/{name}/disable
+    POST /v1/agents/{name}/enable
+    POST /v1/agents/{name}/revoke
     POST /v1/agents/{name}/tokens
     POST /v1/apply
     POST /v1/audit/verify

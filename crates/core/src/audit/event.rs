@@ -139,6 +139,14 @@ pub struct Ended {
     pub children: u32,
     /// Cached values dropped.
     pub cached_values: u32,
+    /// Agent tokens that open nothing any more.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tokens: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// One event. Optional fields are absent where they have no meaning for the kind.

@@ -81,11 +81,19 @@ impl Judge<'_> {
                     self.find(&rule::BINDING_SOURCE, key, message);
                 }
             }
+            CredentialSource::Leased(leased) => {
+                let store = self.stores.entry(leased.role.store());
+                if store.is_some_and(|entry| entry.leasing.is_none()) {
+                    self.find(&rule::BINDING_SOURCE, key, "the store makes no secrets on demand");
+                }
+                if !leased.role.has_field() || leased.role.version().is_some() {
+                    self.find(&rule::BINDING_SOURCE, key, "`role` needs a field, and has no versions");
+                }
+            }
             CredentialSource::ClientCredentials(_)
             | CredentialSource::TokenExchange(_)
             | CredentialSource::JwtBearer(_)
-            | CredentialSource::IdentityAssertion(_)
-            | CredentialSource::Leased(_) => {}
+            | CredentialSource::IdentityAssertion(_) => {}
         }
     }
 

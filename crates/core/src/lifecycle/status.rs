@@ -9,7 +9,7 @@ use crate::audit::{Decision, Event, EventKind};
 use crate::id::{OperatorName, Revision};
 use crate::manifest::{Kind, ObjectKey, Spec};
 use crate::operator::Role;
-use crate::state::{Change, Lifecycle, RevisionRecord, State};
+use crate::state::{AgentTokenRecord, Change, Lifecycle, Operation, RevisionRecord, State};
 use crate::time::Timestamp;
 
 /// A change of status, decided.
@@ -19,6 +19,8 @@ pub struct Switched {
     pub change: Change,
     /// The revision it is about.
     pub revision: Revision,
+    /// How many of an agent's tokens end with it.
+    pub tokens: u32,
 }
 
 /// Switches an object off. Never needs approval, for it only takes away; a policy cannot be switched
@@ -75,17 +77,43 @@ fn switch(
     }
     let mut draft = Draft::new(context.state, Some(&context.operator.name), context.now);
     draft.status(&record.key, record.revision, status, Some(EventKind::ObjectStatus))?;
-    Ok(Switched { change: draft.finish(), revision: record.revision })
+    let tokens = match status {
+        Lifecycle::Disabled => end_tokens(&mut draft, &record.key, record.revision)?,
+        _ => 0,
+    };
+    Ok(Switched { change: draft.finish(), revision: record.revision, tokens })
 }
 
-/// Ends a binding for ever. Never needs approval; its name stays refused.
+/// Revokes every token of the agent; of another object there are none. They are gone for good: an agent
+/// that is switched on again gets new ones.
+fn end_tokens(draft: &mut Draft, key: &ObjectKey, revision: Revision) -> Result<u32, Vec<Finding>> {
+    if key.kind != Kind::Agent {
+        return Ok(0);
+    }
+    let held = |token: &&AgentTokenRecord| token.agent.as_str() == key.name && token.revoked_at.is_none();
+    let held: Vec<AgentTokenRecord> = draft.state.agent_tokens.iter().filter(held).cloned().collect();
+    for token in &held {
+        draft.step(Operation::RevokeAgentToken { id: token.id.clone(), at: draft.now })?;
+        let mut event = Event::new(EventKind::AgentTokenRevoked, draft.now).about(key.clone(), revision);
+        event.agent = Some(token.agent.clone());
+        event.operator.clone_from(&draft.operator);
+        event.environment = token.entries.first().map(|entry| entry.environment.clone());
+        draft.note(event);
+    }
+    Ok(u32::try_from(held.len()).unwrap_or(u32::MAX))
+}
+
+/// Ends a binding or an agent for ever. Never needs approval; its name stays refused. An agent's tokens
+/// end with it.
 ///
 /// # Errors
 /// `operator.forbidden`, `object.unknown`, `object.state`, `object.kind`.
 pub fn revoke(context: &Context<'_>, key: &ObjectKey) -> Result<Switched, Vec<Finding>> {
-    if key.kind != Kind::Binding {
-        return Err(vec![Finding::of(&rule::OBJECT_KIND, key, "only bindings are revoked")]);
-    }
+    let evidence = match key.kind {
+        Kind::Binding => EventKind::BindingRevoked,
+        Kind::Agent => EventKind::ObjectStatus,
+        _ => return Err(vec![Finding::of(&rule::OBJECT_KIND, key, "only bindings and agents are revoked")]),
+    };
     let alive: Vec<&RevisionRecord> =
         context.state.history(key).filter(|record| record.status.may_become(Lifecycle::Revoked)).collect();
     let Some(main) = context.state.standing(key).or_else(|| alive.last().copied()) else {
@@ -98,10 +126,11 @@ pub fn revoke(context: &Context<'_>, key: &ObjectKey) -> Result<Switched, Vec<Fi
     }
     let mut draft = Draft::new(context.state, Some(&context.operator.name), context.now);
     for record in &alive {
-        let evidence = (record.revision == main.revision).then_some(EventKind::BindingRevoked);
+        let evidence = (record.revision == main.revision).then_some(evidence);
         draft.status(key, record.revision, Lifecycle::Revoked, evidence)?;
     }
-    Ok(Switched { change: draft.finish(), revision: main.revision })
+    let tokens = end_tokens(&mut draft, key, main.revision)?;
+    Ok(Switched { change: draft.finish(), revision: main.revision, tokens })
 }
 
 /// Moves every binding past its end to `expired`; absent where there is none.

@@ -7,7 +7,7 @@ use gateway_adapters::audit::{AuditLog, Checkpointer, Durability, Opened, Sink};
 use gateway_adapters::identity::{OidcOperators, OidcVerifier};
 use gateway_adapters::policy::CedarCompiler;
 use gateway_adapters::signing::Signer;
-use gateway_adapters::source::Sources;
+use gateway_adapters::source::{SourceParts, Sources};
 use gateway_adapters::state::{self, Database};
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::ports::{AuditSink as _, Publisher as _, StateWriter, Tickets};
@@ -70,7 +70,14 @@ impl Parts {
         let signer = Signer::open(&config.signing, clock.now())
             .map_err(|error| StartError::machine("the signing keys", error))?;
         let signer = Arc::new(signer);
-        let sources = Arc::new(Sources::default());
+        let sources = Arc::new(Sources::new(SourceParts {
+            signer: signer.clone(),
+            public_url: config.public_url.to_string(),
+            stores: stores.clone(),
+            audit: audit.clone(),
+            clock: clock.clone(),
+            random: entropy.clone(),
+        }));
         let gateway = Gateway::new(Wiring {
             world: WorldCell::new(snapshot, clock.now()),
             verifier: verifier.clone(),

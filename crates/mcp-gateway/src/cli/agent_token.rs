@@ -1,4 +1,4 @@
-//! `agent token …`: tokens that the gateway issues to agents. Shown once, stored as a hash.
+//! `agent …`: agents' ends, and the tokens that the gateway issues to them (shown once, stored as a hash).
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::access::take_token;
 use super::binding::{items, or_nothing};
 use super::failure::{Exit, Failure};
 use super::object::{self, GetArguments, ListArguments, ReadCommand};
-use super::pick::{list, text, time};
+use super::pick::{is_true, list, text, time};
 use super::session::Session;
 use super::token_file;
 use super::view::{Table, View};
@@ -22,6 +22,12 @@ pub(super) enum AgentCommand {
     List(ListArguments),
     /// Show one
     Get(GetArguments),
+    /// Switch off, with its tokens, calls, streams, sessions and leases; can be switched on again
+    Disable(AgentName),
+    /// Switch on again; it needs new tokens
+    Enable(AgentName),
+    /// End for ever: answers when nothing runs for it any more, and prints the evidence
+    Revoke(RevokeAgent),
     /// Issue, list and revoke agents' tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -44,6 +50,16 @@ pub(super) struct AgentName {
     /// The agent
     #[arg(value_name = "AGENT")]
     agent: String,
+}
+
+/// Which agent is revoked.
+#[derive(Args, Debug)]
+pub(super) struct RevokeAgent {
+    #[command(flatten)]
+    agent: AgentName,
+    /// Repeat the agent's name: a revoked name never comes back
+    #[arg(long, value_name = "NAME")]
+    confirm: String,
 }
 
 /// One token.
@@ -93,6 +109,23 @@ pub(super) fn run(session: &mut Session, command: AgentCommand) -> Result<Exit, 
     match command {
         AgentCommand::List(arguments) => object::read(session, Kind::Agent, &ReadCommand::List(arguments)),
         AgentCommand::Get(arguments) => object::read(session, Kind::Agent, &ReadCommand::Get(arguments)),
+        AgentCommand::Disable(agent) => end(session, &agent.agent, "disable"),
+        AgentCommand::Enable(agent) => {
+            let answer = session.client()?.post(&["agents", &agent.agent, "enable"], &json!({}))?;
+            session.printer.show(&answer, |answer| {
+                let fields = [("revision", text(answer, "/revision")), ("status", text(answer, "/status"))];
+                View::default().title(format!("agent {}: enabled", agent.agent)).fields(fields)
+            });
+            Ok(Exit::Ok)
+        }
+        AgentCommand::Revoke(RevokeAgent { agent: AgentName { agent }, confirm }) => {
+            if confirm != agent {
+                let hint = format!("`--confirm {agent}`");
+                return Err(Failure::usage("the name to confirm is another one").hint(hint));
+            }
+            session.printer.progress("revoking: waiting until nothing runs for the agent …");
+            end(session, &agent, "revoke")
+        }
         AgentCommand::Token(TokenCommand::Issue(arguments)) => issue(session, &arguments),
         AgentCommand::Token(TokenCommand::List(agent)) => listing(session, &agent),
         AgentCommand::Token(TokenCommand::Revoke(token)) => {
@@ -104,6 +137,34 @@ pub(super) fn run(session: &mut Session, command: AgentCommand) -> Result<Exit, 
             Ok(Exit::Ok)
         }
     }
+}
+
+fn end(session: &mut Session, agent: &str, act: &str) -> Result<Exit, Failure> {
+    let answer = session.client()?.post(&["agents", agent, act], &json!({}))?;
+    session.printer.show(&answer, |answer| evidence(agent, act, answer));
+    Ok(Exit::Ok)
+}
+
+/// What an agent's end took with it, when, and where that stands in the audit log.
+fn evidence(agent: &str, act: &str, answer: &Value) -> View {
+    let title = format!("agent {agent}: {act}d; nothing runs for it any more");
+    let view = View::default().title(title).fields([
+        ("revision", text(answer, "/revision")),
+        ("decided at", text(answer, "/decided_at")),
+        ("completed at", text(answer, "/completed_at")),
+        ("tokens ended", text(answer, "/ended/tokens")),
+        ("calls ended", text(answer, "/ended/calls")),
+        ("streams ended", text(answer, "/ended/streams")),
+        ("sessions ended", text(answer, "/ended/sessions")),
+        ("processes killed", text(answer, "/ended/children")),
+        ("values and leases ended", text(answer, "/ended/cached_values")),
+        ("audit: decided", text(answer, "/audit/decided")),
+        ("audit: completed", text(answer, "/audit/completed")),
+    ]);
+    if is_true(answer, "/audit/pending") {
+        return view.text("Evidence waits to be written: the audit log does not take records now.");
+    }
+    view
 }
 
 fn issue(session: &mut Session, arguments: &IssueArguments) -> Result<Exit, Failure> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use gateway_core::id::{BindingName, EnvironmentName, ServerName};
+use gateway_core::id::{AgentName, BindingName, EnvironmentName, ServerName};
 use gateway_core::policy::Permit;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::snapshot::ActiveBinding;
@@ -24,6 +24,7 @@ const MOST: usize = 20_000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
     actor: String,
+    agent: Option<AgentName>,
     environment: EnvironmentName,
     server: ServerName,
     binding: BindingName,
@@ -35,6 +36,7 @@ impl Holder {
         let spec = &permit.binding().spec;
         Self {
             actor: permit.actor().map(|actor| actor.stable_id()).unwrap_or_default(),
+            agent: permit.actor().and_then(|actor| actor.agent.clone()),
             environment: spec.environment.clone(),
             server: spec.server.clone(),
             binding: spec.name.clone(),
@@ -115,6 +117,11 @@ impl Pool {
     /// Takes the binding's sessions away. Returns them, for ending them at the server.
     pub fn end_binding(&self, key: &BindingKey) -> Vec<Arc<Shared>> {
         self.take(|holder, _| holder.environment == key.0 && holder.binding == key.1)
+    }
+
+    /// Takes away every session that is held for the agent.
+    pub fn end_agent(&self, agent: &AgentName) -> Vec<Arc<Shared>> {
+        self.take(|holder, _| holder.agent.as_ref() == Some(agent))
     }
 
     /// Takes away the sessions that are past their idle or absolute limit, or over.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gateway_core::id::AgentName;
 use gateway_core::identity::VerifiedIdentity;
 use gateway_core::manifest::{Risk, Route};
 use gateway_core::policy::Permit;
@@ -152,6 +153,10 @@ fn refused(
     Refused::read(response.status(), response.headers(), permit.binding().spec.mode, needles)
 }
 
+fn agent_of(permit: &Permit) -> Option<&AgentName> {
+    permit.actor().and_then(|actor| actor.agent.as_ref())
+}
+
 /// Obtains under a decision that is still the current one: where the state moved on meanwhile, the
 /// decision is made anew (rule 13).
 pub(crate) async fn ready(
@@ -162,7 +167,7 @@ pub(crate) async fn ready(
     mut permit: Permit,
 ) -> Result<Ready, Refusal> {
     for _ in 0..8 {
-        let pass = gateway.live.enter(&binding_key(&permit), &trip.server)?;
+        let pass = gateway.live.enter(&binding_key(&permit), &trip.server, agent_of(&permit))?;
         let obtained = obtain(gateway, &permit, &trip.request_id, gateway.clock.now()).await?;
         let world = gateway.world.current();
         if world.snapshot.epoch == permit.epoch() {
@@ -337,7 +342,7 @@ async fn shake(
     permit: &Permit,
 ) -> Result<Response<UpstreamBody>, Refusal> {
     let Journey { gateway, upstreams, trip, call, .. } = journey;
-    let mut pass = gateway.live.enter(&binding_key(permit), &trip.server)?;
+    let mut pass = gateway.live.enter(&binding_key(permit), &trip.server, agent_of(permit))?;
     pass.join(call, permit)?;
     let obtained = obtain(gateway, permit, &trip.request_id, gateway.clock.now()).await?;
     let message =

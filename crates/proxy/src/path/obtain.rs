@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gateway_core::actor::Actor;
-use gateway_core::id::RequestId;
+use gateway_core::id::{AgentName, RequestId};
 use gateway_core::lease::{Lease, SecretVersion};
 use gateway_core::manifest::{CredentialNeed, CredentialSource, ExceptionRule, Tier};
 use gateway_core::policy::Permit;
@@ -63,16 +63,20 @@ pub async fn obtain_for(
         (Some(reference), None, CredentialNeed::Required) => {
             let resolved = resolve(permit, actor, reference)?;
             let version = fetch(&gateway.stores, permit, &resolved).await?;
-            let place = Place { slot: per_caller(reference, &resolved), reference: Some(resolved) };
+            let slot = per_caller(reference, &resolved);
+            let agent = slot.as_ref().and_then(|_| agent_name(actor)).cloned();
+            let place = Place { slot, agent, reference: Some(resolved) };
             (version, place)
         }
         (None, Some(source), CredentialNeed::Required) => {
             let world = gateway.world.current();
             let grant = grant_of(&world.snapshot, permit, actor, source)?;
-            let wish = CredentialWish { permit, actor, grant, request_id, now };
+            let agent = agent_name(actor).and_then(|name| world.snapshot.agent(name));
+            let wish = CredentialWish { permit, actor, agent, grant, request_id, now };
             let version = gateway.issuer.issue(&wish).await?;
-            let whose = source.is_per_caller().then(|| actor.map(Actor::stable_id)).flatten();
-            (version, Place { slot: whose, reference: None })
+            let slot = source.is_per_caller().then(|| actor.map(Actor::stable_id)).flatten();
+            let agent = slot.as_ref().and_then(|_| agent_name(actor)).cloned();
+            (version, Place { slot, agent, reference: None })
         }
         _ => return Err(Refusal::new(Code::ReferenceRefused).because("material and server's need differ")),
     };
@@ -82,6 +86,10 @@ pub async fn obtain_for(
     let key = binding_key(permit);
     let material = gateway.materials.ready(&key, place, &binding.spec, Arc::clone(&version), now)?;
     Ok(Some(Obtained { lease: Lease::issue(permit, version), material }))
+}
+
+fn agent_name(actor: Option<&Actor>) -> Option<&AgentName> {
+    actor.and_then(|actor| actor.agent.as_ref())
 }
 
 /// A reference with templates has one value per caller.
@@ -123,7 +131,7 @@ pub fn resolve(
     reference: &SecretReference,
 ) -> Result<ResolvedReference, Refusal> {
     let values = TemplateValues {
-        agent: actor.and_then(|actor| actor.agent.as_ref()).map(gateway_core::id::AgentName::as_str),
+        agent: agent_name(actor).map(AgentName::as_str),
         user: actor.and_then(|actor| actor.user.as_ref()).map(|user| &*user.subject),
         environment: &permit.binding().spec.environment,
     };
@@ -183,7 +191,7 @@ pub async fn obtain_again(
         gateway.stores.open(&permit.binding().spec.environment, &resolved.store)?.cache.forget(&resolved);
     } else {
         let actor = permit.actor();
-        let wish = CredentialWish { permit, actor, grant: None, request_id, now };
+        let wish = CredentialWish { permit, actor, agent: None, grant: None, request_id, now };
         if !gateway.issuer.refused(&wish, refused) {
             return Ok(None);
         }

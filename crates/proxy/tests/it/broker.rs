@@ -139,6 +139,7 @@ impl TestBroker {
         let entry = StoreEntry {
             store: store.clone(),
             cache: store.clone(),
+            leasing: None,
             writer: None,
             class: StoreClass::Local,
             environments: vec![EnvironmentName::parse("dev").unwrap()],

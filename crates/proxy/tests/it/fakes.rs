@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::audit::{Event, EventKind};
-use gateway_core::id::{BindingName, EnvironmentName};
+use gateway_core::id::{AgentName, BindingName, EnvironmentName};
 use gateway_core::identity::{IdentityError, Presented, VerifiedClaims, VerifiedIdentity};
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::ContentHash;
@@ -29,6 +29,7 @@ pub struct FakeIssuer {
     /// Whether the last wish came with the caller's own token.
     pub presented: AtomicBool,
     pub ended: AtomicU64,
+    pub ended_agents: Mutex<Vec<String>>,
 }
 
 impl FakeIssuer {
@@ -62,6 +63,11 @@ impl CredentialIssuer for FakeIssuer {
 
     async fn end_binding(&self, _: &EnvironmentName, _: &BindingName) -> u32 {
         self.ended.fetch_add(1, Ordering::SeqCst);
+        u32::try_from(self.wishes.lock().unwrap().len()).unwrap()
+    }
+
+    async fn end_agent(&self, agent: &AgentName) -> u32 {
+        self.ended_agents.lock().unwrap().push(agent.to_string());
         u32::try_from(self.wishes.lock().unwrap().len()).unwrap()
     }
 

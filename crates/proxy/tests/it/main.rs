@@ -12,6 +12,7 @@
 )]
 
 mod address_guard;
+mod agents;
 mod answers;
 mod bridge;
 mod broker;

@@ -219,6 +219,11 @@ pub(super) struct Lookup {
 }
 
 impl Answer {
+    /// The body as what is expected; it borrows from the zeroed buffer.
+    pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
     /// The body of a KV version 2 read, where it is one.
     pub(super) fn kv(&self) -> Option<Kv<'_>> {
         serde_json::from_slice(&self.body).ok()

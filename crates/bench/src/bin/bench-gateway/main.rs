@@ -14,7 +14,7 @@ use gateway_adapters::audit::{AuditConfig, AuditLog, Durability};
 use gateway_adapters::identity::OidcVerifier;
 use gateway_adapters::policy::CedarCompiler;
 use gateway_adapters::signing::Signer;
-use gateway_adapters::source::Sources;
+use gateway_adapters::source::{SourceParts, Sources};
 use gateway_adapters::store::StoreConfig;
 use gateway_bench::{Failure, announce, read_line};
 use gateway_core::id::StoreName;
@@ -84,12 +84,22 @@ async fn gateway(arguments: &Arguments, clock: Arc<dyn Clock>) -> Result<Arc<Gat
     let writer = entry.writer.as_ref().ok_or("the sealed store has no writer")?;
     writer.put("bench", "token", secret, clock.now()).await?;
     let snapshot = Snapshot::build(&state::state(arguments.upstream)?, &CedarCompiler::new()?, &[])?;
+    let stores = Arc::new(Stores::new([(name, entry)]));
+    let signer = Arc::new(Signer::ephemeral(clock.now())?);
+    let sources = Sources::new(SourceParts {
+        signer: signer.clone(),
+        public_url: public_url.clone(),
+        stores: stores.clone(),
+        audit: audit.clone(),
+        clock: clock.clone(),
+        random: entropy.clone(),
+    });
     Ok(Gateway::new(Wiring {
         world: WorldCell::new(snapshot, clock.now()),
         verifier: Arc::new(verifier),
-        stores: Arc::new(Stores::new([(name, entry)])),
-        issuer: Arc::new(Sources::default()),
-        keys: Arc::new(Signer::ephemeral(clock.now())?),
+        stores,
+        issuer: Arc::new(sources),
+        keys: signer,
         audit,
         clock,
         random: entropy,

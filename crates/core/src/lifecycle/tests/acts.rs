@@ -175,3 +175,29 @@ fn the_card_shows_who_what_where_and_what_waits() {
     let pending = card.pending.unwrap();
     assert_eq!((pending.changes[0].field, pending.missing.len()), ("tools", 1));
 }
+
+#[test]
+fn an_agents_tokens_end_with_it_for_good_and_its_name_stays_refused() {
+    for (act, status) in [(disable as Act, Lifecycle::Disabled), (revoke as Act, Lifecycle::Revoked)] {
+        let mut bench = Bench::dev();
+        let (alice, bot) = (operator("i|alice", Role::Editor), "bot".parse().unwrap());
+        let dev = [Entry { environment: "dev".parse().unwrap(), servers: None }];
+        for seed in [7, 8] {
+            let issued = issue_agent_token(&bench.context(&alice), &wish(&bot, &dev, 1), &minted(seed));
+            let change = issued.unwrap().1;
+            bench.commit(&change);
+        }
+        let key = bench.key("Agent/bot");
+        let switched = act(&bench.context(&alice), &key).unwrap();
+        assert_eq!(switched.tokens, 2);
+        let told = switched.change.events.iter().filter(|event| event.kind == EventKind::AgentTokenRevoked);
+        assert_eq!(told.count(), 2);
+        bench.commit(&switched.change);
+        assert_eq!(bench.status("Agent/bot", 1), status);
+        assert!(bench.state.agent_tokens.iter().all(|token| token.revoked_at.is_some()));
+        let stranger = act(&bench.context(&operator("i|carol", Role::Viewer)), &key);
+        assert!(stranger.is_err());
+    }
+}
+
+type Act = fn(&Context<'_>, &ObjectKey) -> Result<Switched, Vec<Finding>>;

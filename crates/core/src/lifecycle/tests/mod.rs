@@ -38,6 +38,7 @@ fn entry(class: StoreClass, environments: &[&str], paths: &[(&str, &str)]) -> St
     StoreEntry {
         store: Arc::new(NoStore),
         cache: Arc::new(NoStore),
+        leasing: None,
         writer: None,
         class,
         environments: environments.iter().map(|name| name.parse().unwrap()).collect(),

@@ -40,6 +40,8 @@ fn cases() -> Vec<(&'static str, String)> {
         ("wrong types", with("listen: 8080\ncontrol: [127.0.0.1:8081]\nproxy_protocol: yes\nenvironments: dev")),
         ("bad addresses", with("listen: localhost:8080\npublic_url: 127.0.0.1\ntrusted_proxies: [10.0.0.0/99]")),
         ("bounds", with("limits: { request_body_bytes: 1, concurrent_requests: 0, drain_seconds: -1 }")),
+        ("signing keys", with("signing: { key_file: [a], rotate_days: 0, purpose: x }")),
+        ("signing keys for ever", with("signing:\n  rotate_days: 366")),
         ("plain text to the network", with("listen: 0.0.0.0:80\npublic_url: http://mcp.example.com\ncontrol: { listen: '[::]:81' }")),
         ("a path in the public URL", with("public_url: http://127.0.0.1:8080/gateway")),
         ("one door", with("control: { listen: 127.0.0.1:8080 }")),

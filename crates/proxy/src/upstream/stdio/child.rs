@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway_core::audit::BindingRevision;
+use gateway_core::id::AgentName;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::session::{LiveSession, SessionActor, SessionKind};
 use gateway_core::time::Timestamp;
@@ -137,6 +138,11 @@ impl Child {
     /// Whose process under which binding.
     pub(super) fn holder(&self) -> Holder {
         (self.actor.clone(), self.standing.binding.clone())
+    }
+
+    /// Whether it runs for the agent.
+    pub(super) fn is_for(&self, agent: &AgentName) -> bool {
+        self.who.agent.as_ref() == Some(agent)
     }
 
     /// As operators see it.

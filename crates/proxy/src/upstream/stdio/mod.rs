@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway_core::actor::Actor;
+use gateway_core::id::AgentName;
 use gateway_core::manifest::StdioRoute;
 use gateway_core::ports::Random;
 use gateway_core::refusal::{Code, Refusal};
@@ -345,7 +346,15 @@ impl Children {
     /// # Errors
     /// [`Code::Internal`] where one did not go within `deadline`.
     pub async fn end_binding(&self, key: &BindingKey, deadline: Duration) -> Result<u32, Refusal> {
-        self.end(|standing| standing.binding == *key, deadline).await
+        self.end(|child| child.standing.binding == *key, deadline).await
+    }
+
+    /// Kills every process of the agent.
+    ///
+    /// # Errors
+    /// As [`end_binding`](Self::end_binding).
+    pub async fn end_agent(&self, agent: &AgentName, deadline: Duration) -> Result<u32, Refusal> {
+        self.end(|child| child.is_for(agent), deadline).await
     }
 
     /// Kills every process, at the gateway's own end.
@@ -356,8 +365,8 @@ impl Children {
         self.end(|_| true, deadline).await
     }
 
-    async fn end(&self, which: impl Fn(&Standing) -> bool, deadline: Duration) -> Result<u32, Refusal> {
-        let children = self.table.all(|child| which(&child.standing));
+    async fn end(&self, which: impl Fn(&Child) -> bool, deadline: Duration) -> Result<u32, Refusal> {
+        let children = self.table.all(|child| which(child));
         children.iter().for_each(|child| child.stop(Stop::Kill));
         let all = futures::future::join_all(children.iter().map(|child| child.gone()));
         match tokio::time::timeout(deadline, all).await {
