@@ -50,6 +50,7 @@ impl World {
         let entry = StoreEntry {
             store: store.clone(),
             cache: store.clone(),
+            leasing: None,
             writer: None,
             class: StoreClass::External,
             environments: vec![EnvironmentName::parse("dev").unwrap()],
