@@ -145,7 +145,7 @@ impl IssuerRules {
 
     /// The person's groups. Not told, told elsewhere (Entra's overage), or in a form we do not know:
     /// unknown. A name that no group of ours can have is left out: it could match nothing.
-    fn groups(&self, claims: &SignedClaims) -> Groups {
+    pub(super) fn groups(&self, claims: &SignedClaims) -> Groups {
         let Some(name) = &self.groups_claim else { return Groups::Unknown };
         let overage = claims.value("hasgroups").is_some()
             || claims.value("_claim_names").is_some_and(|names| names.get(name).is_some());

@@ -14,6 +14,14 @@ use zeroize::Zeroizing;
 /// # Errors
 /// The file cannot be read or made, others may read it, or it does not hold 32 bytes.
 pub(super) fn fingerprint_key(path: &Path, random: &dyn Random) -> io::Result<FingerprintKey> {
+    private_key(path, random).map(|bytes| FingerprintKey::new(*bytes))
+}
+
+/// Reads 32 bytes that only the owner may read, or makes them.
+///
+/// # Errors
+/// As for [`fingerprint_key`].
+pub(super) fn private_key(path: &Path, random: &dyn Random) -> io::Result<Zeroizing<[u8; 32]>> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     match OpenOptions::new().read(true).open(path) {
         Ok(mut file) => {
@@ -31,7 +39,7 @@ pub(super) fn fingerprint_key(path: &Path, random: &dyn Random) -> io::Result<Fi
         }
         Err(error) => return Err(error),
     }
-    Ok(FingerprintKey::new(*bytes))
+    Ok(bytes)
 }
 
 /// Writes a file that only its owner may read; one that is there stays as it is.

@@ -6,6 +6,7 @@ mod harden;
 mod house;
 mod keys;
 mod listen;
+mod login;
 mod operators;
 mod parts;
 mod ports;

@@ -16,13 +16,14 @@ use gateway_core::stores::Stores;
 use gateway_core::time::Clock as _;
 use gateway_proxy::gateway::{Gateway, Wiring};
 use gateway_proxy::settings::{Settings, StdioSettings};
+use gateway_proxy::site::Site;
 use gateway_proxy::world::WorldCell;
 use tokio::task::JoinHandle;
 
 use super::house::House;
 use super::publish::StatePublisher;
 use super::system::{SystemClock, SystemEntropy};
-use super::{StartError, bootstrap, house};
+use super::{StartError, bootstrap, house, login};
 use crate::config::Config;
 
 /// The poll floor: how long a change may stay unseen where no notification arrives.
@@ -78,16 +79,25 @@ impl Parts {
             clock: clock.clone(),
             random: entropy.clone(),
         }));
+        let shared = login::Shared {
+            stores: stores.clone(),
+            tickets: tickets.clone(),
+            audit: audit.clone(),
+            entropy: entropy.clone(),
+            signer: signer.clone(),
+        };
+        let pages = config.login.as_ref().map(|section| login::open(config, section, shared)).transpose()?;
+        let site = pages.map(|login| Arc::new(login::Pages::new(login)) as Arc<dyn Site>);
         let gateway = Gateway::new(Wiring {
             world: WorldCell::new(snapshot, clock.now()),
-            verifier: verifier.clone(),
+            verifier: login::verifier(config, &verifier, &signer),
             stores: stores.clone(),
             issuer: sources.clone(),
             keys: signer.clone(),
             audit: audit.clone(),
             clock: clock.clone(),
             random: entropy.clone(),
-            site: None,
+            site,
             settings: settings(config),
         });
         let publisher = Arc::new(StatePublisher::new(
@@ -163,7 +173,7 @@ fn stores(config: &Config) -> Result<Stores, StartError> {
     Ok(Stores::new(entries))
 }
 
-fn identity(issues: &[gateway_adapters::identity::IdentityIssue]) -> StartError {
+pub(super) fn identity(issues: &[gateway_adapters::identity::IdentityIssue]) -> StartError {
     let lines: Vec<String> =
         issues.iter().map(|issue| format!("{}: {}: {}", issue.issuer, issue.field, issue.message)).collect();
     StartError::Identity(lines.join("; "))
@@ -179,7 +189,11 @@ fn settings(config: &Config) -> Settings {
         settings.allowed_hosts.push(format!("localhost:{}", config.listen.port()));
     }
     settings.allowed_origins.clone_from(&config.allowed_origins);
-    settings.authorization_servers = config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
+    // Our own first: it takes every client, and clients try the first.
+    let own = config.login.as_ref().filter(|login| login.clients.is_some());
+    let own = own.map(|_| config.public_url.as_str().trim_end_matches('/').to_owned());
+    let others = config.issuers.iter().map(|issuer| issuer.issuer.clone());
+    settings.authorization_servers = own.into_iter().chain(others).collect();
     settings.trusted_proxies.clone_from(&config.trusted_proxies);
     settings.proxy_protocol = config.proxy_protocol;
     settings.request_body_bytes = size(limits.request_body_bytes);

@@ -14,6 +14,7 @@ use gateway_core::manifest::ContentHash;
 use url::Url;
 
 use super::issue::{Findings, IssueCode, Place};
+use super::login::Surroundings;
 use super::raw::{RawConfig, RawSigning, RawTls};
 use super::stores::read_stores;
 use super::yaml::{Node, Value, read};
@@ -58,6 +59,13 @@ pub(super) fn config(
                 .hint("`environments` at the top says which it serves");
         }
     }
+    let around = Surroundings {
+        directory,
+        public_url: &raw.public_url,
+        issuers: &raw.identity.issuers,
+        stores: &stores,
+    };
+    let login = raw.login.map(|login| login.judge(document, &around, findings));
     Some(Config {
         listen: raw.listen,
         public_url: raw.public_url,
@@ -75,6 +83,7 @@ pub(super) fn config(
         audit,
         stores,
         issuers: rebased(raw.identity.issuers, |issuer| &mut issuer.ca_file, directory),
+        login,
         operators: OperatorsConfig {
             issuers: rebased(raw.operators.issuers, |issuer| &mut issuer.ca_file, directory),
             bootstrap_token_file: raw.operators.bootstrap_token_file.map(|file| directory.join(file)),

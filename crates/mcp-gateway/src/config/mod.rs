@@ -8,6 +8,7 @@ mod checks;
 pub mod issue;
 mod limits;
 mod literal;
+mod login;
 pub mod manifest;
 mod nearest;
 mod raw;
@@ -32,6 +33,7 @@ use url::Url;
 
 use self::issue::{Findings, IssueCode, Place, Problems, unless_wrong};
 pub use self::limits::Limits;
+pub use self::login::{ClientsConfig, LoginConfig};
 pub use self::stdio::{StdioConfig, UserRange};
 
 /// The largest file that is read, in bytes.
@@ -63,6 +65,8 @@ pub struct Config {
     pub stores: BTreeMap<StoreName, StoreConfig>,
     /// The issuers whose tokens agents and people present.
     pub issuers: Vec<IssuerConfig>,
+    /// How people log in by the browser; absent: no pages.
+    pub login: Option<LoginConfig>,
     /// Who operates.
     pub operators: OperatorsConfig,
     /// The environments this process serves; absent means all.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::limits::RawLimits;
+use super::login::RawLogin;
 use super::stdio::RawStdio;
 use super::{LogFormat, LogLevel};
 
@@ -38,6 +39,8 @@ pub(super) struct RawConfig {
     _stores: serde::de::IgnoredAny,
     #[serde(default)]
     pub(super) identity: RawIdentity,
+    #[serde(default)]
+    pub(super) login: Option<RawLogin>,
     #[serde(default)]
     pub(super) operators: RawOperators,
     #[serde(default)]
