@@ -85,8 +85,7 @@ impl Login {
         let text = read.ok_or(Fault::CodeUnknown)?.content;
         let content: Content = serde_json::from_str(&text).map_err(|_| Fault::Unavailable)?;
         if let Some(family) = &content.used {
-            self.end_family(family, Fault::CodeReplayed).await?;
-            return Err(Fault::CodeReplayed);
+            return Err(self.replayed(family).await?);
         }
         if now >= content.until {
             return Err(Fault::CodeUnknown);
@@ -97,9 +96,19 @@ impl Login {
         // A code that came with the wrong words is used up too: somebody has it who should not.
         let ticket = ticket(&key, &used, now.plus(MEMORY))?;
         if !self.tickets.replace(&text, &ticket, now).await.map_err(unavailable)? {
-            return Err(Fault::CodeReplayed);
+            // Somebody used it at the same moment.
+            let read =
+                self.tickets.read(TicketKind::AuthorizationCode, &key, now).await.map_err(unavailable)?;
+            let other = read.and_then(|ticket| serde_json::from_str::<Content>(&ticket.content).ok());
+            let family = other.and_then(|content| content.used).unwrap_or_default();
+            return Err(self.replayed(&family).await?);
         }
         if holds { Ok(content) } else { Err(Fault::CodeMismatch) }
+    }
+
+    async fn replayed(&self, family: &str) -> Result<Fault, Fault> {
+        self.bar_family(family, Fault::CodeReplayed).await?;
+        Ok(Fault::CodeReplayed)
     }
 }
 

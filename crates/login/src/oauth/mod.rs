@@ -69,7 +69,7 @@ impl MetadataDomain {
         }
     }
 
-    fn covers(&self, host: &str) -> bool {
+    pub(crate) fn covers(&self, host: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Host(own) => own == host,

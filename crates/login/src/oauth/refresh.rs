@@ -25,6 +25,9 @@ const FAMILY: usize = 16;
 const RANDOM: usize = 32;
 const CHECK: usize = 8;
 
+/// In the place of a family that may not begin any more.
+const BARRED: &str = "barred";
+
 /// What a family stands for.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Family {
@@ -80,7 +83,7 @@ impl Login {
             return Err(Fault::RefreshMismatch);
         }
         if family.current != digest(presented) {
-            self.end_family(&id, Fault::RefreshReused).await?;
+            self.finish_family(&id, Fault::RefreshReused.as_str()).await?;
             return Err(Fault::RefreshReused);
         }
         let token = self.refresh_token(&id)?;
@@ -88,7 +91,7 @@ impl Login {
         let ticket = self.family_ticket(&id, &next)?;
         if !self.tickets.replace(&text, &ticket, self.now()).await.map_err(unavailable)? {
             // Somebody used the same token at the same moment.
-            self.end_family(&id, Fault::RefreshReused).await?;
+            self.finish_family(&id, Fault::RefreshReused.as_str()).await?;
             return Err(Fault::RefreshReused);
         }
         Ok((id, next, token))
@@ -104,15 +107,26 @@ impl Login {
         self.finish_family(&id, "revoked").await
     }
 
-    /// Ends a family for a reason; one that is not there has ended.
-    pub(super) async fn end_family(&self, id: &str, why: Fault) -> Result<(), Fault> {
-        if id.is_empty() { Ok(()) } else { self.finish_family(id, why.as_str()).await }
+    /// Ends a family and keeps its place taken, so that it cannot begin a moment later either.
+    pub(super) async fn bar_family(&self, id: &str, why: Fault) -> Result<(), Fault> {
+        if id.is_empty() {
+            return Ok(());
+        }
+        self.finish_family(id, why.as_str()).await?;
+        let now = self.now();
+        let ticket = Ticket {
+            kind: TicketKind::RefreshFamily,
+            key: id.to_owned(),
+            content: BARRED.to_owned(),
+            expires_at: now.plus(self.facade()?.settings.refresh_lifetime),
+        };
+        self.tickets.insert(&ticket, now).await.map(drop).map_err(unavailable)
     }
 
     async fn finish_family(&self, id: &str, why: &str) -> Result<(), Fault> {
         let taken =
             self.tickets.take(TicketKind::RefreshFamily, id, self.now()).await.map_err(unavailable)?;
-        let Some(ticket) = taken else { return Ok(()) };
+        let Some(ticket) = taken.filter(|ticket| ticket.content != BARRED) else { return Ok(()) };
         let family: Family = serde_json::from_str(&ticket.content).map_err(|_| Fault::Unavailable)?;
         let person = family.person.person();
         let session = public_id(id);
@@ -130,7 +144,7 @@ impl Login {
 
     async fn family(&self, id: &str) -> Result<Option<(Family, String)>, Fault> {
         let read = self.tickets.read(TicketKind::RefreshFamily, id, self.now()).await.map_err(unavailable)?;
-        let Some(ticket) = read else { return Ok(None) };
+        let Some(ticket) = read.filter(|ticket| ticket.content != BARRED) else { return Ok(None) };
         let family = serde_json::from_str(&ticket.content).map_err(|_| Fault::Unavailable)?;
         Ok(Some((family, ticket.content)))
     }
