@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, State};
 use gateway_core::login::Fault;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
+use serde_json::json;
 
 use super::token::client_id;
-use super::{json_refusal, refresh};
+use super::{json_answer, json_refusal, refresh};
 use crate::context::{Login, Source};
 use crate::evidence::About;
 use crate::fields::Fields;
@@ -21,7 +22,7 @@ pub(super) async fn revoke(
     body: Bytes,
 ) -> Response<Body> {
     match give_back(&login, &headers, &body).await {
-        Ok(()) => Response::new(Body::empty()),
+        Ok(()) => json_answer(StatusCode::OK, &json!({})),
         Err(fault) => {
             let source = connected.map(|Extension(Source(address))| address);
             login.refused(fault, About { source, ..About::default() });

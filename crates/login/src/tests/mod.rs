@@ -61,11 +61,14 @@ impl Random for Outside {
     }
 }
 
+/// Code, issuer, nonce and verifier.
+type Arrived = (Option<String>, Option<String>, String, String);
+
 /// The identity provider: gives back what the test says, and remembers what it was told.
 #[derive(Debug, Default)]
 struct Scripted {
     departures: Mutex<Vec<(String, String, String)>>,
-    arrivals: Mutex<Vec<(Option<String>, Option<String>, String, String)>>,
+    arrivals: Mutex<Vec<Arrived>>,
     fault: Mutex<Option<Fault>>,
     subject: Mutex<String>,
 }

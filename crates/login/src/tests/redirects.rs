@@ -147,7 +147,7 @@ fn texts() -> impl Strategy<Value = String> {
 fn mutated(base: &'static str) -> impl Strategy<Value = String> {
     (0..=base.len(), 0..=4_usize, part()).prop_map(move |(at, cut, part)| {
         let end = (at + cut).min(base.len());
-        format!("{}{part}{}", &base[..at], &base[end..])
+        format!("{}{part}{}", base.get(..at).unwrap(), base.get(end..).unwrap())
     })
 }
 

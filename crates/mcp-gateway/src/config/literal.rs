@@ -7,7 +7,7 @@ use super::issue::{Findings, IssueCode};
 use super::yaml::Node;
 
 /// How the tokens of well-known issuers begin.
-const TOKEN_PREFIXES: [&str; 24] = [
+const TOKEN_PREFIXES: [&str; 25] = [
     "ghp_",
     "gho_",
     "ghu_",
@@ -32,6 +32,7 @@ const TOKEN_PREFIXES: [&str; 24] = [
     "pypi-",
     "dop_v1_",
     "mcpgw_",
+    "mcpgwr_",
 ];
 
 /// Looks at every text of the document.
