@@ -16,8 +16,10 @@ pub const PREFIXES: [&str; 3] = ["/login", "/oauth", "/.well-known/oauth-authori
 /// The largest body taken, in bytes.
 const BODY_BYTES: usize = 32 * 1024;
 
-/// The whole site. Where there is no authorization server, its paths lead to nothing.
-pub fn login_router(login: Arc<Login>) -> Router {
+/// The whole site, with other pages for people who are logged in: they get the same headers and limits,
+/// and ask [`Login::signed`], [`Login::begin`] and [`Login::check_form`]. Where there is no authorization
+/// server, its paths lead to nothing.
+pub fn login_router(login: Arc<Login>, others: Router) -> Router {
     let mut router = Router::new()
         .route("/login", get(pages::login))
         .route("/login/callback", get(pages::callback))
@@ -27,6 +29,8 @@ pub fn login_router(login: Arc<Login>) -> Router {
         router = router.merge(oauth::routes());
     }
     router
+        .with_state(login)
+        .merge(others)
         .fallback(pages::nothing)
         .method_not_allowed_fallback(pages::nothing)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
@@ -34,5 +38,4 @@ pub fn login_router(login: Arc<Login>) -> Router {
             page::guard(&mut response);
             response
         }))
-        .with_state(login)
 }

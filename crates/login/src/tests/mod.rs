@@ -307,7 +307,7 @@ impl Site {
             },
             facade: Some(FacadeWiring { signer: Arc::new(Plain), documents: web.clone(), settings }),
         });
-        let router = login_router(login);
+        let router = login_router(login, Router::new());
         Self { router, clock, audit, records, provider, web, secrets: Mutex::default() }
     }
 

@@ -93,7 +93,7 @@ pub(super) struct Pages {
 impl Pages {
     /// Answers in the runtime that this is called in.
     pub(super) fn new(login: Arc<Login>) -> Self {
-        Self { router: login_router(login), runtime: Handle::current() }
+        Self { router: login_router(login, Router::new()), runtime: Handle::current() }
     }
 }
 
