@@ -4,6 +4,7 @@ pub mod clock;
 pub mod contract;
 pub mod issuer;
 pub mod memory_state;
+pub mod oidc;
 pub mod openbao;
 pub mod postgres;
 pub mod provider;

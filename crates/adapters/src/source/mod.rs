@@ -1,5 +1,6 @@
 //! Credential sources beyond stored secrets: what providers issue, stores lease and the gateway signs.
 
+mod asked;
 #[cfg(test)]
 mod fixture;
 mod leased;
@@ -18,18 +19,20 @@ use gateway_core::refusal::{Code, Refusal};
 use gateway_core::stores::Stores;
 use gateway_core::time::{Clock, Timestamp};
 
+use self::asked::Asked;
 use self::leased::Leases;
 use self::minted::Minted;
+use self::provider::{ProviderClient, ProviderSettings};
 use crate::signing::Signer;
 
 /// What the sources need.
 #[derive(Debug)]
 pub struct SourceParts {
-    /// Signs minted tokens.
+    /// Signs minted tokens, and those that name who acts.
     pub signer: Arc<Signer>,
-    /// The URL that agents know: who minted tokens are from.
+    /// The URL that agents know: who signed tokens are from.
     pub public_url: String,
-    /// The stores that make secrets on demand.
+    /// The stores that make secrets on demand, and keep those of the gateway's clients at providers.
     pub stores: Arc<Stores>,
     /// Where evidence goes.
     pub audit: Arc<dyn AuditSink>,
@@ -42,6 +45,8 @@ pub struct SourceParts {
 /// Every credential source that this gateway has, behind one door.
 #[derive(Debug)]
 pub struct Sources {
+    providers: Arc<ProviderClient>,
+    asked: Asked,
     minted: Minted,
     leased: Arc<Leases>,
 }
@@ -50,7 +55,19 @@ impl Sources {
     /// Puts the sources together.
     pub fn new(parts: SourceParts) -> Self {
         let SourceParts { signer, public_url, stores, audit, clock, random } = parts;
+        let settings = ProviderSettings::default();
+        let providers = ProviderClient::new(stores.clone(), clock.clone(), random.clone(), settings);
+        let providers = Arc::new(providers);
         Self {
+            asked: Asked::new(
+                providers.clone(),
+                signer.clone(),
+                &public_url,
+                audit.clone(),
+                clock.clone(),
+                random.clone(),
+            ),
+            providers,
             minted: Minted::new(signer, random, &public_url),
             leased: Arc::new(Leases::new(stores, audit, clock)),
         }
@@ -58,25 +75,40 @@ impl Sources {
 
     /// The words of the sources that are there; manifests that name another are refused.
     pub fn words(&self) -> BTreeSet<&'static str> {
-        BTreeSet::from(["leased", "minted"])
+        BTreeSet::from([
+            "client_credentials",
+            "identity_assertion",
+            "jwt_bearer",
+            "leased",
+            "minted",
+            "token_exchange",
+        ])
+    }
+
+    /// Who asks providers.
+    pub const fn providers(&self) -> &Arc<ProviderClient> {
+        &self.providers
     }
 }
 
 #[async_trait]
 impl CredentialIssuer for Sources {
     async fn issue(&self, wish: &CredentialWish<'_>) -> Result<Arc<SecretVersion>, Refusal> {
-        match &wish.permit.binding().spec.source {
-            Some(CredentialSource::Minted(minted)) => self.minted.issue(wish, minted),
-            Some(CredentialSource::Leased(leased)) => self.leased.issue(wish, leased).await,
-            Some(
-                CredentialSource::ClientCredentials(_)
-                | CredentialSource::TokenExchange(_)
-                | CredentialSource::JwtBearer(_)
-                | CredentialSource::IdentityAssertion(_)
-                | CredentialSource::Grant(_)
-                | CredentialSource::AppInstallation(_),
-            )
-            | None => Err(Code::ModeUnavailable.into()),
+        let source = wish.permit.binding().spec.source.as_ref().ok_or(Code::ModeUnavailable)?;
+        match source {
+            CredentialSource::ClientCredentials(request) => self.asked.issue(wish, source, request).await,
+            CredentialSource::TokenExchange(exchange) => {
+                self.asked.issue(wish, source, &exchange.token).await
+            }
+            CredentialSource::JwtBearer(bearer) => self.asked.issue(wish, source, &bearer.token).await,
+            CredentialSource::IdentityAssertion(assertion) => {
+                self.asked.issue(wish, source, &assertion.token).await
+            }
+            CredentialSource::Minted(minted) => self.minted.issue(wish, minted),
+            CredentialSource::Leased(leased) => self.leased.issue(wish, leased).await,
+            CredentialSource::Grant(_) | CredentialSource::AppInstallation(_) => {
+                Err(Code::ModeUnavailable.into())
+            }
         }
     }
 
@@ -87,21 +119,31 @@ impl CredentialIssuer for Sources {
                 false
             }
             Some(CredentialSource::Leased(_)) => self.leased.refused(version),
-            _ => false,
+            Some(
+                CredentialSource::ClientCredentials(_)
+                | CredentialSource::TokenExchange(_)
+                | CredentialSource::JwtBearer(_)
+                | CredentialSource::IdentityAssertion(_),
+            ) => self.asked.refused(version),
+            Some(CredentialSource::Grant(_) | CredentialSource::AppInstallation(_)) | None => false,
         }
     }
 
     async fn end_binding(&self, environment: &EnvironmentName, binding: &BindingName) -> u32 {
-        let leases = self.leased.end_binding(environment, binding).await;
-        leases.saturating_add(self.minted.end_binding(environment, binding))
+        let minted = self.minted.end_binding(environment, binding);
+        let leased = self.leased.end_binding(environment, binding);
+        let (leased, asked) = tokio::join!(leased, self.asked.end_binding(environment, binding));
+        minted.saturating_add(leased).saturating_add(asked)
     }
 
     async fn end_agent(&self, agent: &AgentName) -> u32 {
-        let leases = self.leased.end_agent(agent).await;
-        leases.saturating_add(self.minted.end_agent(agent))
+        let minted = self.minted.end_agent(agent);
+        let (leased, asked) = tokio::join!(self.leased.end_agent(agent), self.asked.end_agent(agent));
+        minted.saturating_add(leased).saturating_add(asked)
     }
 
     fn sweep(&self, now: Timestamp) {
+        self.asked.sweep(now);
         self.minted.sweep(now);
         self.leased.sweep(now);
     }

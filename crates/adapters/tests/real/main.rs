@@ -7,6 +7,7 @@ mod fixture;
 mod leases;
 mod openbao;
 mod postgres;
+mod sources;
 
 /// Where the fixture looks for it.
 mod policy {

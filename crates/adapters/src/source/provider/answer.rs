@@ -54,7 +54,6 @@ pub(in crate::source) struct Expected<'a> {
 }
 
 /// What a token endpoint issues.
-#[allow(dead_code, reason = "for the sources beside, which come next")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::source) enum Issued {
     /// A bearer access token.

@@ -32,7 +32,6 @@ pub use self::metadata::ProviderMetadata;
 pub use self::proof_key::ProofKey;
 pub use self::revocation::{Revocation, TokenHint};
 
-#[allow(unused_imports, reason = "for the sources beside, which come next")]
 pub(in crate::source) use self::answer::{ACCESS_TOKEN, ID_JAG, Issued, JWT};
 pub(in crate::source) use self::form::Form;
 
