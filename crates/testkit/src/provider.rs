@@ -10,10 +10,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::{TlsAcceptor, rustls};
 
 /// One request as it came in.
 #[derive(Clone, Debug)]
@@ -78,15 +79,38 @@ impl FakeProvider {
     /// # Panics
     /// Where no port is free.
     pub async fn start() -> Self {
+        Self::launch(None).await
+    }
+
+    /// Starts it with TLS. Connections that the configuration does not accept are dropped.
+    ///
+    /// # Panics
+    /// Where no port is free.
+    pub async fn start_tls(config: Arc<rustls::ServerConfig>) -> Self {
+        Self::launch(Some(TlsAcceptor::from(config))).await
+    }
+
+    async fn launch(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let issuer = format!("{scheme}://{}", listener.local_addr().unwrap());
         let told = Arc::new(Mutex::new(Told::default()));
         let (open, gate) = watch::channel(true);
         let (shared, base) = (Arc::clone(&told), issuer.clone());
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (shared, base, gate) = (Arc::clone(&shared), base.clone(), gate.clone());
-                tokio::spawn(async move { serve(stream, &shared, &base, gate).await });
+                let tls = tls.clone();
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(stream, &shared, &base, gate).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, &shared, &base, gate).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         Self { issuer, told, open, task }
@@ -178,7 +202,12 @@ fn by_itself(told: &mut Told, asked: &Asked, issuer: &str) -> Reply {
     }
 }
 
-async fn serve(mut stream: TcpStream, told: &Mutex<Told>, issuer: &str, mut gate: watch::Receiver<bool>) {
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    told: &Mutex<Told>,
+    issuer: &str,
+    mut gate: watch::Receiver<bool>,
+) {
     let Some(asked) = read(&mut stream).await else { return };
     let reply = {
         let mut told = told.lock().unwrap();
@@ -201,7 +230,7 @@ async fn serve(mut stream: TcpStream, told: &Mutex<Told>, issuer: &str, mut gate
     let _gone = stream.shutdown().await;
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Asked> {
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Asked> {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -8,7 +8,9 @@ use gateway_core::audit::{Event, EventKind};
 use gateway_core::id::{Epoch, Revision};
 use gateway_core::identity::{Presented, ProofKind, TokenDigest, VerifiedClaims, VerifiedIdentity};
 use gateway_core::manifest::{ContentHash, Risk, Spec};
-use gateway_core::policy::{Action, Question, Use, authorize};
+use gateway_core::policy::{
+    Action, PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Use, Verdict, authorize,
+};
 use gateway_core::ports::{AuditError, CredentialIssuer, Sequence};
 use gateway_core::secret::Secret;
 use gateway_core::snapshot::Snapshot;
@@ -20,7 +22,6 @@ use gateway_testkit::store::MemoryStore;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::CedarCompiler;
 use crate::source::{SourceParts, Sources};
 
 mod endings;
@@ -58,6 +59,26 @@ struct Counting(std::sync::atomic::AtomicU8);
 impl Random for Counting {
     fn fill(&self, bytes: &mut [u8]) {
         bytes.fill(self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+    }
+}
+
+/// Permits everything: policies are not under test here.
+#[derive(Debug)]
+struct Permitting;
+
+impl PolicyEngine for Permitting {
+    fn decide(&self, _question: &Question<'_>) -> Verdict {
+        Verdict { allowed: true, policies: Vec::new(), reasons: Vec::new() }
+    }
+
+    fn version(&self) -> ContentHash {
+        ContentHash::of(b"")
+    }
+}
+
+impl PolicyCompiler for Permitting {
+    fn compile(&self, _sources: &[PolicySource]) -> Result<Arc<dyn PolicyEngine>, Vec<PolicyIssue>> {
+        Ok(Arc::new(Self))
     }
 }
 
@@ -198,7 +219,7 @@ fn snapshot(
     ];
     let revisions = objects.into_iter().map(record).collect();
     let state = State { epoch: Epoch(epoch), revisions, ..State::default() };
-    Snapshot::build(&state, &CedarCompiler::new().unwrap(), &[]).unwrap()
+    Snapshot::build(&state, &Permitting, &[]).unwrap()
 }
 
 fn record(spec: Value) -> RevisionRecord {

@@ -22,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 use super::*;
 
 mod answers;
+mod certificates;
 mod clients;
 mod codes;
 mod discovery;
