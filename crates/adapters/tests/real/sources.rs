@@ -80,6 +80,7 @@ impl World {
         let entry = StoreEntry {
             store: store.clone(),
             cache: store,
+            leasing: None,
             writer: None,
             class: StoreClass::External,
             environments: vec!["dev".parse().unwrap()],
@@ -114,6 +115,7 @@ impl World {
         let wish = CredentialWish {
             permit,
             actor: Some(&actor),
+            agent: None,
             grant: None,
             request_id: &request_id,
             now: self.clock.now(),

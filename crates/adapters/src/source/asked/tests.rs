@@ -104,6 +104,7 @@ impl Call {
         CredentialWish {
             permit: &self.permit,
             actor: self.actor.as_ref(),
+            agent: None,
             grant: None,
             request_id: &self.request_id,
             now: self.now,
@@ -122,6 +123,7 @@ impl World {
         let entry = StoreEntry {
             store: store.clone(),
             cache: store.clone(),
+            leasing: None,
             writer: None,
             class: StoreClass::External,
             environments: vec![EnvironmentName::parse("dev").unwrap()],
