@@ -93,8 +93,7 @@ impl OidcServer {
     /// Where there is none.
     pub async fn token(&self, client_id: &str, secret: &str, resource: &str) -> String {
         let form = [("grant_type", "client_credentials"), ("resource", resource)];
-        let request = self.client.post(format!("{}/token", self.issuer)).basic_auth(client_id, Some(secret));
-        let answer: Value = request.form(&form).send().await.unwrap().json().await.unwrap();
+        let answer = self.post("token", client_id, secret, &form).await;
         answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
@@ -103,9 +102,15 @@ impl OidcServer {
     /// # Panics
     /// Where it does not answer.
     pub async fn introspect(&self, client_id: &str, secret: &str, token: &str) -> Value {
-        let url = format!("{}/token/introspection", self.issuer);
-        let request = self.client.post(url).basic_auth(client_id, Some(secret)).form(&[("token", token)]);
-        request.send().await.unwrap().json().await.unwrap()
+        self.post("token/introspection", client_id, secret, &[("token", token)]).await
+    }
+
+    /// Id and secret are form-encoded first (RFC 6749, section 2.3.1): this server insists on it.
+    async fn post(&self, path: &str, client_id: &str, secret: &str, form: &[(&str, &str)]) -> Value {
+        let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let request = self.client.post(format!("{}/{path}", self.issuer));
+        let request = request.basic_auth(encoded(client_id), Some(encoded(secret)));
+        request.form(form).send().await.unwrap().json().await.unwrap()
     }
 
     /// How often each grant was asked for, by its own count: `client_credentials`, `token-exchange`, …
