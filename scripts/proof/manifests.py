@@ -117,7 +117,7 @@ def notes(url, name="notes", environment="dev", owner="platform"):
 name: {name}
 environment: {environment}
 owner: {owner}
-route: {{ url: "{url}", addresses: [loopback] }}
+route: {{ url: "{url}", addresses: [loopback], generation: legacy }}
 tools: {{ default_risk: destructive, whoami: read, read_notes: read, write_notes: write }}
 """
 

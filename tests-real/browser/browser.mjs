@@ -44,7 +44,7 @@ const people = new Map();
 let pictures = 0;
 
 async function contextOf(person) {
-  if (!people.has(person)) people.set(person, await browser.newContext());
+  if (!people.has(person)) people.set(person, await browser.newContext({ ignoreHTTPSErrors: true }));
   return people.get(person);
 }
 
@@ -72,7 +72,7 @@ async function wanted(page, order) {
   const buttons = page.locator('form button, form input[type=submit]');
   const count = await buttons.count();
   if (count === 0) return null;
-  const refusing = /deny|refuse|reject|cancel|decline|revoke|end this|sign out|log out/i;
+  const refusing = /do not|deny|refuse|reject|cancel|decline|revoke|end|sign out|log out/i;
   for (let index = 0; index < count; index += 1) {
     const button = buttons.nth(index);
     const words = `${await button.innerText().catch(() => '')} ${await button.getAttribute('value')} ${await button.getAttribute('name')}`;
@@ -90,18 +90,20 @@ async function interfere(page, order) {
   const pending = { ...order.tamper };
   if (!order.tamper && !order.stop_at) return held;
   const session = await page.context().newCDPSession(page);
-  session.on('Fetch.requestPaused', async ({ requestId, request }) => {
+  // A page that is closed meanwhile takes its requests with it.
+  const send = (method, parameters) => session.send(method, parameters).catch(() => {});
+  session.on('Fetch.requestPaused', ({ requestId, request }) => {
     if (order.stop_at && request.url.startsWith(order.stop_at)) {
       held.url ??= request.url;
       const body = Buffer.from('<title>stopped</title>').toString('base64');
       const responseHeaders = [{ name: 'content-type', value: 'text/html' }];
-      return session.send('Fetch.fulfillRequest', { requestId, responseCode: 200, responseHeaders, body });
+      return send('Fetch.fulfillRequest', { requestId, responseCode: 200, responseHeaders, body });
     }
     if (pending.at && request.url.startsWith(pending.at)) {
       pending.at = null;
-      return session.send('Fetch.continueRequest', { requestId, url: tampered(request.url, pending) });
+      return send('Fetch.continueRequest', { requestId, url: tampered(request.url, pending) });
     }
-    return session.send('Fetch.continueRequest', { requestId });
+    return send('Fetch.continueRequest', { requestId });
   });
   await session.send('Fetch.enable', { patterns: [{ urlPattern: '*' }] });
   return held;
@@ -112,6 +114,12 @@ function tampered(address, { drop = [], set = {} }) {
   for (const name of drop) url.searchParams.delete(name);
   for (const [name, value] of Object.entries(set)) url.searchParams.set(name, value);
   return url.href;
+}
+
+/** Waits for a page that leads on by itself; it may have done so already. */
+async function moved(page, address) {
+  if (page.url() !== address) return null;
+  return page.waitForNavigation({ waitUntil: 'load' });
 }
 
 async function walk(order) {
@@ -129,6 +137,16 @@ async function walk(order) {
       const told = { status: response?.status() ?? null, title: await page.title(), text: (await page.innerText('body').catch(() => '')).slice(0, 1500) };
       if (held.url) return answer({ ok: true, stopped: held.url, ...told });
       if (order.until && address.startsWith(order.until)) return answer({ ok: true, ...told });
+      // A page that leads on may have done so while it was looked at.
+      if (page.url() !== address) {
+        response = null;
+        continue;
+      }
+      if (!order.look && (await page.locator('meta[http-equiv=refresh]').count()) > 0) {
+        steps.push({ page: 'on its way', url: shown(address), status: told.status, headers });
+        response = await moved(page, address);
+        continue;
+      }
       const next = order.look ? null : await wanted(page, order);
       steps.push({ page: next?.kind ?? 'end', url: shown(address), status: told.status, headers });
       if (!next) {

@@ -7,15 +7,16 @@ runs it in the one shell of that page, `<!-- expect -->` reads each of its lines
 import os
 import re
 import signal
+import subprocess
 
 from .. import parts
 from ..claim import demand
-from ..processes import free_port
+from ..processes import free_port, until
 
-PAGES = ("service-account",)
+PAGES = ("service-account", "agent-scoped")
 FENCE = re.compile(r"^<!-- (file: (?P<file>\S+)|execute|expect) -->\n```\w*\n(?P<text>.*?)^```$", re.M | re.S)
 ADDRESS = re.compile(r"\b(127\.0\.0\.\d):(\d{4})\b")
-SECONDS = 180
+SECONDS = 90
 
 
 def judge(stage):
@@ -52,6 +53,15 @@ def read(stage, page):
     return f"{page}.md: {files} files written, {runs} examples run, {lines} promised lines read"
 
 
+def send(group, what):
+    """Whether anybody of the process group was there to get the signal."""
+    try:
+        os.killpg(group, what)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def remember(stage, folder):
     """What the reader's own files hold, to be looked for everywhere else."""
     for key in folder.glob("*.key"):
@@ -62,13 +72,9 @@ def remember(stage, folder):
 
 def moved(text):
     """The page with addresses that are free on this machine in place of its own; and where its control API is."""
-    ports = {}
-
-    def address(found):
-        port = ports.setdefault(found[2], free_port())
-        return f"{found[1]}:{port}"
-
-    return ADDRESS.sub(address, text), f"http://127.0.0.1:{ports['8081']}"
+    ports = {port: str(free_port()) for _, port in ADDRESS.findall(text)}
+    written = re.compile(rf"\b({'|'.join(ports)})\b")
+    return written.sub(lambda found: ports[found[1]], text), f"http://127.0.0.1:{ports['8081']}"
 
 
 def follow(stage, page, folder, script, control):
@@ -79,12 +85,12 @@ def follow(stage, page, folder, script, control):
     child = stage.children.start(f"reader-{page}", ["bash", "page.sh"], cwd=folder, env=names)
     try:
         code = child.process.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        code = "no end"
     finally:
         # What the page left running in the background is in the shell's group.
-        try:
-            os.killpg(child.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
+        send(child.pid, signal.SIGTERM)
+        until(f"what {page} started has ended", lambda: child.alive() is False and not send(child.pid, 0), 30)
     if code != 0:
         reached = sorted(folder.glob("said-*"), key=lambda file: int(file.name.partition("-")[2]))
         said = reached[-1].read_text() if reached else child.tail()

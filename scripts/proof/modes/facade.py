@@ -47,7 +47,8 @@ class SelfLogin:
         for line in self.child.process.stdout:
             said = json.loads(line)
             if "open" in said:
-                walks.append(self.stage.browser.walked(self.person, said["open"], until=redirect_of(said["open"])))
+                walked = self.stage.browser.walked(self.person, said["open"], until=redirect_of(said["open"]))
+                walks.append({**walked, "from": said["open"]})
             else:
                 self.stage.keep("self-logins", json.dumps(said))
                 return said, walks

@@ -1,9 +1,14 @@
 """What the claims about modes share: one answer shape, and how a tool's answer is read."""
 
 import json
+import time
 
 from ..claim import demand
 from ..gateway import call, succeeded
+from ..processes import until
+
+# How long a line that should not come is waited for.
+SETTLED_SECONDS = 0.05
 
 
 def said(answer):
@@ -26,6 +31,11 @@ class Door:
         """The answer, and the calls that the upstream saw meanwhile."""
         mark = self.upstream.log.mark()
         answer = call(self.stage, self.url, self.token, tool, arguments)
+        if succeeded(answer):
+            # The upstream writes its line once its answer is out, and the answer may be here before.
+            until("the upstream's line", lambda: self.upstream.calls(mark), 5)
+        else:
+            time.sleep(SETTLED_SECONDS)
         return answer, self.upstream.calls(mark)
 
     def served(self, tool="whoami"):

@@ -1,10 +1,17 @@
 """People's clients log in through the gateway's own authorization server, by themselves; and what must not work."""
 
 import json
+import re
+import ssl
+import threading
+from html import unescape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from .. import web
 from ..claim import Claim, demand
 from ..gateway import Gateway, call, succeeded
+from ..keys import Authority
 from ..manifests import configuration, environment, policy, server, together
 from ..provider import CODE, AuthorizationServer
 from ..upstreams import Workshop
@@ -24,11 +31,11 @@ class Office:
         self.credential = stage.mint.make(f"{name} credential")
         self.upstream.accept(self.credential)
         stage.openbao.put(f"kv/{name}/key", self.credential)
-        secret_file = stage.folder / "tokens" / f"{name}-client-secret"
-        text = configuration(stage, SERVERS, more=section(self.idp.url, secret_file) + more)
+        self.document = ClientDocument(stage, name)
+        text = configuration(stage, SERVERS, more=self.section(name) + more)
         self.gateway = Gateway(stage, name, text)
         secret = self.idp.client("gateway", CODE, redirect_uris=[f"{self.gateway.public_url}{CALLBACK}"])
-        stage.private(secret_file, secret.value)
+        stage.openbao.put(f"kv/{name}/client", secret)
         self.idp.start()
         self.gateway.start().log_in()
         self.gateway.apply(together(
@@ -52,33 +59,87 @@ owner: support
 """
 
 
+    def section(self, name):
+        return f"""login:
+  issuer: {self.idp.url}
+  client_id: gateway
+  client_secret: "bao://kv/{name}/client#token"
+  groups_claim: groups
+  key_file: ./data/login.key
+  clients:
+    registration: true
+    metadata_domains: [localhost]
+    addresses: [loopback]
+    ca_file: {self.document.authority.certificate}
+"""
+
+
+class ClientDocument:
+    """A client's metadata document at a URL of its own, over TLS: the URL is the client's id."""
+
+    def __init__(self, stage, name):
+        self.authority, self.fetched = Authority(stage, f"{name}-documents"), []
+        leaf, key = self.authority.issue("DNS:localhost", "serverAuth")
+        documents = self
+
+        class Page(BaseHTTPRequestHandler):
+            def do_GET(self):
+                documents.fetched.append(self.path)
+                body = json.dumps({
+                    "client_id": documents.url, "client_name": "described", "token_endpoint_auth_method": "none",
+                    "redirect_uris": ["http://127.0.0.1/callback", "http://127.0.0.1/oauth/callback"],
+                    "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+                }).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(leaf, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        self.url = f"https://localhost:{server.server_address[1]}/client.json"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
 # Where the identity provider sends the browser back to.
 CALLBACK = "/login/callback"
-
-
-def section(issuer, secret_file):
-    return f"login: {{ issuer: {issuer}, client_id: gateway, client_secret_file: {secret_file} }}\n"
 
 
 def judge(stage):
     office = Office(stage)
     walked = [by_itself(stage, office, name) for name in SelfLogin.PROGRAMS]
+    walked += [by_itself(stage, office, name, office.document) for name in SelfLogin.PROGRAMS]
     refused = [each(stage, office) for each in (redirects, proofs_of_key, codes, families, deputy, framing, way_back, doors)]
     office.gateway.keep_metrics()
     office.gateway.stop()
     return f"{', '.join(walked)}; refused: {'; '.join(refused)}"
 
 
-def by_itself(stage, office, name):
+def by_itself(stage, office, name, document=None):
+    """By registration, or by the client's own document."""
     stage.browser.forget("alice")
-    mark = office.upstream.log.mark()
-    outcome, walks = SelfLogin(stage, name, office.door, "alice").run()
+    mark, fetched = office.upstream.log.mark(), len(office.document.fetched)
+    more = ["--metadata-url", document.url] if document else []
+    outcome, walks = SelfLogin(stage, name, office.door, "alice", more=more).run()
     demand(outcome["ok"], f"{name}: {json.dumps(outcome['error'])}")
     seen = [line for line in office.upstream.log.since(mark) if line["method"] == "tools/call"]
     demand(seen and {line["credential_sha256"] for line in seen} == {office.credential.sha256},
            f"{name}: the upstream saw {seen}")
     demand(len(walks) == 1, f"{name}: it sent the browser away {len(walks)} times")
-    return f"{name} ({len(walks[0]['steps'])} pages)"
+    how = "a document" if document else "registration"
+    if document:
+        asked = parse_qs(urlsplit(walks[0]["from"]).query)["client_id"]
+        demand(asked == [document.url], f"{name}: it came as {asked}")
+        demand(office.document.fetched, f"{name}: nobody read the document")
+    else:
+        demand(len(office.document.fetched) == fetched, f"{name}: it came by its document")
+    return f"{name} by {how} ({len(walks[0]['steps'])} pages)"
 
 
 def stays(stage, person, url, what):
@@ -116,12 +177,8 @@ def proofs_of_key(stage, office):
 def codes(stage, office):
     """Code injection: with another verifier, by another client, for another redirect, twice."""
     client, thief = Client(stage, office.door).registered(), Client(stage, office.door).registered()
-    code = client.code("alice")
-    kept = client.verifier
-    for what, answer in (
-        ("another verifier", client.token(code, code_verifier="x" * 43)),
-    ):
-        demand(answer.status == 400, f"{what}: {answer.status} {answer.text[:200]}")
+    answer = client.token(client.code("alice"), code_verifier="x" * 43)
+    demand(answer.status == 400, f"another verifier: {answer.status} {answer.text[:200]}")
     code = client.code("alice")
     thief.verifier = client.verifier
     answer = thief.token(code, redirect_uri=client.redirect)
@@ -137,7 +194,6 @@ def codes(stage, office):
     demand(first.status == 200 and second.status == 400, f"a code twice: {first.status}, {second.status}")
     refreshed = client.refresh(first.json()["refresh_token"])
     demand(refreshed.status == 400, f"what a replayed code led to goes on: {refreshed.status}")
-    demand(kept, "no verifier")
     return "codes injected 4 ways, and replayed"
 
 
@@ -184,12 +240,16 @@ def framing(stage, office):
     policy_text = answer.headers.get("Content-Security-Policy", "")
     demand("frame-ancestors 'none'" in policy_text, f"the page can be framed: {policy_text}")
     demand("script-src" in policy_text or "default-src 'none'" in policy_text, f"the page takes scripts: {policy_text}")
-    cookies = stage.browser.cookies("alice")
-    own = [cookie for cookie in cookies if cookie["domain"] == "127.0.0.1"]
-    demand(own and all(cookie["httpOnly"] for cookie in own), f"cookies: {own}")
-    forged = web.request("POST", url.split("?")[0], b"decision=allow", {**FORM, "Origin": "https://evil.example"})
-    demand(forged.status in (400, 401, 403, 405), f"a forged form: {forged.status}")
-    return f"framing and a forged form ({forged.status})"
+    own = [cookie for cookie in stage.browser.cookies("alice") if cookie["domain"] == "127.0.0.1"]
+    demand(own and all(cookie["httpOnly"] and cookie["sameSite"] in ("Lax", "Strict") for cookie in own), f"cookies: {own}")
+    action = re.search(r'<form method="post" action="([^"]+)"', answer.text)[1]
+    fields = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', answer.text))
+    body = urlencode({**{name: unescape(value) for name, value in fields.items()}, "decision": "allow"}).encode()
+    forged = web.request("POST", f"{office.gateway.public_url}{action}", body, {**FORM, "Origin": "https://evil.example"})
+    demand(forged.status == 403, f"a form sent by another page: {forged.status}")
+    forged = web.request("POST", f"{office.gateway.public_url}{action}", body, FORM)
+    demand(forged.status == 403, f"a form without its browser's cookie: {forged.status}")
+    return "framing and forged forms"
 
 
 def way_back(stage, office):
@@ -205,15 +265,27 @@ def way_back(stage, office):
         shown = stage.browser.walk("alice", client.url(), stop_at=client.redirect, tamper={"at": back, **change})
         demand("code=" not in (shown.get("stopped") or "") and (shown.get("status") or 0) >= 400,
                f"{what}: {shown.get('status')} {shown.get('title')} {shown.get('stopped')}")
-    stage.browser.forget("alice")
-    client = Client(stage, office.door).registered()
-    held = stage.browser.walked("alice", client.url(), stop_at=back)["stopped"]
-    other = stage.browser.look("bob", held)
+    held = Held(stage, office)
+    other = stage.browser.look("bob", held.url)
     demand(other["status"] >= 400, f"another browser brought the answer: {other['status']} {other['text'][:200]}")
-    stage.browser.walk("alice", held, stop_at=client.redirect)
-    replayed = stage.browser.walk("alice", held, stop_at=client.redirect)
-    demand("code=" not in (replayed.get("stopped") or ""), "a replayed state was taken")
+    held = Held(stage, office)
+    demand("code=" in (held.brought().get("stopped") or ""), "the answer is not taken from its own browser")
+    demand("code=" not in (held.brought().get("stopped") or ""), "a replayed state was taken")
     return f"{', '.join(cases)}, another browser's answer, a replayed state"
+
+
+class Held:
+    """A login of Alice's whose answer from the provider is kept from arriving."""
+
+    def __init__(self, stage, office):
+        self.stage = stage
+        stage.browser.forget("alice")
+        self.client = Client(stage, office.door).registered()
+        back = f"{office.gateway.public_url}{CALLBACK}"
+        self.url = stage.browser.walked("alice", self.client.url(), stop_at=back)["stopped"]
+
+    def brought(self):
+        return self.stage.browser.walk("alice", self.url, stop_at=self.client.redirect)
 
 
 def doors(stage, office):

@@ -10,11 +10,12 @@ from ..processes import until
 from ..provider import BEARER, CLIENT, EXCHANGE, AuthorizationServer
 from ..upstreams import OAuthServer
 from .house import Door, scopes
+from .minted import trusting
 
 READ, WRITE = "notes:read", "notes:write"
 # How the gateway proves to be the client, and what the provider's own ledger calls it.
 AUTHENTICATIONS = {"basic": "basic", "post": "post", "key": "assertion"}
-SERVERS = (*AUTHENTICATIONS, "exchange", "bearer", "short")
+SERVERS = (*AUTHENTICATIONS, "exchange", "acting", "assertion", "bearer", "short")
 SHORT_SECONDS = 20
 
 
@@ -25,9 +26,11 @@ class Sources:
         self.stage = stage
         self.key = SigningKey(stage, "gateway-1")
         self.provider = AuthorizationServer(stage, "sources")
+        self.staff = AuthorizationServer(stage, "sources-staff", "127.0.0.2", "mcp:tools", people={"alice": {}})
         self.secrets = self.clients()
-        self.gateway = Gateway(stage, "sources", configuration(stage, SERVERS))
+        self.gateway = Gateway(stage, "sources", trusting(configuration(stage, SERVERS), self.staff, ("acting", "assertion")))
         self.provider.start()
+        self.staff.start().trust({self.staff.url: {}})
         self.upstream = OAuthServer(stage, "sources-upstream", self.provider.url)
         for name, secret in self.secrets.items():
             stage.openbao.put(f"kv/clients/{name}", secret)
@@ -35,21 +38,33 @@ class Sources:
         self.gateway.start().log_in()
         self.gateway.apply(self.manifests())
         self.doors = {name: self.door(name, stage.issuer.agent("triage-bot", self.gateway.door("dev", name)))
-                      for name in SERVERS if name != "exchange"}
-        url = self.gateway.door("dev", "exchange")
-        self.person = stage.issuer.person("alice", url).read_text()
+                      for name in SERVERS if name not in ("exchange", "acting", "assertion")}
+        urls = {name: self.gateway.door("dev", name) for name in ("exchange", "acting", "assertion")}
+        self.person = stage.issuer.person("alice", urls["exchange"]).read_text()
         self.doors["exchange"] = self.door("exchange", self.person)
-        self.provider.trust({stage.issuer.url: {"audiences": [url]}})
+        self.doors["acting"] = self.door("acting", self.staff.acting_for(
+            "delegate", self.secrets["delegate"], self.staff.person("alice", urls["acting"]), urls["acting"]))
+        self.doors["assertion"] = self.door("assertion", self.staff.person("alice", urls["assertion"]))
+        self.trusted = {
+            stage.issuer.url: {"audiences": [urls["exchange"]]}, self.staff.url: {},
+            self.gateway.public_url: {"jwks_uri": f"{self.gateway.public_url}/.well-known/jwks/actor.json"},
+        }
+        self.provider.trust(self.trusted)
 
     def clients(self):
         jwks = {"jwks": {"keys": [self.key.public()]}, "token_endpoint_auth_method": "private_key_jwt"}
         client = self.provider.client
         client("gateway-key", CLIENT, **jwks)
         client("gateway-bearer", BEARER, **jwks)
+        self.staff.public_client()
         return {
             "basic": client("gateway-basic", CLIENT),
             "post": client("gateway-post", CLIENT, token_endpoint_auth_method="client_secret_post"),
             "exchange": client("gateway-exchange", EXCHANGE, scope=f"{READ} {WRITE}"),
+            "acting": client("gateway-acting", EXCHANGE, scope=f"{READ} {WRITE}"),
+            "assertion": client("gateway-assertion", BEARER),
+            "enterprise": self.staff.client("gateway-assertion", EXCHANGE),
+            "delegate": self.staff.client("delegate", EXCHANGE),
             "short": client("gateway-short", CLIENT, access_token_ttl=SHORT_SECONDS),
         }
 
@@ -58,7 +73,9 @@ class Sources:
 
     def manifests(self):
         return together(
-            environment(), agent(self.stage, "triage-bot"), policy(),
+            environment(), policy(),
+            agent(self.stage, "triage-bot") + f'  - act_subject: {{ issuer: "{self.staff.url}", subject: delegate }}\n',
+            provider("enterprise", self.staff.url, self.client_of("enterprise").replace("gateway-enterprise", "gateway-assertion")),
             policy(name="people", condition='context.risk != "destructive"').replace("principal has agent", "true"),
             *[provider(name, self.provider.url, self.client_of(name)) for name in SERVERS],
             *[notes(self.upstream.url, name) for name in SERVERS],
@@ -77,10 +94,15 @@ class Sources:
         asked = (f'provider: {name}, scopes: ["{READ}"], resource: "{self.upstream.url}", '
                  f'tool_scopes: [{{ tools: [write_notes], scopes: ["{WRITE}"] }}]')
         bot = "{ agents: [triage-bot] }"
-        if name == "exchange":
-            user = f"{{ users: [\"{self.stage.issuer.url}|alice\"] }}"
-            return sourced(name, f"{{ token_exchange: {{ token: {{ {asked} }} }} }}", user, "user_delegated",
-                           server_name=name, policy_name="people")
+        if name in ("exchange", "acting", "assertion"):
+            issuer = (self.stage.issuer if name == "exchange" else self.staff).url
+            source = {
+                "exchange": f"{{ token_exchange: {{ token: {{ {asked} }} }} }}",
+                "acting": f"{{ token_exchange: {{ token: {{ {asked} }}, actor_token: true }} }}",
+                "assertion": f"{{ identity_assertion: {{ token: {{ {asked} }}, identity_provider: enterprise }} }}",
+            }[name]
+            return sourced(name, source, f'{{ users: ["{issuer}|alice"] }}', "user_delegated", server_name=name,
+                           policy_name="people")
         if name == "bearer":
             source = f"{{ jwt_bearer: {{ token: {{ {asked} }}, subject: client }} }}"
             return sourced(name, source, bot, "service_account", server_name=name)
@@ -90,7 +112,7 @@ class Sources:
 def judge(stage):
     house = Sources(stage)
     own = [by_client(house, name) for name in AUTHENTICATIONS]
-    exchanged = by_exchange(house)
+    exchanged = f"{by_exchange(house)}; {by_actor(house)}; {by_identity_assertion(house)}"
     bearer = by_assertion(house)
     outage = by_outage(house)
     house.gateway.keep_metrics()
@@ -128,7 +150,7 @@ def by_exchange(house):
     demand(narrow["aud"] == house.upstream.url, f"exchange: for {narrow['aud']}")
     tail = house.person.rpartition(".")[2]
     demand(tail not in house.upstream.log.path.read_text(), "exchange: the caller's token reached the upstream")
-    house.provider.trust({})
+    house.provider.trust({name: entry for name, entry in house.trusted.items() if name != house.stage.issuer.url})
     before = house.provider.count("token-exchange:refused")
     fresh = house.door("exchange", house.stage.issuer.person("alice", door.url).read_text())
     fresh.refused("provider.refused", 503)
@@ -136,6 +158,29 @@ def by_exchange(house):
     lines = asked(house, "exchange", mark)
     return (f"exchange: alice with act {narrow['act']['sub']}, {READ} for one tool and both scopes for the other, "
             f"refused where the provider does not trust the issuer ({len(lines)} exchanges)")
+
+
+def by_actor(house):
+    """The agent is named as the acting party by the gateway's own signed word, on top of who acted before."""
+    authority = house.doors["acting"].served()
+    act = authority.get("act", {})
+    demand(authority["sub"] == "alice" and act.get("sub") == "triage-bot" and act.get("iss") == house.gateway.public_url,
+           f"acting: the upstream saw {authority}")
+    demand(act.get("act", {}).get("sub") == "delegate", f"acting: the chain is lost in {act}")
+    plain = house.door("acting", house.staff.person("alice", house.doors["acting"].url))
+    plain.refused("source.subject_token_missing", 503)
+    return "actor token: alice, act triage-bot over delegate, refused where no agent acts"
+
+
+def by_identity_assertion(house):
+    """The enterprise's assertion (ID-JAG) for a token at the server's own authorization server."""
+    mark, before = house.provider.ledger.mark(), house.staff.count("token-exchange")
+    authority = house.doors["assertion"].served("read_notes")
+    lines = asked(house, "assertion", mark)
+    demand(house.staff.count("token-exchange") == before + 1, "ID-JAG: the enterprise was not asked once")
+    demand(len(lines) == 1 and lines[0]["grant_type"] == BEARER and lines[0]["status"] == 200, f"ID-JAG: {lines}")
+    demand(authority["sub"] == "alice" and authority["asserted_by"] == house.staff.url, f"ID-JAG: {authority}")
+    return "ID-JAG: alice, asserted by the enterprise"
 
 
 def by_assertion(house):

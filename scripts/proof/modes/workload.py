@@ -174,19 +174,30 @@ def by_token(fleet):
 
 
 def explanations(fleet):
-    """`workload explain --token-file` says which workload a token is, and what would have to change."""
+    """`workload explain` says which workload a token is, and what would have to change."""
     cases = {"payments-api": fleet.spire.svid(SPIFFE_ID, fleet.door), "payments-worker": fleet.token_of_cluster(),
              "release-job": fleet.token_of_ci()}
     for name, token in cases.items():
-        file = fleet.stage.private(fleet.stage.folder / "tokens" / "sample", token)
-        told = fleet.gateway.cli("workload", "explain", "--token-file", file)
-        matched = [each for each in told["candidates"] if each.get("matches")]
-        demand([each["workload"] for each in matched] == [name], f"explain of {name}: {json.dumps(told)[:400]}")
-    file = fleet.stage.private(fleet.stage.folder / "tokens" / "sample", fleet.token_of_ci("refs/heads/wip"))
-    code, out, err = fleet.gateway.try_cli("workload", "explain", "--token-file", file)
-    file.unlink()
-    demand("claims.ref" in out + err, f"explain of another branch does not name the claim: {code} {(out + err)[:400]}")
-    return len(cases) + 1
+        story = explained(fleet, token)
+        matched = [mapping["workload"] for mapping in story["mappings"] if mapping["matches"]]
+        demand(story["verified"] and matched == [name], f"explain of {name}: {json.dumps(story)[:400]}")
+        served = [place["workload"] for place in story["environments"] if place.get("opened")]
+        demand(served == [name], f"explain of {name}: {json.dumps(story['environments'])[:300]}")
+    story = explained(fleet, fleet.token_of_ci("refs/heads/wip"))
+    parts = [part["part"] for mapping in story["mappings"] if mapping["workload"] == "release-job"
+             for identity in mapping["identities"] for part in identity]
+    demand(parts == ["claims.ref"], f"explain of another branch: {json.dumps(story['mappings'])[:400]}")
+    story = explained(fleet, fleet.spire.svid(SPIFFE_ID, fleet.door, -600), expect=(1,))
+    demand(story["verified"] is False and story["because"], f"explain of an expired SVID: {story}")
+    return len(cases) + 2
+
+
+def explained(fleet, token, expect=(0,)):
+    file = fleet.stage.private(fleet.stage.folder / "tokens" / "sample", token)
+    try:
+        return fleet.gateway.cli("workload", "explain", "--caller-token-file", file, expect=expect)
+    finally:
+        file.unlink()
 
 
 def by_certificate(fleet):
