@@ -49,25 +49,39 @@ pub(super) fn binding(source: Value, revision: u32, change: impl FnOnce(&mut Val
         "policy": "p", "risk": "write", "owner": "team"
     });
     change(&mut spec);
+    active(vec![record(spec, revision)])
+}
+
+/// The same, with the provider that it asks.
+pub(super) fn binding_asking(source: Value, provider: Value) -> Arc<ActiveBinding> {
+    let provider = record(provider, 1);
+    let mut binding = record(
+        json!({
+            "kind": "Binding", "name": "main", "environment": "dev", "server": "tools",
+            "actor": {"agents": ["planner"]}, "mode": "agent_scoped", "source": source,
+            "inject": {"header": "authorization", "format": "Bearer {secret}"},
+            "policy": "p", "risk": "write", "owner": "team"
+        }),
+        1,
+    );
+    if let Some(pins) = &mut binding.pins {
+        pins.providers = [(provider.key.name.parse().unwrap(), Revision(1))].into();
+    }
+    active(vec![provider, binding])
+}
+
+fn active(more: Vec<RevisionRecord>) -> Arc<ActiveBinding> {
     let server = json!({
         "kind": "Server", "name": "tools", "environment": "dev", "owner": "team",
         "route": {"url": "https://tools.internal/mcp"},
         "tools": {"default_risk": "read", "write_it": "write", "drop_it": "destructive"}
     });
-    let state = State {
-        epoch: Epoch(1),
-        revisions: vec![
-            record(json!({"kind": "Environment", "name": "dev"}), 1),
-            record(server, 1),
-            record(
-                json!({"kind": "Policy", "name": "p", "environment": "dev",
-                "cedar": "permit (principal, action, resource);"}),
-                1,
-            ),
-            record(spec, revision),
-        ],
-        ..State::default()
-    };
+    let policy = json!({"kind": "Policy", "name": "p", "environment": "dev",
+        "cedar": "permit (principal, action, resource);"});
+    let mut revisions =
+        vec![record(json!({"kind": "Environment", "name": "dev"}), 1), record(server, 1), record(policy, 1)];
+    revisions.extend(more);
+    let state = State { epoch: Epoch(1), revisions, ..State::default() };
     let snapshot = Snapshot::build(&state, &CedarCompiler::new().unwrap(), &[]).unwrap();
     let server = snapshot.environment("dev").unwrap().server("tools").unwrap();
     Arc::clone(server.bindings.first().unwrap())

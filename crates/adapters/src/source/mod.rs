@@ -3,9 +3,11 @@
 mod asked;
 #[cfg(test)]
 mod fixture;
-mod leased;
+mod installation;
+mod leases;
 mod minted;
 pub mod provider;
+mod role;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use gateway_core::stores::Stores;
 use gateway_core::time::{Clock, Timestamp};
 
 use self::asked::Asked;
-use self::leased::Leases;
+use self::leases::Leases;
 use self::minted::Minted;
 use self::provider::{ProviderClient, ProviderSettings};
 use crate::signing::Signer;
@@ -48,7 +50,8 @@ pub struct Sources {
     providers: Arc<ProviderClient>,
     asked: Asked,
     minted: Minted,
-    leased: Arc<Leases>,
+    leases: Arc<Leases>,
+    stores: Arc<Stores>,
 }
 
 impl Sources {
@@ -69,13 +72,15 @@ impl Sources {
             ),
             providers,
             minted: Minted::new(signer, random, &public_url),
-            leased: Arc::new(Leases::new(stores, audit, clock)),
+            leases: Arc::new(Leases::new(audit, clock)),
+            stores,
         }
     }
 
     /// The words of the sources that are there; manifests that name another are refused.
     pub fn words(&self) -> BTreeSet<&'static str> {
         BTreeSet::from([
+            "app_installation",
             "client_credentials",
             "identity_assertion",
             "jwt_bearer",
@@ -105,10 +110,13 @@ impl CredentialIssuer for Sources {
                 self.asked.issue(wish, source, &assertion.token).await
             }
             CredentialSource::Minted(minted) => self.minted.issue(wish, minted),
-            CredentialSource::Leased(leased) => self.leased.issue(wish, leased).await,
-            CredentialSource::Grant(_) | CredentialSource::AppInstallation(_) => {
-                Err(Code::ModeUnavailable.into())
+            CredentialSource::Leased(leased) => {
+                self.leases.issue(wish, role::ask(&self.stores, wish, leased)?).await
             }
+            CredentialSource::AppInstallation(app) => {
+                self.leases.issue(wish, installation::ask(&self.providers, wish, app)?).await
+            }
+            CredentialSource::Grant(_) => Err(Code::ModeUnavailable.into()),
         }
     }
 
@@ -118,33 +126,35 @@ impl CredentialIssuer for Sources {
                 self.minted.refused(version);
                 false
             }
-            Some(CredentialSource::Leased(_)) => self.leased.refused(version),
+            Some(CredentialSource::Leased(_) | CredentialSource::AppInstallation(_)) => {
+                self.leases.refused(version)
+            }
             Some(
                 CredentialSource::ClientCredentials(_)
                 | CredentialSource::TokenExchange(_)
                 | CredentialSource::JwtBearer(_)
                 | CredentialSource::IdentityAssertion(_),
             ) => self.asked.refused(version),
-            Some(CredentialSource::Grant(_) | CredentialSource::AppInstallation(_)) | None => false,
+            Some(CredentialSource::Grant(_)) | None => false,
         }
     }
 
     async fn end_binding(&self, environment: &EnvironmentName, binding: &BindingName) -> u32 {
         let minted = self.minted.end_binding(environment, binding);
-        let leased = self.leased.end_binding(environment, binding);
-        let (leased, asked) = tokio::join!(leased, self.asked.end_binding(environment, binding));
-        minted.saturating_add(leased).saturating_add(asked)
+        let leases = self.leases.end_binding(environment, binding);
+        let (leases, asked) = tokio::join!(leases, self.asked.end_binding(environment, binding));
+        minted.saturating_add(leases).saturating_add(asked)
     }
 
     async fn end_agent(&self, agent: &AgentName) -> u32 {
         let minted = self.minted.end_agent(agent);
-        let (leased, asked) = tokio::join!(self.leased.end_agent(agent), self.asked.end_agent(agent));
-        minted.saturating_add(leased).saturating_add(asked)
+        let (leases, asked) = tokio::join!(self.leases.end_agent(agent), self.asked.end_agent(agent));
+        minted.saturating_add(leases).saturating_add(asked)
     }
 
     fn sweep(&self, now: Timestamp) {
         self.asked.sweep(now);
         self.minted.sweep(now);
-        self.leased.sweep(now);
+        self.leases.sweep(now);
     }
 }

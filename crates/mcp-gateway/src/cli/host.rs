@@ -1,8 +1,10 @@
-//! What runs on the gateway's own machine: `serve`, `check`, `preflight`, `bootstrap-token`.
+//! What runs on the gateway's own machine: `serve`, `check`, `preflight`, `bootstrap-token`,
+//! `rotate-signing-keys`.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use gateway_adapters::signing::Purpose;
 use gateway_core::id::{EnvironmentName, ServerName};
 use gateway_core::reference::SecretReference;
 use serde_json::json;
@@ -55,6 +57,24 @@ pub(super) struct PreflightArguments {
     /// An upstream server: it is reached, and greeted by a handshake
     #[arg(long, value_name = "ENVIRONMENT/NAME")]
     server: Option<InEnvironment>,
+}
+
+/// Which signing keys make way.
+#[derive(Args, Debug)]
+pub(super) struct RotateArguments {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// What the keys sign: minted, access-token, actor or assertion; all where absent
+    #[arg(long, value_name = "PURPOSE", value_parser = purpose)]
+    purpose: Option<Purpose>,
+    /// Somebody else has the keys: withdraw them at once, and every token that they signed
+    #[arg(long)]
+    compromised: bool,
+}
+
+fn purpose(text: &str) -> Result<Purpose, &'static str> {
+    let found = Purpose::ALL.into_iter().find(|purpose| purpose.word() == text);
+    found.ok_or("the purposes are minted, access-token, actor and assertion")
 }
 
 impl ConfigFile {
@@ -151,6 +171,30 @@ pub(super) fn bootstrap_token(session: &mut Session, file: &ConfigFile) -> Resul
                 format!("mcp-gateway login --bootstrap-token-file {} --name NAME", written.display()),
             ),
         ])
+    });
+    Ok(Exit::Ok)
+}
+
+/// Lets the next signing keys sign.
+pub(super) fn rotate_signing_keys(
+    session: &mut Session,
+    arguments: &RotateArguments,
+) -> Result<Exit, Failure> {
+    let config = arguments.config.load()?;
+    let purposes = arguments.purpose.map_or_else(|| Purpose::ALL.to_vec(), |one| vec![one]);
+    let mut keys = 0_u32;
+    for purpose in purposes {
+        keys = keys.saturating_add(wiring::rotate_signing_keys(&config, purpose, arguments.compromised)?);
+    }
+    let answer = json!({"keys": keys, "withdrawn": arguments.compromised});
+    session.printer.show(&answer, |_| {
+        let former = match arguments.compromised {
+            true => "withdrawn, with everything that they signed",
+            false => "published until their last tokens have expired",
+        };
+        View::default()
+            .title("The next signing keys sign within ten seconds")
+            .fields([("keys", keys.to_string()), ("former keys", former.to_owned())])
     });
     Ok(Exit::Ok)
 }

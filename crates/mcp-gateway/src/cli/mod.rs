@@ -69,6 +69,8 @@ enum Command {
     Preflight(host::PreflightArguments),
     /// Write a token for one login of an administrator (on the gateway's own machine)
     BootstrapToken(host::ConfigFile),
+    /// Let the next signing keys sign now (on the gateway's own machine)
+    RotateSigningKeys(host::RotateArguments),
     /// Log in as an operator with a bootstrap token
     Login(access::LoginArguments),
     /// Show who you are to the gateway, and what you may do
@@ -185,6 +187,7 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Check(arguments) => host::check(session, &arguments),
         Command::Preflight(arguments) => host::preflight(session, &arguments),
         Command::BootstrapToken(file) => host::bootstrap_token(session, &file),
+        Command::RotateSigningKeys(arguments) => host::rotate_signing_keys(session, &arguments),
         Command::Login(arguments) => access::login(session, &arguments),
         Command::Me => access::me(session),
         Command::Apply(arguments) => manifests::apply(session, &arguments),

@@ -160,3 +160,26 @@ fn completions_are_written_for_every_shell() {
         assert!(exit == 0 && out.contains("mcp-gateway") && out.contains("terminate"), "{shell}");
     }
 }
+
+#[test]
+fn signing_keys_rotate_when_told_and_only_when_verifiers_know_the_next_ones() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("gateway.yaml");
+    let text = "listen: 127.0.0.1:8080\npublic_url: http://127.0.0.1:8080\ncontrol: { listen: 127.0.0.1:8081 }\n\
+                state: sqlite://state.db\naudit: { directory: audit }\n";
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let rotate =
+        |more: &[&str]| play(&[&["rotate-signing-keys", "--config", file], more].concat(), Output::Json);
+    let (exit, _, error) = rotate(&[]);
+    assert_eq!(exit, 1, "there are no keys yet: {error}");
+    let config = crate::config::load(std::path::Path::new(file)).unwrap();
+    let now = gateway_core::time::Clock::now(&crate::app::system::SystemClock);
+    drop(gateway_adapters::signing::Signer::open(&config.signing, now).unwrap());
+    let (exit, _, error) = rotate(&["--purpose", "minted"]);
+    assert!(exit == 1 && error.contains("not yet published"), "{error}");
+    let (exit, out, error) = rotate(&["--purpose", "minted", "--compromised"]);
+    assert_eq!(exit, 0, "{error}");
+    assert!(out.contains("\"withdrawn\""), "{out}");
+    assert!(parse(&["rotate-signing-keys", "--purpose", "receipts"]).is_err());
+}

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use gateway_adapters::signing::{self, Purpose, RotateError};
+use gateway_core::time::Clock as _;
 use tokio::runtime::Runtime;
 
 use super::failure::{Exit, Failure};
@@ -43,6 +45,21 @@ pub(super) fn preflight(config: &Config, request: &PreflightRequest) -> Result<V
 /// Writes a bootstrap token and says where.
 pub(super) fn bootstrap_token(config: &Config) -> Result<PathBuf, Failure> {
     runtime()?.block_on(app::bootstrap_token(config)).map_err(|error| not_started(&error))
+}
+
+/// Lets the next signing keys of the purpose sign; says how many.
+pub(super) fn rotate_signing_keys(
+    config: &Config,
+    purpose: Purpose,
+    compromised: bool,
+) -> Result<u32, Failure> {
+    signing::rotate_now(&config.signing, purpose, compromised, SystemClock.now()).map_err(|error| {
+        let hint = match error {
+            RotateError::TooSoon => "wait, or say `--compromised` where the keys are in wrong hands",
+            RotateError::Keys(_) => "the keys are made when the gateway starts for the first time",
+        };
+        Failure::new(Exit::Refused, "the signing keys were not rotated").because(&error).hint(hint)
+    })
 }
 
 fn runtime() -> Result<Runtime, Failure> {

@@ -8,6 +8,7 @@ mod authentication;
 mod code;
 mod error;
 mod form;
+mod installation;
 mod link;
 mod metadata;
 mod proof_key;

@@ -10,12 +10,12 @@ use gateway_core::time::Timestamp;
 
 use super::{Slot, YOUNG, locked};
 
-/// A lease that the store has made.
-pub(super) struct Kept {
-    pub(super) id: String,
-    pub(super) material: Arc<SecretVersion>,
-    /// What the store granted at first.
-    pub(super) duration: Duration,
+/// A lease that was made.
+pub(in crate::source) struct Kept {
+    pub(in crate::source) id: String,
+    pub(in crate::source) material: Arc<SecretVersion>,
+    /// What was granted at first.
+    pub(in crate::source) duration: Duration,
     pub(super) renewable: bool,
     made: Timestamp,
     ends: Timestamp,
@@ -33,7 +33,7 @@ pub(super) struct Held {
     over: bool,
 }
 
-/// A lease that the store did not take back.
+/// A lease that was not taken back.
 pub(super) struct Owed {
     pub(super) slot: Arc<Slot>,
     pub(super) kept: Arc<Kept>,
@@ -150,8 +150,10 @@ impl Slot {
         event.environment = Some(self.key.environment.clone());
         event.server = Some(self.server.clone());
         event.binding = Some(self.key.binding.clone());
-        event.source = Some("leased".to_owned());
-        event.reference = Some(self.reference.clone());
+        event.source = Some(self.subject.source.to_owned());
+        event.reference.clone_from(&self.subject.reference);
+        event.provider.clone_from(&self.subject.provider);
+        event.scopes.clone_from(&self.subject.scopes);
         event
     }
 }

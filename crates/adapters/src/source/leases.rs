@@ -1,7 +1,8 @@
-//! Secrets that a store makes on demand and takes back.
+//! Material that somebody makes on demand and takes back: secrets of a store, tokens of an application's
+//! installation.
 //!
-//! One lease serves every call of its slot (binding revision, role, agent). It is renewed when two thirds
-//! of its time are over; where the store grants no more, another one is made and the old one drains until
+//! One lease serves every call of its slot (binding revision, place, agent). It is renewed when two thirds
+//! of its time are over; where its maker grants no more, another one is made and the old one drains until
 //! its end. What ends a binding or an agent takes its leases back before it answers.
 
 mod lease;
@@ -11,28 +12,59 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use gateway_core::audit::{BindingRevision, Decision, Event, EventKind};
-use gateway_core::id::{AgentName, BindingName, EnvironmentName, RequestId, ServerName};
+use gateway_core::id::{AgentName, BindingName, EnvironmentName, ProviderName, RequestId, ServerName};
 use gateway_core::lease::{SecretVersion, VersionId};
-use gateway_core::manifest::LeasedSecret;
-use gateway_core::ports::{AuditSink, CredentialWish, LeasingStore, StoreError, StoreErrorKind};
-use gateway_core::reference::{ResolvedReference, SecretReference, TemplateValues};
+use gateway_core::ports::{AuditSink, CredentialWish, StoreLease};
+use gateway_core::reference::SecretReference;
 use gateway_core::refusal::{Code, Refusal};
-use gateway_core::stores::Stores;
 use gateway_core::time::{Clock, Timestamp};
 use tokio::sync::OwnedMutexGuard;
 
-use self::lease::{Held, Kept, Owed};
+use self::lease::{Held, Owed};
+
+pub(super) use self::lease::Kept;
 
 /// A lease that the server refuses is replaced only when it is older than this: a server that refuses
 /// every credential must not have a new account made for each call.
 const YOUNG: Duration = Duration::from_secs(30);
-/// How long to wait before a lease that the store did not take back is given back again.
+/// How long to wait before a lease that was not taken back is given back again.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// Who makes what is leased, and takes it back.
+#[async_trait]
+pub(super) trait Lessor: Send + Sync {
+    /// Makes another one.
+    async fn lease(&self) -> Result<StoreLease, Refusal>;
+    /// Lets it hold as long as it did at first, from now on; says how long it does.
+    async fn renew(&self, kept: &Kept) -> Result<Duration, Refusal>;
+    /// Takes it back. One that is gone is taken back.
+    async fn take_back(&self, kept: &Kept) -> Result<(), Refusal>;
+}
+
+/// What is asked for.
+pub(super) struct Ask {
+    /// Tells what is leased apart within one binding revision.
+    pub(super) place: String,
+    /// The agent whose alone it is; absent where callers share it.
+    pub(super) agent: Option<AgentName>,
+    /// What evidence says of it.
+    pub(super) subject: Subject,
+    pub(super) lessor: Arc<dyn Lessor>,
+}
+
+/// What evidence says of a lease.
+pub(super) struct Subject {
+    pub(super) source: &'static str,
+    pub(super) reference: Option<SecretReference>,
+    pub(super) provider: Option<ProviderName>,
+    /// What it may do, where that is asked for.
+    pub(super) scopes: Vec<String>,
+}
 
 /// Leases, by what they serve.
 pub(super) struct Leases {
-    stores: Arc<Stores>,
     audit: Arc<dyn AuditSink>,
     clock: Arc<dyn Clock>,
     slots: Mutex<HashMap<Key, Arc<Slot>>>,
@@ -44,7 +76,7 @@ pub(super) struct Leases {
 struct Key {
     environment: EnvironmentName,
     binding: BindingRevision,
-    role: ResolvedReference,
+    place: String,
     /// The agent whose lease it is; absent where callers share it.
     agent: Option<AgentName>,
 }
@@ -52,9 +84,10 @@ struct Key {
 /// The place of a lease.
 pub(super) struct Slot {
     key: Key,
-    reference: SecretReference,
+    subject: Subject,
     server: ServerName,
-    /// Held by whoever asks the store.
+    lessor: Arc<dyn Lessor>,
+    /// Held by whoever has one made.
     turn: Arc<tokio::sync::Mutex<()>>,
     held: Mutex<Held>,
 }
@@ -70,17 +103,17 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Leases {
-    pub(super) fn new(stores: Arc<Stores>, audit: Arc<dyn AuditSink>, clock: Arc<dyn Clock>) -> Self {
-        Self { stores, audit, clock, slots: Mutex::default(), owed: Mutex::default() }
+    pub(super) fn new(audit: Arc<dyn AuditSink>, clock: Arc<dyn Clock>) -> Self {
+        Self { audit, clock, slots: Mutex::default(), owed: Mutex::default() }
     }
 
-    /// The material of the slot's lease; asks the store where there is none, or where it nears its end.
+    /// The material of the slot's lease; has one made where there is none, or where it nears its end.
     pub(super) async fn issue(
         self: &Arc<Self>,
         wish: &CredentialWish<'_>,
-        leased: &LeasedSecret,
+        ask: Ask,
     ) -> Result<Arc<SecretVersion>, Refusal> {
-        let slot = self.slot(wish, leased)?;
+        let slot = self.slot(wish, ask);
         let current = slot.usable(wish.now);
         let turn = match &current {
             Some(kept) if !kept.is_due(wish.now) => return Ok(Arc::clone(&kept.material)),
@@ -102,7 +135,7 @@ impl Leases {
         let event = actor.unwrap_or_else(|| Event::new(EventKind::CredentialRequested, wish.now));
         let (leases, request_id) = (Arc::clone(self), wish.request_id.clone());
         let asked = Arc::clone(&slot);
-        // A caller that leaves must not lose a lease that the store has made.
+        // A caller that leaves must not lose a lease that was made.
         let asking = tokio::spawn(async move { leases.ask(&asked, turn, event, request_id).await });
         let answer = asking.await.unwrap_or_else(|error| Err(Refusal::new(Code::Internal).because(error)));
         match (answer, current) {
@@ -114,41 +147,18 @@ impl Leases {
         }
     }
 
-    fn slot(&self, wish: &CredentialWish<'_>, leased: &LeasedSecret) -> Result<Arc<Slot>, Refusal> {
+    fn slot(&self, wish: &CredentialWish<'_>, ask: Ask) -> Arc<Slot> {
         let binding = wish.permit.binding();
-        let agent = wish.actor.and_then(|actor| actor.agent.as_ref());
-        let values = TemplateValues {
-            agent: agent.map(AgentName::as_str),
-            user: wish.actor.and_then(|actor| actor.user.as_ref()).map(|user| &*user.subject),
-            environment: &binding.spec.environment,
-        };
-        let role = leased.role.resolve(&values);
-        let role = role.map_err(|error| Refusal::new(Code::ReferenceRefused).because(error))?;
-        let key = Key {
-            environment: binding.spec.environment.clone(),
-            binding: binding.name_at_revision(),
-            role,
-            agent: agent.filter(|_| leased.role.has_templates()).cloned(),
-        };
+        let Ask { place, agent, subject, lessor } = ask;
+        let environment = binding.spec.environment.clone();
+        let key = Key { environment, binding: binding.name_at_revision(), place, agent };
         let mut slots = locked(&self.slots);
         let slot = slots.entry(key).or_insert_with_key(|key| {
-            Arc::new(Slot {
-                key: key.clone(),
-                reference: leased.role.clone(),
-                server: binding.spec.server.clone(),
-                turn: Arc::default(),
-                held: Mutex::default(),
-            })
+            let server = binding.spec.server.clone();
+            let (key, turn) = (key.clone(), Arc::default());
+            Arc::new(Slot { key, subject, server, lessor, turn, held: Mutex::default() })
         });
-        Ok(Arc::clone(slot))
-    }
-
-    fn store(&self, slot: &Slot) -> Result<Arc<dyn LeasingStore>, StoreError> {
-        let entry = self.stores.open(&slot.key.environment, &slot.key.role.store)?;
-        entry
-            .leasing
-            .clone()
-            .ok_or_else(|| StoreError::new(StoreErrorKind::Malformed, "the store makes no secrets on demand"))
+        Arc::clone(slot)
     }
 
     /// Renews the lease, or has another one made. The turn is held until the end.
@@ -162,9 +172,8 @@ impl Leases {
         if slot.is_over() {
             return Err(Code::BindingEnded.into());
         }
-        let store = self.store(slot)?;
         if let Some(kept) = slot.usable(self.clock.now())
-            && let Some(renewed) = self.renew(slot, &*store, &kept).await
+            && let Some(renewed) = self.renew(slot, &kept).await
         {
             return Ok(renewed);
         }
@@ -172,7 +181,7 @@ impl Leases {
         let requested = slot.describe(Event { request_id: Some(request_id), ..event });
         let recorded = self.audit.record(requested.clone()).await;
         recorded.map_err(|error| Refusal::new(Code::AuditUnavailable).because(error))?;
-        let answer = store.lease(&slot.key.role).await;
+        let answer = slot.lessor.lease().await;
         let now = self.clock.now();
         let mut issued = Event { kind: EventKind::CredentialIssued, time: now, ..requested };
         match answer {
@@ -188,8 +197,7 @@ impl Leases {
                 self.give_back(slot, &kept).await;
                 Err(Code::BindingEnded.into())
             }
-            Err(error) => {
-                let refusal = Refusal::from(error);
+            Err(refusal) => {
                 issued.decision = Some(Decision::Deny);
                 issued.reason = Some(refusal.code().as_str().to_owned());
                 self.note(issued);
@@ -199,19 +207,14 @@ impl Leases {
     }
 
     /// The renewed material; `None` where another lease is needed.
-    async fn renew(
-        &self,
-        slot: &Slot,
-        store: &dyn LeasingStore,
-        kept: &Arc<Kept>,
-    ) -> Option<Arc<SecretVersion>> {
+    async fn renew(&self, slot: &Slot, kept: &Arc<Kept>) -> Option<Arc<SecretVersion>> {
         if !kept.renewable {
             return None;
         }
-        let granted = match store.renew(&kept.id, kept.duration).await {
+        let granted = match slot.lessor.renew(kept).await {
             Ok(granted) => granted,
-            Err(error) => {
-                tracing::info!(kind = ?error.kind, inside = %error.inside, "a lease was not renewed");
+            Err(refusal) => {
+                tracing::info!(%refusal, inside = refusal.inside().unwrap_or(""), "a lease was not renewed");
                 return None;
             }
         };
@@ -245,7 +248,7 @@ impl Leases {
             locked(&self.slots).extract_if(|key, _| which(key)).map(|(_, slot)| slot).collect();
         let endings = ended.iter().map(|slot| async move {
             slot.close();
-            // Whoever asks the store now is waited for: what it gets is taken back too.
+            // Whoever has one made now is waited for: what it gets is taken back too.
             let _turn = slot.turn.lock().await;
             let leases = slot.take(self.clock.now());
             let returned = leases.iter().map(|kept| self.give_back(slot, kept));
@@ -258,26 +261,23 @@ impl Leases {
 
     /// Gives one lease back, and remembers it where the store did not take it.
     async fn give_back(&self, slot: &Arc<Slot>, kept: &Arc<Kept>) {
-        let answer = match self.store(slot) {
-            Ok(store) => store.revoke(&kept.id).await,
-            Err(error) => Err(error),
-        };
+        let answer = slot.lessor.take_back(kept).await;
         let now = self.clock.now();
         let mut event = slot.describe(Event::new(EventKind::CredentialReturned, now));
         event.agent.clone_from(&slot.key.agent);
         event.secret_version = Some(kept.material.version.clone());
         event.decision = Some(Decision::Allow);
-        if let Err(error) = answer {
-            tracing::warn!(kind = ?error.kind, inside = %error.inside, "a lease was not taken back");
+        if let Err(refusal) = answer {
+            tracing::warn!(%refusal, inside = refusal.inside().unwrap_or(""), "a lease was not taken back");
             event.decision = Some(Decision::Deny);
-            event.reason = Some(Refusal::from(error).code().as_str().to_owned());
+            event.reason = Some(refusal.code().as_str().to_owned());
             let owed = Owed { slot: Arc::clone(slot), kept: Arc::clone(kept), due: now.plus(AGAIN) };
             locked(&self.owed).push(owed);
         }
         self.note(event);
     }
 
-    /// Forgets what has expired, and gives back again what the store has not taken.
+    /// Forgets what has expired, and gives back again what was not taken.
     pub(super) fn sweep(self: &Arc<Self>, now: Timestamp) {
         locked(&self.slots).retain(|_, slot| slot.forget_expired(now) || Arc::strong_count(slot) > 1);
         let due: Vec<Owed> = locked(&self.owed).extract_if(.., |owed| owed.due <= now).collect();

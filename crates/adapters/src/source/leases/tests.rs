@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 
 use super::Leases;
 use crate::source::fixture::{Chain, Use, actor, agent, binding, text};
+use crate::source::role;
 
 /// Makes accounts that hold for a minute.
 #[derive(Debug)]
@@ -83,6 +84,7 @@ impl LeasingStore for Bank {
 }
 
 struct Story {
+    stores: Arc<Stores>,
     leases: Arc<Leases>,
     bank: Arc<Bank>,
     chain: Arc<Chain>,
@@ -112,15 +114,16 @@ impl Story {
             paths: Vec::new(),
         };
         let stores = Arc::new(Stores::new([("bank".parse().unwrap(), entry)]));
-        let leases = Arc::new(Leases::new(stores, chain.clone(), clock.clone()));
-        Self { leases, bank, chain, clock }
+        let leases = Arc::new(Leases::new(chain.clone(), clock.clone()));
+        Self { stores, leases, bank, chain, clock }
     }
 
     async fn issue(&self, used: &Use) -> Result<String, Refusal> {
         let Some(CredentialSource::Leased(leased)) = &used.permit.binding().spec.source else {
             panic!("no source")
         };
-        let version = self.leases.issue(&used.wish(self.clock.now()), leased).await?;
+        let wish = used.wish(self.clock.now());
+        let version = self.leases.issue(&wish, role::ask(&self.stores, &wish, leased)?).await?;
         Ok(text(&version.secret))
     }
 

@@ -1,0 +1,77 @@
+//! Secrets that a store makes on demand: a role of it is the lessor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gateway_core::id::{AgentName, EnvironmentName};
+use gateway_core::manifest::LeasedSecret;
+use gateway_core::ports::{CredentialWish, LeasingStore, StoreError, StoreErrorKind, StoreLease};
+use gateway_core::reference::{ResolvedReference, TemplateValues};
+use gateway_core::refusal::{Code, Refusal};
+use gateway_core::stores::Stores;
+
+use super::leases::{Ask, Kept, Lessor, Subject};
+
+struct Role {
+    stores: Arc<Stores>,
+    environment: EnvironmentName,
+    place: ResolvedReference,
+}
+
+/// What the binding asks its store for, on this actor's account.
+///
+/// # Errors
+/// [`Code::ReferenceRefused`] where the actor lacks what the place names.
+pub(super) fn ask(
+    stores: &Arc<Stores>,
+    wish: &CredentialWish<'_>,
+    leased: &LeasedSecret,
+) -> Result<Ask, Refusal> {
+    let environment = &wish.permit.binding().spec.environment;
+    let agent = wish.actor.and_then(|actor| actor.agent.as_ref());
+    let values = TemplateValues {
+        agent: agent.map(AgentName::as_str),
+        user: wish.actor.and_then(|actor| actor.user.as_ref()).map(|user| &*user.subject),
+        environment,
+    };
+    let place = leased.role.resolve(&values);
+    let place = place.map_err(|error| Refusal::new(Code::ReferenceRefused).because(error))?;
+    let subject = Subject {
+        source: "leased",
+        reference: Some(leased.role.clone()),
+        provider: None,
+        scopes: Vec::new(),
+    };
+    Ok(Ask {
+        place: format!("{}/{}", place.store, place.path),
+        agent: agent.filter(|_| leased.role.has_templates()).cloned(),
+        subject,
+        lessor: Arc::new(Role { stores: Arc::clone(stores), environment: environment.clone(), place }),
+    })
+}
+
+impl Role {
+    fn store(&self) -> Result<Arc<dyn LeasingStore>, StoreError> {
+        let entry = self.stores.open(&self.environment, &self.place.store)?;
+        entry
+            .leasing
+            .clone()
+            .ok_or_else(|| StoreError::new(StoreErrorKind::Malformed, "the store makes no secrets on demand"))
+    }
+}
+
+#[async_trait]
+impl Lessor for Role {
+    async fn lease(&self) -> Result<StoreLease, Refusal> {
+        Ok(self.store()?.lease(&self.place).await?)
+    }
+
+    async fn renew(&self, kept: &Kept) -> Result<Duration, Refusal> {
+        Ok(self.store()?.renew(&kept.id, kept.duration).await?)
+    }
+
+    async fn take_back(&self, kept: &Kept) -> Result<(), Refusal> {
+        Ok(self.store()?.revoke(&kept.id).await?)
+    }
+}
