@@ -90,9 +90,9 @@ impl Judge<'_> {
                     self.find(&rule::BINDING_SOURCE, key, "`role` needs a field, and has no versions");
                 }
             }
+            CredentialSource::JwtBearer(bearer) => self.asserting(key, spec, &bearer.token),
             CredentialSource::ClientCredentials(_)
             | CredentialSource::TokenExchange(_)
-            | CredentialSource::JwtBearer(_)
             | CredentialSource::IdentityAssertion(_) => {}
         }
     }
@@ -114,6 +114,17 @@ impl Judge<'_> {
         }
     }
 
+    /// An assertion is signed with the private key of the provider's client.
+    fn asserting(&mut self, key: &ObjectKey, spec: &BindingSpec, request: &TokenRequest) {
+        if let Some(Spec::Provider(provider)) =
+            self.world.spec(&provider_key(&spec.environment, &request.provider))
+            && !matches!(provider.client.authentication, ClientAuthentication::PrivateKeyJwt { .. })
+        {
+            let message = format!("provider `{}` has no private key to sign with", request.provider);
+            self.find(&rule::BINDING_SOURCE, key, message);
+        }
+    }
+
     fn grants(&mut self, key: &ObjectKey, spec: &BindingSpec, request: &TokenRequest) {
         if let Some(Spec::Provider(provider)) =
             self.world.spec(&provider_key(&spec.environment, &request.provider))
@@ -132,18 +143,11 @@ impl Judge<'_> {
         if spec.origins.iter().any(|origin| !is_origin(origin)) {
             self.find(&rule::PROVIDER_ORIGIN, key, "an entry of `origins` is no origin");
         }
-        let registered = spec.client.registration == Registration::Registered;
-        let public = spec.client.authentication == ClientAuthentication::None;
-        if registered != spec.client.id.is_some() {
-            self.find(
-                &rule::PROVIDER_CLIENT,
-                key,
-                "`client.id` and `client.registration` contradict each other",
-            );
-        }
-        if spec.client.registration == Registration::Dynamic && !public {
-            let message = "a client that registers itself has no secret of yours: leave `authentication` out";
+        if spec.client.registration != Registration::Registered {
+            let message = "this gateway cannot register itself at providers: register it there by hand";
             self.find(&rule::PROVIDER_CLIENT, key, message);
+        } else if spec.client.id.as_deref().is_none_or(str::is_empty) {
+            self.find(&rule::PROVIDER_CLIENT, key, "there is no `client.id`");
         }
         for reference in spec.references() {
             self.place(key, &spec.environment, reference);

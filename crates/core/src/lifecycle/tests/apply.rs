@@ -82,6 +82,35 @@ fn findings_name_every_broken_rule() {
     assert!(refused(&mut bench, route).contains(&"server.route"));
 }
 
+#[test]
+fn a_provider_that_cannot_be_asked_is_refused_with_its_code() {
+    let mut bench = Bench::production();
+    let base = || {
+        json!({
+            "kind": "Provider", "name": "notes", "environment": "production", "owner": "support",
+            "issuer": "https://auth.example", "client": {"id": "gateway"}
+        })
+    };
+    let basic = json!({"client_secret_basic": {"secret": "sealed://client#secret"}});
+    let cases = [
+        (with(base(), "issuer", json!("http://auth.example")), "provider.issuer"),
+        (with(base(), "origins", json!(["https://auth.example/path"])), "provider.origin"),
+        (with(base(), "client", json!({})), "provider.client"),
+        (with(base(), "client", json!({"id": ""})), "provider.client"),
+        (with(base(), "client", json!({"registration": "dynamic"})), "provider.client"),
+        (with(base(), "client", json!({"registration": "metadata_document"})), "provider.client"),
+        (with(base(), "client", json!({"id": "gateway", "authentication": basic})), "store.environment"),
+    ];
+    for (json, code) in cases {
+        assert!(refused(&mut bench, json.clone()).contains(&code), "{code}: {json}");
+    }
+    // Two manifests at once: the provider is fine, and has nothing to sign an assertion with.
+    let source = json!({"jwt_bearer": {"token": {"provider": "notes"}, "subject": "client"}});
+    let both = [spec(base()), spec(sourced(source, "service_account"))];
+    let codes = bench.apply(&operator("i|alice", Role::Editor), &both).unwrap_err();
+    assert!(codes.contains(&"binding.source"), "{codes:?}");
+}
+
 fn sourced(source: serde_json::Value, mode: &str) -> serde_json::Value {
     let json = with(binding("production", SECRET), "secret", json!(null));
     with(with(json, "source", source), "mode", json!(mode))
