@@ -217,7 +217,11 @@ fn is_safe(text: &str) -> bool {
     };
     match text.split_once("://") {
         Some(("https", rest)) => !host(rest).is_empty(),
-        Some(("http", rest)) => matches!(host(rest).as_str(), "127.0.0.1" | "localhost" | "[::1]"),
+        Some(("http", rest)) => {
+            let host = host(rest);
+            let loopback = host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback());
+            loopback || matches!(host.as_str(), "localhost" | "[::1]")
+        }
         _ => false,
     }
 }
@@ -232,6 +236,7 @@ mod tests {
             "https://idp.example",
             "https://idp.example:8443/realm",
             "http://127.0.0.1:9000",
+            "http://127.0.0.3:9000/realm",
             "http://[::1]:1",
         ] {
             assert!(is_identifier(good), "{good}");
@@ -244,6 +249,8 @@ mod tests {
             "https://a?b",
             "https://a#b",
             "http://127.0.0.1.evil.example",
+            "http://127.1",
+            "http://128.0.0.1",
         ] {
             assert!(!is_identifier(bad), "{bad}");
         }
