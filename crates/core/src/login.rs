@@ -52,6 +52,22 @@ pub struct Arrival<'a> {
     pub verifier: &'a Secret,
 }
 
+/// What an Identity Assertion JWT Authorization Grant says (draft-ietf-oauth-identity-assertion-authz-grant):
+/// the provider lets this client of ours act for this person.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Assertion {
+    /// The person.
+    pub person: Person,
+    /// The client, by its id here.
+    pub client: String,
+    /// The resource, where the provider names one (RFC 8707).
+    pub resource: Option<String>,
+    /// Its id, which is good once.
+    pub id: String,
+    /// When it ends, the leeway included.
+    pub expires_at: Timestamp,
+}
+
 /// The identity provider that people log in at.
 #[async_trait]
 pub trait PersonProvider: Send + Sync + fmt::Debug {
@@ -66,6 +82,13 @@ pub trait PersonProvider: Send + Sync + fmt::Debug {
     /// # Errors
     /// What is wrong with it.
     async fn arrive(&self, arrival: &Arrival<'_>, now: Timestamp) -> Result<Person, Fault>;
+
+    /// Verifies an ID-JAG that is meant for the authorization server of this issuer.
+    ///
+    /// # Errors
+    /// [`Fault::AssertionRefused`] or [`Fault::ProviderUnavailable`].
+    async fn assertion(&self, assertion: &Secret, audience: &str, now: Timestamp)
+    -> Result<Assertion, Fault>;
 }
 
 /// Signs the authorization server's own access tokens.
@@ -182,6 +205,10 @@ faults! {
     InteractionRequired: "oauth.interaction_required", 400, "interaction_required", "the person must be asked first", "the client leaves out `prompt=none`";
     /// No such grant type.
     GrantType: "oauth.grant_type", 400, "unsupported_grant_type", "this grant type is not there", "the client uses `authorization_code` or `refresh_token`";
+    /// The assertion does not hold.
+    AssertionRefused: "oauth.assertion_refused", 400, "invalid_grant", "the assertion is not of the configured identity provider for this client and gateway, or does not hold", "the client asks its identity provider for a new one, with this gateway as its audience";
+    /// The assertion was used before.
+    AssertionReplayed: "oauth.assertion_replayed", 400, "invalid_grant", "the assertion was used before", "the client asks its identity provider for a new one";
     /// The client authenticates, but clients are public here.
     ClientAuthentication: "oauth.client_authentication", 401, "invalid_client", "clients are public here and have no secret", "the client sends its `client_id` alone";
     /// The code is unknown or too old.

@@ -181,7 +181,8 @@ impl Login {
             self.end_session(&cookie).await?;
             return Err(fault);
         }
-        let cookies = [self.jar().set(Kind::Session, &cookie), self.jar().clear(Kind::Browser)];
-        Ok(Way { url: self.at(content.return_to.as_str()), cookies: cookies.into_iter().flatten().collect() })
+        // The browser's own cookie stays: other logins of this browser may still be under way.
+        let cookies = self.jar().set(Kind::Session, &cookie).into_iter().collect();
+        Ok(Way { url: self.at(content.return_to.as_str()), cookies })
     }
 }

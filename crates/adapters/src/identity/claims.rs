@@ -7,7 +7,7 @@ use std::time::Duration;
 use gateway_core::actor::{Groups, UserIdentity};
 use gateway_core::id::GroupName;
 use gateway_core::identity::{Entry, IdentityError, ProofKind, VerifiedClaims};
-use gateway_core::login::Person;
+use gateway_core::login::{Assertion, Person};
 use gateway_core::time::Timestamp;
 use serde_json::Value;
 
@@ -15,6 +15,8 @@ use super::config::Preset;
 use super::rules::IssuerRules;
 use super::token::SignedClaims;
 
+/// An assertion that lasts longer is no statement about a moment.
+const ASSERTED_FOR: Duration = Duration::from_secs(600);
 /// A token from further in the future than this was not issued by a sane clock.
 const ISSUED_AHEAD: Duration = Duration::from_secs(60);
 
@@ -70,6 +72,36 @@ impl IssuerRules {
             None if several => return Err(IdentityError::Audience),
             _ => {}
         }
+        self.speaks_for(claims)
+    }
+
+    /// The person and client of an ID-JAG; its signature, `iss`, `alg` and type were judged before.
+    pub(super) fn assertion(
+        &self,
+        claims: &SignedClaims,
+        audience: &str,
+        now: Timestamp,
+    ) -> Result<Assertion, IdentityError> {
+        let expires_at = self.times(claims, now)?;
+        let issued = date(claims, "iat")?.ok_or(IdentityError::Claims)?;
+        if expires_at.since(issued) > ASSERTED_FOR.saturating_add(self.leeway) {
+            return Err(IdentityError::Claims);
+        }
+        // One audience alone: an assertion for two servers could be used at each.
+        if claims.text("aud")? != Some(audience) {
+            return Err(IdentityError::Audience);
+        }
+        Ok(Assertion {
+            person: self.speaks_for(claims)?,
+            client: claims.required("client_id")?.to_owned(),
+            resource: claims.text("resource")?.map(str::to_owned),
+            id: claims.required("jti")?.to_owned(),
+            expires_at,
+        })
+    }
+
+    /// The person that a statement of the provider's to its client is about.
+    fn speaks_for(&self, claims: &SignedClaims) -> Result<Person, IdentityError> {
         let subject = match self.preset {
             Some(Preset::Entra) => format!("{}/{}", claims.required("tid")?, claims.required("oid")?),
             // What access tokens carry as `uid` is the `sub` of ID tokens.

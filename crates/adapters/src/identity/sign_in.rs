@@ -9,9 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use gateway_core::identity::TokenDigest;
+use gateway_core::identity::{IdentityError, TokenDigest};
 use gateway_core::lease::SecretVersion;
-use gateway_core::login::{Arrival, Departure, Fault, Person, PersonProvider};
+use gateway_core::login::{Arrival, Assertion, Departure, Fault, Person, PersonProvider};
 use gateway_core::reference::{SecretReference, TemplateValues};
 use gateway_core::secret::Secret;
 use gateway_core::stores::Stores;
@@ -30,6 +30,8 @@ use super::strict_json;
 use super::verifier::Verifier;
 use crate::https::{OutboundClient, OutboundConfig, OutboundRequest, OutboundResponse, is_loopback};
 
+/// The `typ` of an ID-JAG.
+const ASSERTION_TYPE: &str = "oauth-id-jag+jwt";
 /// How long the provider's metadata is taken for current.
 const FRESH: Duration = Duration::from_secs(600);
 /// The largest ID token, with what comes beside it.
@@ -118,6 +120,8 @@ struct Metadata {
 pub struct OidcSignIn {
     config: SignInConfig,
     verifier: Verifier,
+    /// For assertions, which are of another type than ID tokens.
+    assertions: Verifier,
     client: OutboundClient,
     stores: Arc<Stores>,
     known: RwLock<Option<(Timestamp, Arc<Metadata>)>>,
@@ -139,6 +143,11 @@ impl OidcSignIn {
         let rules = IssuerRules::new(&basics, config.groups_claim.as_ref(), audiences);
         let issuer = Issuer::new(rules, &basics, config.ca_file.as_ref(), config.proxy.as_ref());
         let verifier = Verifier::new(std::iter::once(issuer))?;
+        let types = [ASSERTION_TYPE.to_owned()];
+        let basics = config.basics(&types);
+        let rules = IssuerRules::new(&basics, config.groups_claim.as_ref(), HashMap::new());
+        let issuer = Issuer::new(rules, &basics, config.ca_file.as_ref(), config.proxy.as_ref());
+        let assertions = Verifier::new(std::iter::once(issuer))?;
         let outbound = OutboundConfig {
             ca_file: config.ca_file.clone(),
             proxy: config.proxy.clone(),
@@ -147,7 +156,7 @@ impl OidcSignIn {
         };
         let client = OutboundClient::new(&outbound)
             .map_err(|error| vec![basics.issue("ca_file", &error.to_string(), None)])?;
-        Ok(Self { config, verifier, client, stores, known: RwLock::new(None) })
+        Ok(Self { config, verifier, assertions, client, stores, known: RwLock::new(None) })
     }
 
     async fn metadata(&self, now: Timestamp) -> Result<Arc<Metadata>, Fault> {
@@ -359,5 +368,22 @@ impl PersonProvider for OidcSignIn {
             tracing::warn!(%error, "the ID token's claims do not hold");
             Fault::IdTokenRefused
         })
+    }
+
+    async fn assertion(
+        &self,
+        assertion: &Secret,
+        audience: &str,
+        now: Timestamp,
+    ) -> Result<Assertion, Fault> {
+        let refused = |error: IdentityError| {
+            tracing::debug!(%error, "an assertion does not hold");
+            match error {
+                IdentityError::KeysUnavailable => Fault::ProviderUnavailable,
+                _ => Fault::AssertionRefused,
+            }
+        };
+        let (rules, claims) = self.assertions.signed(assertion, now).await.map_err(refused)?;
+        rules.assertion(&claims, audience, now).map_err(refused)
     }
 }

@@ -3,11 +3,13 @@
 mod config;
 mod delegation;
 mod doors;
+mod facade;
 mod issued;
 mod key_sets;
 mod matrix;
 mod presets;
 mod rotation;
+mod sign_in;
 
 use std::sync::Arc;
 

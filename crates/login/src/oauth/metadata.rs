@@ -12,6 +12,10 @@ use crate::context::Login;
 
 pub(super) async fn metadata(State(login): State<Arc<Login>>) -> Response<Body> {
     let settings = login.facade.as_ref().map(|facade| &facade.settings);
+    let mut grants = vec!["authorization_code", "refresh_token"];
+    if settings.is_some_and(|settings| settings.assertions) {
+        grants.push(super::assertion::GRANT_TYPE);
+    }
     let mut document = json!({
         "issuer": login.origin(),
         "authorization_endpoint": login.at(AUTHORIZE),
@@ -21,7 +25,7 @@ pub(super) async fn metadata(State(login): State<Arc<Login>>) -> Response<Body> 
         "scopes_supported": super::token::SCOPES,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": grants,
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["none"],
         "revocation_endpoint_auth_methods_supported": ["none"],

@@ -1,6 +1,7 @@
 //! The authorization server for people's clients (OAuth 2.1; RFC 8414, 7591, 7009, 8707, 9207): it logs
 //! nobody in itself, and its tokens open this gateway alone.
 
+mod assertion;
 mod authorize;
 mod client;
 mod code;
@@ -34,6 +35,8 @@ pub struct FacadeSettings {
     pub metadata_domains: Vec<MetadataDomain>,
     /// Whether clients may register themselves.
     pub registration: bool,
+    /// Whether assertions of the identity provider (ID-JAG) are taken.
+    pub assertions: bool,
     /// How long access tokens last.
     pub access_lifetime: Duration,
     /// How long a family of refresh tokens may rest.

@@ -40,6 +40,14 @@ pub(super) struct Family {
     current: String,
 }
 
+/// A family whose good token was presented.
+pub(super) struct Held {
+    pub(super) id: String,
+    pub(super) family: Family,
+    /// The record as it was read.
+    text: String,
+}
+
 impl Family {
     pub(super) fn of(content: &code::Content, began: Timestamp) -> Self {
         Self {
@@ -70,13 +78,13 @@ impl Login {
         if begun { Ok(token) } else { Err(Fault::Unavailable) }
     }
 
-    /// Takes a token and gives the next one, with what the family stands for.
-    pub(super) async fn rotate(
+    /// What a token of this client stands for. A used one ends its family.
+    pub(super) async fn held(
         &self,
         presented: &Secret,
         client: &str,
         resource: Option<&str>,
-    ) -> Result<(String, Family, Secret), Fault> {
+    ) -> Result<Held, Fault> {
         let id = self.family_of(presented).ok_or(Fault::RefreshUnknown)?;
         let (family, text) = self.family(&id).await?.ok_or(Fault::RefreshUnknown)?;
         if family.client != client || resource.is_some_and(|resource| resource != family.audience) {
@@ -86,15 +94,19 @@ impl Login {
             self.finish_family(&id, Fault::RefreshReused.as_str()).await?;
             return Err(Fault::RefreshReused);
         }
-        let token = self.refresh_token(&id)?;
-        let next = Family { current: digest(&token), ..family };
-        let ticket = self.family_ticket(&id, &next)?;
-        if !self.tickets.replace(&text, &ticket, self.now()).await.map_err(unavailable)? {
-            // Somebody used the same token at the same moment.
-            self.finish_family(&id, Fault::RefreshReused.as_str()).await?;
-            return Err(Fault::RefreshReused);
+        Ok(Held { id, family, text })
+    }
+
+    /// Gives the next token, unless somebody used the same one meanwhile.
+    pub(super) async fn turn(&self, held: Held) -> Result<Secret, Fault> {
+        let token = self.refresh_token(&held.id)?;
+        let next = Family { current: digest(&token), ..held.family };
+        let ticket = self.family_ticket(&held.id, &next)?;
+        if self.tickets.replace(&held.text, &ticket, self.now()).await.map_err(unavailable)? {
+            return Ok(token);
         }
-        Ok((id, next, token))
+        self.finish_family(&held.id, Fault::RefreshReused.as_str()).await?;
+        Err(Fault::RefreshReused)
     }
 
     /// Ends the family of a token, for its own client (RFC 7009). A token that is none is no error.

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::assertion;
 use super::code::Presented;
 use super::json_refusal;
 use super::refresh::Family;
@@ -34,13 +35,13 @@ pub(super) fn granted_scope(asked: Option<&str>, refreshes: bool) -> String {
 }
 
 /// What a token is issued for.
-struct Issue<'a> {
-    client: &'a str,
-    audience: &'a str,
-    scope: &'a str,
-    person: &'a Person,
+pub(super) struct Issue<'a> {
+    pub(super) client: &'a str,
+    pub(super) audience: &'a str,
+    pub(super) scope: &'a str,
+    pub(super) person: &'a Person,
     /// The family of refresh tokens beside it.
-    family: Option<&'a str>,
+    pub(super) family: Option<&'a str>,
 }
 
 pub(super) async fn token(
@@ -76,6 +77,7 @@ async fn answer(
     match fields.required("grant_type")? {
         "authorization_code" => by_code(login, headers, &fields, source).await,
         "refresh_token" => by_refresh(login, headers, &fields, source).await,
+        assertion::GRANT_TYPE => assertion::by_assertion(login, headers, &fields, source).await,
         _ => Err(Fault::GrantType),
     }
 }
@@ -122,22 +124,29 @@ async fn by_refresh(
 ) -> Result<Response<Body>, Fault> {
     let client = client_id(headers, fields)?;
     let presented = fields.secret("refresh_token").ok_or(Fault::RequestMalformed)?;
-    let (id, family, refresh) = login.rotate(&presented, client, fields.text("resource")).await?;
-    let person = family.person.person();
+    let held = login.held(&presented, client, fields.text("resource")).await?;
+    let person = held.family.person.person();
+    let scope = held.family.scope.clone();
     let issue = Issue {
         client,
-        audience: &family.audience,
-        scope: &family.scope,
+        audience: &held.family.audience,
+        scope: &scope,
         person: &person,
-        family: Some(&id),
+        family: Some(&held.id),
     };
+    // First the evidence: where it cannot be written, the client keeps the token it has.
     let access = login.access_token(&issue, source).await?;
-    login.token_answer(&access, Some(&refresh), issue.scope)
+    let refresh = login.turn(held).await?;
+    login.token_answer(&access, Some(&refresh), &scope)
 }
 
 impl Login {
     /// Signs an access token, after its evidence was written down.
-    async fn access_token(&self, issue: &Issue<'_>, source: Option<IpAddr>) -> Result<Secret, Fault> {
+    pub(super) async fn access_token(
+        &self,
+        issue: &Issue<'_>,
+        source: Option<IpAddr>,
+    ) -> Result<Secret, Fault> {
         let facade = self.facade()?;
         let now = self.now();
         let lifetime = i64::try_from(facade.settings.access_lifetime.as_secs()).unwrap_or(i64::MAX);
@@ -174,7 +183,7 @@ impl Login {
 
     /// The answer (OAuth 2.1, section 3.2.3), in a buffer that is zeroed once sent.
     #[expect(clippy::disallowed_methods, reason = "the tokens are handed to their client once")]
-    fn token_answer(
+    pub(super) fn token_answer(
         &self,
         access: &Secret,
         refresh: Option<&Secret>,

@@ -1,6 +1,7 @@
 //! The pages and the authorization server in process, with an identity provider that tests script, and
 //! a browser that keeps its cookies. Dropping the site is the leak canary.
 
+mod assertions;
 mod authorize;
 mod documents;
 mod forms;
@@ -25,7 +26,7 @@ use gateway_core::audit::{Event, EventKind};
 use gateway_core::id::GroupName;
 use gateway_core::identity::TokenDigest;
 use gateway_core::login::{
-    AccessTokenSigner, Arrival, ClientDocuments, Departure, Fault, Person, PersonProvider,
+    AccessTokenSigner, Arrival, Assertion, ClientDocuments, Departure, Fault, Person, PersonProvider,
 };
 use gateway_core::ports::{AuditError, AuditSink, Random, Sequence, StateError, Ticket, TicketKind, Tickets};
 use gateway_core::secret::Secret;
@@ -103,6 +104,28 @@ impl PersonProvider for Scripted {
             subject: self.subject.lock().unwrap().as_str().into(),
         };
         Ok(Person { user, groups: Groups::Known([GroupName::parse("support").unwrap()].into()) })
+    }
+
+    /// Takes `id client resource` for an assertion.
+    async fn assertion(
+        &self,
+        assertion: &Secret,
+        audience: &str,
+        now: Timestamp,
+    ) -> Result<Assertion, Fault> {
+        assert_eq!(audience, ORIGIN);
+        let text = shown(assertion);
+        let [id, client, resource] = text.split(' ').collect::<Vec<_>>()[..] else {
+            return Err(Fault::AssertionRefused);
+        };
+        let user = UserIdentity { issuer: "https://idp.example".into(), subject: "alice".into() };
+        Ok(Assertion {
+            person: Person { user, groups: Groups::Unknown },
+            client: client.to_owned(),
+            resource: (resource != "-").then(|| resource.to_owned()),
+            id: id.to_owned(),
+            expires_at: now.plus(Duration::from_secs(300)),
+        })
     }
 }
 
@@ -288,6 +311,7 @@ impl Site {
         let mut settings = FacadeSettings {
             metadata_domains: vec![MetadataDomain::Host("app.example".to_owned())],
             registration: true,
+            assertions: true,
             access_lifetime: Duration::from_secs(600),
             refresh_idle: Duration::from_secs(3_600),
             refresh_lifetime: Duration::from_secs(7_200),

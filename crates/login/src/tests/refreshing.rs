@@ -151,3 +151,13 @@ async fn logging_out_of_the_browser_ends_no_clients_tokens() {
     assert_eq!(site.post(&mut browser, "/login/out", &form).await.status, StatusCode::OK);
     next(&site.refresh(&client, &next(&answer)).await);
 }
+
+#[tokio::test]
+async fn without_evidence_a_client_keeps_the_token_it_has() {
+    let site = Site::start();
+    let (client, token) = family(&site).await;
+    site.audit.down.store(true, Ordering::SeqCst);
+    assert_eq!(code(&site.refresh(&client, &token).await), "login.unavailable");
+    site.audit.down.store(false, Ordering::SeqCst);
+    next(&site.refresh(&client, &token).await);
+}

@@ -169,3 +169,14 @@ async fn a_login_leads_to_pages_of_this_gateway_only() {
     }
     assert!(site.provider.departures.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn two_logins_of_one_browser_at_the_same_time_do_not_end_each_other() {
+    let site = Site::start();
+    let mut browser = Browser::default();
+    let first = site.get(&mut browser, "/login").await.location();
+    let second = site.get(&mut browser, "/login?return_to=/connect/notes").await.location();
+    assert_eq!(site.come_back(&mut browser, &first).await.status, StatusCode::SEE_OTHER);
+    let back = site.come_back(&mut browser, &second).await;
+    assert_eq!(back.location().path(), "/connect/notes");
+}

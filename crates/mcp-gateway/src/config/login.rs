@@ -83,6 +83,7 @@ struct RawSession {
 struct RawClients {
     metadata_domains: Vec<String>,
     registration: bool,
+    assertions: bool,
     addresses: Vec<AddressScope>,
     ca_file: Option<PathBuf>,
     access_token_seconds: Option<u64>,
@@ -106,34 +107,8 @@ impl RawLogin {
         around: &Surroundings<'_>,
         findings: &mut Findings,
     ) -> LoginConfig {
-        let mut add = |field: &str, code: IssueCode, message: &str, hint: &str| {
-            let place = document.place_of(&format!("login.{field}"));
-            findings.add(place, code, message).hint(hint);
-        };
-        if let Some(reference) = &self.client_secret {
-            if !around.stores.contains_key(reference.store()) {
-                let message = "the reference names a store that is not configured";
-                add("client_secret", IssueCode::UnknownStore, message, "configure it under `stores`");
-            }
-            if reference.has_templates() {
-                let message = "a login belongs to nobody yet: the reference takes no templates";
-                add("client_secret", IssueCode::Reference, message, "name the place itself");
-            }
-        }
-        if let Some(issuer) = around.issuers.iter().find(|issuer| issuer.issuer == self.issuer) {
-            let own = (self.preset, self.subject_claim.as_deref().unwrap_or("sub"));
-            if own != (issuer.preset, issuer.subject_claim.as_deref().unwrap_or("sub")) {
-                let message =
-                    "differs from the same issuer under `identity.issuers`: one person would be two";
-                add("issuer", IssueCode::InvalidValue, message, "use the same `preset` and `subject_claim`");
-            }
-        }
-        let own = around.public_url.as_str().trim_end_matches('/');
-        let is_own = |issuer: &str| issuer.trim_end_matches('/') == own;
-        if is_own(&self.issuer) || around.issuers.iter().any(|issuer| is_own(&issuer.issuer)) {
-            let message = "the gateway's own URL is the issuer of its own tokens, and no identity provider";
-            add("issuer", IssueCode::InvalidValue, message, "name the enterprise's identity provider");
-        }
+        self.secret(document, around, findings);
+        self.identity(document, around, findings);
         let sessions = self.session.judge(document, findings);
         let clients = self.clients.map(|clients| clients.judge(document, around.directory, findings));
         let provider = SignInConfig {
@@ -159,6 +134,50 @@ impl RawLogin {
             }
         }
         LoginConfig { provider, key_file: around.directory.join(self.key_file), sessions, clients }
+    }
+
+    fn secret(&self, document: &Node, around: &Surroundings<'_>, findings: &mut Findings) {
+        let Some(reference) = &self.client_secret else { return };
+        let place = document.place_of("login.client_secret");
+        if !around.stores.contains_key(reference.store()) {
+            findings
+                .add(place, IssueCode::UnknownStore, "the reference names a store that is not configured")
+                .hint("configure it under `stores`");
+        }
+        if reference.has_templates() {
+            findings
+                .add(
+                    place,
+                    IssueCode::Reference,
+                    "a login belongs to nobody yet: the reference takes no templates",
+                )
+                .hint("name the place itself");
+        }
+    }
+
+    /// One person is one user, whichever way they come; and nobody logs in at the gateway itself.
+    fn identity(&self, document: &Node, around: &Surroundings<'_>, findings: &mut Findings) {
+        let place = document.place_of("login.issuer");
+        let mut add = |message: &str, hint: &str| {
+            findings.add(place, IssueCode::InvalidValue, message).hint(hint);
+        };
+        if let Some(issuer) = around.issuers.iter().find(|issuer| issuer.issuer == self.issuer) {
+            let own = (self.preset, self.subject_claim.as_deref().unwrap_or("sub"));
+            if own != (issuer.preset, issuer.subject_claim.as_deref().unwrap_or("sub")) {
+                add(
+                    "differs from the same issuer under `identity.issuers`: one person would be two",
+                    "use the same `preset` and `subject_claim`",
+                );
+            }
+        }
+        let own = around.public_url.as_str().trim_end_matches('/');
+        let is_own = |issuer: &str| issuer.trim_end_matches('/') == own;
+        if is_own(&self.issuer) || around.issuers.iter().any(|issuer| is_own(&issuer.issuer)) {
+            add(
+                "the gateway's own URL is the issuer of its own tokens, and no identity provider",
+                "name the enterprise's identity provider",
+            );
+        }
     }
 }
 
@@ -211,6 +230,7 @@ impl RawClients {
             settings: FacadeSettings {
                 metadata_domains,
                 registration: self.registration,
+                assertions: self.assertions,
                 access_lifetime: access,
                 refresh_idle,
                 refresh_lifetime,
