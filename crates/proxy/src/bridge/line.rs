@@ -85,6 +85,8 @@ impl Line {
     /// Any refusal of the corridor, [`Code::UpstreamTimeout`] and [`Code::UpstreamMalformed`].
     pub async fn ask(&self, permit: &Permit, out: Out<'_>) -> Result<Said, Refusal> {
         let trip = Trip { method: Some(out.method.into()), tool: None, ..self.trip.clone() };
+        // The permit of an answer presents nobody any more, and the next message may be under it.
+        let permit = &permit.clone().presenting(trip.presented.clone());
         let ready = ready(&self.gateway, &trip, &self.identity, &self.aim, permit.clone()).await?;
         // A session is one binding's; another one's credential does not belong on it.
         if out.session.is_some() && ready.permit.binding().spec.name != permit.binding().spec.name {
