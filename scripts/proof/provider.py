@@ -23,7 +23,7 @@ class AuthorizationServer:
     """Its address is known before it starts, and stays the same when it starts again. Browsers keep cookies per
     host, so each server that shows pages has a loopback address of its own."""
 
-    def __init__(self, stage, name, host="127.0.0.3", scopes="notes:read notes:write", tokens="jwt", people=None):
+    def __init__(self, stage, name, host="127.0.0.1", scopes="notes:read notes:write", tokens="jwt", people=None):
         self.stage, self.name, self.host = stage, name, host
         self.url = f"http://{host}:{free_port()}"
         self.scopes, self.tokens, self.people = scopes, tokens, people or {}

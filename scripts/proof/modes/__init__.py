@@ -1,11 +1,13 @@
 """The four credential modes, with real identities and a real authorization server (issue 4)."""
 
 from ..claim import Claim
-from . import authorization_conformance, canary, documents, leased, login, minted
+from . import agent, authorization_conformance, canary, documents, leased, login, minted, sources
 
 CLAIMS = (
+    *sources.CLAIMS,
     *minted.CLAIMS,
     *leased.CLAIMS,
+    *agent.CLAIMS,
     *login.CLAIMS,
     *authorization_conformance.CLAIMS,
     Claim("documents", "the guides of the promises show complete examples: each runs as it stands, and says what the "

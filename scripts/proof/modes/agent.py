@@ -3,11 +3,11 @@
 from ..claim import Claim, demand
 from ..gateway import Gateway, call, succeeded
 from ..load import Load
-from ..manifests import configuration, environment, notes, policy, provider, sourced, together
+from ..manifests import binding, configuration, environment, notes, policy, provider, server, sourced, together
 from ..processes import until
 from ..provider import CLIENT, AuthorizationServer
 from ..session import Session
-from ..upstreams import OAuthServer
+from ..upstreams import OAuthServer, Workshop
 from .house import Door
 from .minted import owning_agent
 
@@ -22,15 +22,22 @@ class Bounds:
         self.provider.start()
         stage.openbao.put("kv/clients/agent", secret)
         self.upstream = OAuthServer(stage, "agent-upstream", self.provider.url)
-        self.gateway = Gateway(stage, "agent", configuration(stage, ["notes"])).start().log_in()
+        self.gateway = Gateway(stage, "agent", configuration(stage, ["notes", "issues"])).start().log_in()
+        self.issues = Workshop(stage, "agent")
+        credential = stage.mint.make("agent's key")
+        self.issues.accept(credential)
+        stage.openbao.put("kv/issues/agent", credential)
         client = '{ id: gateway-agent, authentication: { client_secret_basic: { secret: "bao://kv/clients/agent#token" } } }'
         source = (f'{{ client_credentials: {{ provider: notes, scopes: ["notes:read", "notes:write"], '
                   f'resource: "{self.upstream.url}" }} }}')
         self.gateway.apply(together(
             environment(), policy(), notes(self.upstream.url), provider("notes", self.provider.url, client),
-            owning_agent(stage, "triage-bot", "whoami, read_notes"),
+            owning_agent(stage, "triage-bot", "whoami, read_notes").replace(
+                "tools: [{", "tools: [{ server: issues, tools: [echo] }, {"),
+            server(self.issues.url), binding("keyed", "bao://kv/issues/agent#token", "triage-bot"),
             owning_agent(stage, "steady-bot", "whoami, read_notes, write_notes", ceiling="read"),
-            sourced("owned", source, "{ agents: [triage-bot, steady-bot] }", "agent_scoped"),
+            sourced("owned", source, "{ agents: [triage-bot] }", "agent_scoped"),
+            sourced("owned-read", source, "{ agents: [steady-bot] }", "agent_scoped").replace("risk: write", "risk: read"),
         ))
         self.door = self.gateway.door("dev", "notes")
         self.callers = {name: Door(stage, self.gateway, "notes", stage.issuer.agent(name, self.door), self.upstream)
@@ -62,7 +69,9 @@ def judge(stage):
 def revoked(stage, bounds):
     """Revocation under load and with an open session: nothing of the agent's goes on, the other agent does."""
     door, token = bounds.door, bounds.callers["triage-bot"].token
-    session = Session(stage, door, token, "agent-session").open()
+    other = bounds.gateway.door("dev", "issues")
+    session = Session(stage, other, stage.issuer.agent("triage-bot", other), "agent-session").open()
+    demand(session.call("echo", {"text": "hello"}).result, "the agent's session serves nothing")
     load = Load(door, token, "read_notes", workers=8).start()
     steady = Load(door, bounds.callers["steady-bot"].token, "read_notes", workers=2, pause=0.05).start()
     until("calls flow", lambda: load.succeeded > 20 and steady.succeeded > 2, 30)
@@ -76,7 +85,7 @@ def revoked(stage, bounds):
     demand(steady.refused == 0, f"the other agent was refused: {steady.failures[:2]}")
     # What was under way when the acknowledgement came had ended; the callers may read its answer later.
     demand(load.succeeded - late <= load.workers, f"{load.succeeded - late} calls succeeded afterwards")
-    answer = session.call("read_notes")
+    answer = session.call("echo", {"text": "hello"})
     demand(answer.status != 200 or not answer.result, f"the revoked agent's session goes on: {answer}")
     after = call(stage, door, token, "whoami")
     demand(not succeeded(after), "the revoked agent still calls")

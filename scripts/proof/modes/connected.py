@@ -18,7 +18,7 @@ class Enterprise:
         self.stage, self.name = stage, name
         stage.openbao.writable(f"grants-{name}")
         self.idp = AuthorizationServer(stage, f"{name}-idp", "127.0.0.2", "mcp:tools", people=PEOPLE)
-        self.notes = AuthorizationServer(stage, f"{name}-notes", "127.0.0.3", f"{READ} {WRITE}", "opaque", PEOPLE)
+        self.notes = AuthorizationServer(stage, f"{name}-notes", "127.0.0.1", f"{READ} {WRITE}", "opaque", PEOPLE)
         self.gateways = [self.gateway(number, state) for number in range(gateways)]
         backs = [f"{gateway.public_url}/login/callback" for gateway in self.gateways]
         stage.openbao.put(f"kv/{name}/login", self.idp.client("gateway", CODE, redirect_uris=backs))

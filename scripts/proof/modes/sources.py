@@ -26,7 +26,7 @@ class Sources:
         self.stage = stage
         self.key = SigningKey(stage, "gateway-1")
         self.provider = AuthorizationServer(stage, "sources")
-        self.staff = AuthorizationServer(stage, "sources-staff", "127.0.0.2", "mcp:tools", people={"alice": {}})
+        self.staff = AuthorizationServer(stage, "sources-staff", scopes="mcp:tools", people={"alice": {}})
         self.secrets = self.clients()
         self.gateway = Gateway(stage, "sources", trusting(configuration(stage, SERVERS), self.staff, ("acting", "assertion")))
         self.provider.start()
