@@ -55,11 +55,48 @@ impl fmt::Debug for Presented {
     }
 }
 
+/// A client's certificate chain as a TLS connection brought it. Nobody may believe it yet.
+#[derive(Debug)]
+pub struct PresentedCertificates {
+    chain: Vec<Box<[u8]>>,
+    digest: TokenDigest,
+}
+
+impl PresentedCertificates {
+    /// Takes a chain in DER, leaf first; nothing where it is empty.
+    pub fn new(chain: Vec<Box<[u8]>>) -> Option<Self> {
+        let digest = TokenDigest::of_certificate(chain.first()?);
+        Some(Self { chain, digest })
+    }
+
+    /// The leaf, and what it came with.
+    pub fn parts(&self) -> Option<(&[u8], impl Iterator<Item = &[u8]>)> {
+        let (leaf, rest) = self.chain.split_first()?;
+        Some((leaf, rest.iter().map(|der| &**der)))
+    }
+
+    /// The digest of the leaf.
+    pub const fn digest(&self) -> TokenDigest {
+        self.digest
+    }
+}
+
 impl TokenDigest {
     /// Hashes a token.
     #[expect(clippy::disallowed_methods, reason = "hashing a token is how it is compared")]
     pub fn of(token: &Secret) -> Self {
         Self(Sha256::digest(token.expose()).into())
+    }
+
+    /// Hashes a certificate in DER: what stands for a caller that presents no token.
+    pub fn of_certificate(der: &[u8]) -> Self {
+        Self(Sha256::digest(der).into())
+    }
+
+    /// The digest that stands for a token and a certificate presented together.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(Sha256::new().chain_update(self.0).chain_update(other.0).finalize().into())
     }
 
     /// The raw digest.
@@ -178,6 +215,27 @@ impl VerifiedIdentity {
         self.digest
     }
 
+    /// The caller of this token on a connection of that certificate: the token says who, the certificate
+    /// attests the runtime, and neither adds to what the other may. It ends when the first of them ends.
+    /// Nothing where the token attests another runtime: which one is meant would be a guess.
+    #[must_use]
+    pub fn running_as(&self, certificate: &Self) -> Option<Self> {
+        let (told, own) = (&self.claims.attested, &certificate.claims.attested);
+        let same =
+            |one: &Attested, other: &Attested| one.issuer == other.issuer && one.subject == other.subject;
+        if let (Some(told), Some(own)) = (told, own)
+            && !same(told, own)
+        {
+            return None;
+        }
+        let mut claims = self.claims.clone();
+        if claims.attested.is_none() {
+            claims.attested.clone_from(own);
+        }
+        claims.expires_at = claims.expires_at.min(certificate.claims.expires_at);
+        Some(Self { claims, digest: self.digest.with(certificate.digest) })
+    }
+
     /// Whether the token still holds at `now` and opens this door.
     pub fn opens(&self, environment: &EnvironmentName, server: &ServerName, now: Timestamp) -> bool {
         now < self.claims.expires_at
@@ -221,6 +279,9 @@ pub enum IdentityError {
     /// Revoked, or unknown here.
     #[error("the token is revoked or unknown")]
     Revoked,
+    /// The client certificate is no SVID that may be believed, for this reason.
+    #[error("the client certificate is not acceptable: {0}")]
+    Certificate(&'static str),
     /// The issuer's keys could not be fetched and none are cached.
     #[error("the issuer's keys cannot be fetched")]
     KeysUnavailable,

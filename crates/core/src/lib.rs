@@ -23,6 +23,7 @@ pub mod scrub;
 pub mod secret;
 pub mod session;
 pub mod snapshot;
+pub mod spiffe;
 pub mod state;
 pub mod stdio;
 pub mod stores;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::actor::Actor;
 use crate::audit::{Ended, Event};
 use crate::id::{AgentName, BindingName, EnvironmentName, Epoch, RequestId};
-use crate::identity::{IdentityError, Presented, VerifiedIdentity};
+use crate::identity::{IdentityError, Presented, PresentedCertificates, VerifiedIdentity};
 use crate::lease::{SecretVersion, VersionId};
 use crate::manifest::{AgentSpec, Injection, Route};
 use crate::policy::Permit;
@@ -44,6 +44,17 @@ pub trait IdentityVerifier: Send + Sync + fmt::Debug {
     async fn verify(
         &self,
         presented: &Presented,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedIdentity>, IdentityError>;
+
+    /// Verifies a client's certificate chain, on every request of its connection: what was good at the
+    /// handshake may have ended since. Never waits.
+    ///
+    /// # Errors
+    /// Why it is not accepted; [`IdentityError::KeysUnavailable`] where the fault is not the caller's.
+    fn verify_certificates(
+        &self,
+        presented: &PresentedCertificates,
         now: Timestamp,
     ) -> Result<Arc<VerifiedIdentity>, IdentityError>;
 }

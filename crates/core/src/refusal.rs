@@ -106,8 +106,14 @@ table! {
     TokenExpired: "token.expired", 401, -31403, Caller, "the bearer token has expired", "get a new token";
     /// The token is for another audience.
     TokenAudience: "token.audience", 401, -31404, Caller, "the bearer token was issued for another audience", "ask for a token with this server's URL as `resource`";
+    /// The client certificate is not acceptable.
+    CertificateInvalid: "certificate.invalid", 401, -31405, Caller, "the client certificate is not acceptable", "connect with a current X.509-SVID of a trust domain that this gateway is configured for";
+    /// The client certificate has expired since the connection was made.
+    CertificateExpired: "certificate.expired", 401, -31406, Caller, "the client certificate has expired", "connect again with the renewed X.509-SVID";
+    /// Token and certificate do not belong together.
+    IdentityMixed: "identity.mixed", 401, -31407, Caller, "the token and the client certificate attest different workloads", "send a token of the workload whose certificate the connection has, or none";
     /// The issuer's keys cannot be fetched.
-    IssuerUnavailable: "identity.issuer_unavailable", 503, -31503, Operator, "the token cannot be verified now: its issuer does not answer", "try again; the operator checks the issuer's JWKS endpoint";
+    IssuerUnavailable: "identity.issuer_unavailable", 503, -31503, Operator, "the token or certificate cannot be verified now: the keys of its issuer are not to be had", "try again; the operator checks the issuer's JWKS endpoint or the trust domain's bundle";
     /// Unknown and forbidden servers look the same.
     ServerUnknown: "server.unknown", 404, -31404, Caller, "no such server for this caller", "check the URL, or ask the server's owner for a binding";
     /// Unknown and forbidden tools look the same.

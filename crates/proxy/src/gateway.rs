@@ -1,6 +1,5 @@
 //! The whole journey of a request on one page, and what the control plane may do to it.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -34,6 +33,7 @@ use crate::path::body::AnswerBody;
 use crate::path::identify::{Misread, identify};
 use crate::path::journey::Journey;
 use crate::path::refuse::{plain, refuse, refuse_headers, refuse_translation};
+use crate::peer::Peer;
 use crate::session::{Abandoned, Sessions};
 use crate::settings::Settings;
 use crate::site::{self, Site};
@@ -161,7 +161,7 @@ impl Gateway {
     pub async fn handle(
         self: &Arc<Self>,
         upstreams: &Arc<Upstreams>,
-        peer: IpAddr,
+        peer: &Peer,
         request: Request<Incoming>,
     ) -> Response<AnswerBody> {
         if let Some(answer) = self.well_known(&request) {
@@ -172,12 +172,12 @@ impl Gateway {
             return Box::pin(site::visit(self, Arc::clone(site), peer, request)).await;
         }
         let parts = request.into_parts();
-        let mut trip = match admit::open(self, peer, &parts.0) {
+        let mut trip = match admit::open(self, peer.address, &parts.0) {
             Ok(trip) => trip,
             Err(_) => return plain(404, Bytes::new()),
         };
         let request = Request::from_parts(parts.0, parts.1);
-        match self.travel(upstreams, &mut trip, request).await {
+        match self.travel(upstreams, peer, &mut trip, request).await {
             Ok(answer) => answer,
             Err(Misread::Refusal(refusal)) => refuse(self, &trip, &refusal),
             Err(Misread::Header(fault)) => refuse_headers(self, &trip, &fault),
@@ -188,13 +188,14 @@ impl Gateway {
     async fn travel(
         self: &Arc<Self>,
         upstreams: &Arc<Upstreams>,
+        peer: &Peer,
         trip: &mut Trip,
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Misread> {
         let _open = self.admit_one()?;
         let world = self.world.current();
         let mut inbound = admit::admit(self, request)?;
-        let identity = authenticate(self, &world, trip, &mut inbound).await?;
+        let identity = authenticate(self, &world, peer, trip, &mut inbound).await?;
         let call = identify(self, trip, identity, inbound).await?;
         let aim = Aim::of(&call);
         let permit = authorize(self, &world, trip, &call.identity, &aim)?;

@@ -13,6 +13,7 @@ pub mod materials;
 pub mod mcp;
 pub mod metrics;
 pub mod path;
+pub mod peer;
 pub mod probe;
 pub mod server;
 pub mod session;

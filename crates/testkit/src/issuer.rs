@@ -103,6 +103,7 @@ pub enum DiscoveryStyle {
 struct Shared {
     keys: Mutex<Vec<SigningKey>>,
     extra_keys: Mutex<Vec<Value>>,
+    bundle: Mutex<Option<Value>>,
     announced: Mutex<String>,
     base: Mutex<String>,
     discovery_path: Mutex<String>,
@@ -164,7 +165,13 @@ impl TestIssuer {
         format!("{}/keys", self.shared.base.lock().unwrap())
     }
 
-    /// How often its keys were fetched.
+    /// Serves a trust bundle at this address from now on.
+    pub fn serve_bundle(&self, bundle: Value) -> String {
+        *self.shared.bundle.lock().unwrap() = Some(bundle);
+        format!("{}/bundle", self.shared.base.lock().unwrap())
+    }
+
+    /// How often its keys, or its bundle, were fetched.
     pub fn jwks_requests(&self) -> usize {
         self.shared.jwks_requests.load(Ordering::SeqCst)
     }
@@ -309,6 +316,11 @@ fn respond(path: &str, shared: &Shared) -> (&'static str, String, String) {
         let keys = format!("{}/keys", shared.base.lock().unwrap());
         let document = json!({"issuer": *shared.announced.lock().unwrap(), "jwks_uri": keys});
         return ("200 OK", String::new(), document.to_string());
+    }
+    if path == "/bundle" {
+        shared.jwks_requests.fetch_add(1, Ordering::SeqCst);
+        let bundle = shared.bundle.lock().unwrap().clone().unwrap_or_default();
+        return ("200 OK", String::new(), bundle.to_string());
     }
     if path == "/keys" {
         shared.jwks_requests.fetch_add(1, Ordering::SeqCst);

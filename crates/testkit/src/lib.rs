@@ -9,3 +9,4 @@ pub mod openbao;
 pub mod postgres;
 pub mod provider;
 pub mod store;
+pub mod trust_domain;

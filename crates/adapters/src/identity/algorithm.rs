@@ -41,6 +41,19 @@ impl JwtAlgorithm {
     /// What is allowed where an issuer does not say: RS256, ES256 and `EdDSA`.
     pub const DEFAULT: [Self; 3] = [Self::Rs256, Self::Es256, Self::EdDsa];
 
+    /// What JWT-SVIDs may be signed with (SPIFFE JWT-SVID, section 2.1), but for ES512, which no library
+    /// of ours verifies.
+    pub(super) const SVID: [Self; 8] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+    ];
+
     /// Every algorithm of RSA keys.
     pub(super) const RSA: &[Self] =
         &[Self::Rs256, Self::Rs384, Self::Rs512, Self::Ps256, Self::Ps384, Self::Ps512];

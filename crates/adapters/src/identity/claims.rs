@@ -1,18 +1,20 @@
 //! From signed claims to an identity, by the rules of their issuer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::actor::{Groups, UserIdentity};
 use gateway_core::id::GroupName;
-use gateway_core::identity::{Entry, IdentityError, ProofKind, VerifiedClaims};
+use gateway_core::identity::{Attested, Entry, IdentityError, ProofKind, VerifiedClaims};
 use gateway_core::login::{Assertion, Person};
 use gateway_core::time::Timestamp;
 use serde_json::Value;
 
+use super::attest::{Vouches, attested};
 use super::config::Preset;
 use super::rules::IssuerRules;
+use super::svid::Leaf;
 use super::token::SignedClaims;
 
 /// An assertion that lasts longer is no statement about a moment.
@@ -33,6 +35,9 @@ impl IssuerRules {
         // A token bound to a key of its holder (RFC 7800) proves nothing without that key.
         if claims.value("cnf").is_some() {
             return Err(IdentityError::Claims);
+        }
+        if self.vouches != Vouches::Callers {
+            return self.runtime(claims, entries, expires_at);
         }
         let client = self.client(claims)?;
         let (subject, is_person) = self.subject(claims, client)?;
@@ -63,6 +68,9 @@ impl IssuerRules {
         client_id: &str,
         now: Timestamp,
     ) -> Result<Person, IdentityError> {
+        if self.vouches != Vouches::Callers {
+            return Err(IdentityError::Claims);
+        }
         self.times(claims, now)?;
         date(claims, "iat")?.ok_or(IdentityError::Claims)?;
         self.entries(claims)?;
@@ -106,10 +114,56 @@ impl IssuerRules {
             Some(Preset::Entra) => format!("{}/{}", claims.required("tid")?, claims.required("oid")?),
             // What access tokens carry as `uid` is the `sub` of ID tokens.
             Some(Preset::Okta) => claims.required("sub")?.to_owned(),
-            None => claims.required(&self.subject_claim)?.to_owned(),
+            _ => claims.required(&self.subject_claim)?.to_owned(),
         };
         let user = UserIdentity { issuer: Arc::clone(&self.issuer), subject: Arc::from(subject) };
         Ok(Person { user, groups: self.groups(claims) })
+    }
+
+    /// A runtime's identity: no user and no groups, whatever the claims say.
+    fn runtime(
+        &self,
+        claims: &SignedClaims,
+        entries: Vec<Entry>,
+        expires_at: Timestamp,
+    ) -> Result<VerifiedClaims, IdentityError> {
+        let attested = attested(&self.issuer, &self.vouches, self.preset, &self.subject_claim, claims)?;
+        Ok(VerifiedClaims {
+            proof: ProofKind::Jwt,
+            issuer: Arc::clone(&self.issuer),
+            subject: Arc::clone(&attested.subject),
+            user: None,
+            groups: Groups::Unknown,
+            client: self.client(claims)?.map(Arc::from),
+            act_subject: self.actor(claims)?,
+            agent: None,
+            attested: Some(Arc::new(attested)),
+            entries,
+            expires_at,
+        })
+    }
+
+    /// What a verified X.509-SVID says: its ID, and every door of the trust domain.
+    pub(super) fn certified(&self, leaf: &Leaf) -> VerifiedClaims {
+        let subject = leaf.id.text();
+        let attested = Attested {
+            issuer: Arc::clone(&self.issuer),
+            subject: Arc::clone(subject),
+            claims: BTreeMap::new(),
+        };
+        VerifiedClaims {
+            proof: ProofKind::Certificate,
+            issuer: Arc::clone(&self.issuer),
+            subject: Arc::clone(subject),
+            user: None,
+            groups: Groups::Unknown,
+            client: None,
+            act_subject: None,
+            agent: None,
+            attested: Some(Arc::new(attested)),
+            entries: self.audiences.values().flatten().cloned().collect(),
+            expires_at: leaf.not_after,
+        }
     }
 
     /// When the token ends for us, the leeway included.
@@ -146,9 +200,9 @@ impl IssuerRules {
     /// The client application. Two claims that name different ones are refused: either could be it.
     fn client<'a>(&self, claims: &'a SignedClaims) -> Result<Option<&'a str>, IdentityError> {
         let (first, second) = match self.preset {
-            Some(Preset::Entra) => ("azp", "appid"),
+            Some(Preset::Entra | Preset::Azure) => ("azp", "appid"),
             Some(Preset::Okta) => ("cid", "client_id"),
-            None => ("client_id", "azp"),
+            _ => ("client_id", "azp"),
         };
         match (claims.text(first)?, claims.text(second)?) {
             (Some(one), Some(other)) if one != other => Err(IdentityError::Claims),
@@ -168,7 +222,7 @@ impl IssuerRules {
                 Some(uid) => Ok((uid.to_owned(), true)),
                 None => Ok((claims.required("sub")?.to_owned(), false)),
             },
-            None => {
+            _ => {
                 let subject = claims.required(&self.subject_claim)?;
                 Ok((subject.to_owned(), !is_client_itself(claims, client)?))
             }

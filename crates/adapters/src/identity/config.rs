@@ -44,6 +44,10 @@ pub struct IssuerConfig {
     /// The identity provider's own ways.
     #[serde(default)]
     pub preset: Option<Preset>,
+    /// Whether its tokens vouch for runtimes, not for people: what workload mappings match. The presets of
+    /// such issuers imply it.
+    #[serde(default)]
+    pub workloads: bool,
     /// How far clocks may differ, in seconds: 0 to 60. Default 5.
     #[serde(default = "default_leeway")]
     pub leeway_seconds: u32,
@@ -68,13 +72,26 @@ pub struct AudienceConfig {
 
 /// Identity providers with ways of their own (DESIGN, section 11.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// Microsoft Entra ID: subject `tid/oid`, client `azp` or `appid`, groups with overage, app-only
     /// tokens without a user.
     Entra,
     /// Okta: subject `uid`, client `cid`, no user without `uid`.
     Okta,
+    /// A Kubernetes cluster's projected service-account tokens: subject
+    /// `system:serviceaccount:NAMESPACE:NAME`.
+    Kubernetes,
+    /// GitHub Actions: subject `sub`, and a `repository`.
+    GithubActions,
+    /// GitLab CI: subject `sub`, and a `project_path`; people's tokens of the same issuer are refused.
+    Gitlab,
+    /// Google service accounts: subject is the account's unique id; people's tokens are refused.
+    Google,
+    /// Amazon: service accounts of EKS clusters, and roles with a web identity token of STS.
+    Aws,
+    /// Microsoft Entra ID, app-only tokens: subject `tid/oid`; delegated tokens are refused.
+    Azure,
 }
 
 /// One mistake in the configuration.
@@ -110,6 +127,7 @@ pub(super) struct Basics<'a> {
     pub(super) algorithms: &'a [JwtAlgorithm],
     pub(super) subject_claim: Option<&'a str>,
     pub(super) preset: Option<Preset>,
+    pub(super) workloads: bool,
     pub(super) leeway_seconds: u32,
     pub(super) token_types: &'a [String],
 }
@@ -165,9 +183,9 @@ impl Basics<'_> {
     }
 }
 
-const HTTP_HINT: &str = "plain http is only for loopback addresses";
+pub(super) const HTTP_HINT: &str = "plain http is only for loopback addresses";
 
-fn speaks_safely(url: &Url) -> bool {
+pub(super) fn speaks_safely(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
@@ -179,9 +197,34 @@ impl IssuerConfig {
             algorithms: &self.algorithms,
             subject_claim: self.subject_claim.as_deref(),
             preset: self.preset,
+            workloads: self.vouches_for_workloads(),
             leeway_seconds: self.leeway_seconds,
             token_types: &self.token_types,
         }
+    }
+
+    /// Whether its tokens speak for runtimes, so that no person can be asked to log in there.
+    pub fn vouches_for_workloads(&self) -> bool {
+        self.workloads || self.preset.is_some_and(Preset::is_of_workloads)
+    }
+
+    /// What contradicts the statement that it vouches for runtimes.
+    fn workload_issues(&self) -> Vec<IdentityIssue> {
+        let basics = self.basics();
+        let mut found = Vec::new();
+        if self.vouches_for_workloads() && self.groups_claim.is_some() {
+            found.push(basics.issue("groups_claim", "has no meaning for workloads", Some("leave it out")));
+        }
+        let Some(preset) = self.preset else { return found };
+        if self.workloads && !preset.is_of_workloads() {
+            found.push(basics.issue("workloads", "the preset is of an issuer of people", None));
+        }
+        let form = Url::parse(&self.issuer).ok().and_then(|issuer| preset.wants_issuer(&issuer));
+        if let Some(form) = form {
+            let hint = format!("{form}; without the preset, `workloads: true` takes any issuer");
+            found.push(basics.issue("issuer", "is not the preset's", Some(&hint)));
+        }
+        found
     }
 
     /// The audiences, the shorthand written out.
@@ -224,36 +267,48 @@ fn shorthand(value: &str, public_url: &Url) -> Option<AudienceConfig> {
 pub fn validate_issuers(issuers: &[IssuerConfig], public_url: &Url) -> Vec<IdentityIssue> {
     let mut found = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
-    let mut environments: BTreeMap<String, EnvironmentName> = BTreeMap::new();
+    let mut opened = Opened::default();
     for config in issuers {
         found.extend(config.basics().issues());
+        found.extend(config.workload_issues());
         if seen.contains(&config.issuer.as_str()) {
             found.push(config.basics().issue("issuer", "is configured twice", None));
         }
         seen.push(&config.issuer);
-        let audiences = match config.audiences(public_url) {
-            Ok(audiences) => audiences,
-            Err(issue) => {
-                found.push(issue);
-                continue;
-            }
+        match config.audiences(public_url) {
+            Ok(audiences) => found.extend(opened.judge(&config.issuer, &audiences)),
+            Err(issue) => found.push(issue),
+        }
+    }
+    found
+}
+
+/// Which environment each audience value opens, over all issuers and trust domains.
+#[derive(Debug, Default)]
+pub(super) struct Opened(BTreeMap<String, EnvironmentName>);
+
+impl Opened {
+    /// Adds the audiences of one issuer, and says what is wrong with them.
+    pub(super) fn judge(&mut self, issuer: &str, audiences: &[AudienceConfig]) -> Vec<IdentityIssue> {
+        let mut found = Vec::new();
+        let mut add = |message: String, hint: Option<&str>| {
+            let hint = hint.map(str::to_owned);
+            found.push(IdentityIssue { issuer: issuer.to_owned(), field: "audiences", message, hint });
         };
         for audience in audiences {
             if audience.value.is_empty() || audience.servers.as_ref().is_some_and(Vec::is_empty) {
                 let message = "an audience needs a value, and `servers` at least one name where it is there";
-                found.push(config.basics().issue("audiences", message, None));
+                add(message.to_owned(), None);
             }
-            let first =
-                environments.entry(audience.value.clone()).or_insert_with(|| audience.environment.clone());
+            let first = self.0.entry(audience.value.clone()).or_insert_with(|| audience.environment.clone());
             if *first != audience.environment {
                 let message = format!(
                     "the value `{}` would open both `{first}` and `{}`",
                     audience.value, audience.environment
                 );
-                let hint = "give each environment an audience of its own";
-                found.push(config.basics().issue("audiences", &message, Some(hint)));
+                add(message, Some("give each environment an audience of its own"));
             }
         }
+        found
     }
-    found
 }

@@ -1,4 +1,4 @@
-//! One issuer's keys: fetched on demand, kept fresh, used through an outage for a stated time.
+//! The keys of one issuer or trust domain: fetched on demand, kept fresh, used through an outage for a stated time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,8 +11,10 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::algorithm::JwtAlgorithm;
+use super::bundle::{self, Bundle, BundlePlace};
 use super::keys::{KeySet, Missing, VerificationKey};
 use super::strict_json;
+use super::svid::Authorities;
 use crate::https::{OutboundClient, OutboundRequest, is_loopback};
 
 /// How long keys are fresh where the issuer does not say.
@@ -30,21 +32,39 @@ const EMPTY_PAUSE: Duration = Duration::from_secs(1);
 /// The time for discovery and keys together.
 const DEADLINE: Duration = Duration::from_secs(8);
 
-/// The keys of one issuer.
+/// The keys of one issuer or trust domain.
 #[derive(Debug)]
 pub(super) struct IssuerKeys {
     issuer: Arc<str>,
-    jwks_url: Option<Url>,
-    client: OutboundClient,
+    source: KeySource,
     held: RwLock<Option<Arc<Held>>>,
     /// Held while fetching, so that one fetch serves all who wait.
     fetch: Mutex<Fetches>,
     withdrawals: Arc<AtomicU64>,
 }
 
+/// Where keys come from.
+#[derive(Debug)]
+pub(super) enum KeySource {
+    /// An OpenID Connect issuer; its keys by discovery where no place is given.
+    Issuer(Option<Url>, OutboundClient),
+    /// A SPIFFE trust bundle.
+    Bundle(BundlePlace),
+}
+
+/// What was fetched.
+#[derive(Debug)]
+struct Fetched {
+    keys: KeySet,
+    /// The authorities of X.509-SVIDs, where it is a trust bundle.
+    authorities: Option<Authorities>,
+    fresh: Duration,
+}
+
 #[derive(Debug)]
 struct Held {
     keys: KeySet,
+    authorities: Option<Authorities>,
     fetched_at: Timestamp,
     fresh_until: Timestamp,
 }
@@ -73,6 +93,14 @@ impl FoundKey {
 }
 
 impl Held {
+    fn lost_one(&self, newer: &Self) -> bool {
+        let authority_gone = match (&self.authorities, &newer.authorities) {
+            (Some(old), Some(new)) => old.lost_one(new),
+            (old, new) => old.is_some() && new.is_none(),
+        };
+        authority_gone || self.keys.lost_one(&newer.keys)
+    }
+
     fn find(self: &Arc<Self>, id: Option<&str>, algorithm: JwtAlgorithm) -> Result<FoundKey, Missing> {
         self.keys.find(id, algorithm)?;
         Ok(FoundKey { held: Arc::clone(self), id: id.map(str::to_owned), algorithm })
@@ -80,11 +108,10 @@ impl Held {
 }
 
 impl IssuerKeys {
-    pub(super) fn new(issuer: Arc<str>, jwks_url: Option<Url>, client: OutboundClient) -> Self {
+    pub(super) fn new(issuer: Arc<str>, source: KeySource) -> Self {
         Self {
             issuer,
-            jwks_url,
-            client,
+            source,
             held: RwLock::new(None),
             fetch: Mutex::new(Fetches::default()),
             withdrawals: Arc::new(AtomicU64::new(0)),
@@ -138,6 +165,20 @@ impl IssuerKeys {
         held.find(id, algorithm).map_err(IdentityError::from)
     }
 
+    /// Verifies a client's chain by the authorities at hand. Never waits: a task keeps them fresh.
+    ///
+    /// # Errors
+    /// [`IdentityError::KeysUnavailable`] where none are at hand, else why the chain is not accepted.
+    pub(super) fn verify_chain<'a>(
+        &self,
+        leaf: &[u8],
+        rest: impl Iterator<Item = &'a [u8]>,
+        now: Timestamp,
+    ) -> Result<(), IdentityError> {
+        let held = self.usable(now).ok_or(IdentityError::KeysUnavailable)?;
+        held.authorities.as_ref().ok_or(IdentityError::UnknownIssuer)?.verify(leaf, rest, now)
+    }
+
     /// Fetches keys that are no longer fresh, unless somebody else is at it or it failed just now; then
     /// the old ones serve.
     async fn refreshed(&self, found: FoundKey, now: Timestamp) -> Result<FoundKey, IdentityError> {
@@ -158,7 +199,8 @@ impl IssuerKeys {
     /// What stands in the way, for the operator.
     pub(super) async fn probe(&self, now: Timestamp) -> Result<usize, String> {
         let mut fetches = self.fetch.lock().await;
-        Ok(self.fetch(&mut fetches, now).await?.keys.len())
+        let held = self.fetch(&mut fetches, now).await?;
+        Ok(held.keys.len() + held.authorities.as_ref().map_or(0, Authorities::len))
     }
 
     /// Whether the keys want a fetch.
@@ -175,34 +217,51 @@ impl IssuerKeys {
         // Set before the first await: a caller that goes away must not let the next one try at once.
         fetches.failed = Some(now);
         let outcome = tokio::time::timeout(DEADLINE, self.document()).await;
-        let (keys, fresh) =
+        let Fetched { keys, authorities, fresh } =
             outcome.map_err(|_| "no answer in time".to_owned()).flatten().inspect_err(|reason| {
                 tracing::warn!(issuer = &*self.issuer, reason, "the issuer's keys cannot be fetched")
             })?;
         fetches.failed = None;
-        let held = Arc::new(Held { keys, fetched_at: now, fresh_until: now.plus(fresh) });
+        let held = Arc::new(Held { keys, authorities, fetched_at: now, fresh_until: now.plus(fresh) });
         let before = self.held.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&held));
-        if before.is_some_and(|before| before.keys.lost_one(&held.keys)) {
+        if before.is_some_and(|before| before.lost_one(&held)) {
             self.withdrawals.fetch_add(1, Ordering::Release);
         }
         Ok(held)
     }
 
-    async fn document(&self) -> Result<(KeySet, Duration), String> {
-        let url = match &self.jwks_url {
-            Some(url) => url.clone(),
-            None => self.discover().await?,
-        };
-        let (_, headers, body) = self.read(url).await.and_then(ok)?;
-        let keys = KeySet::parse(&body).ok_or("the key document is no JWK set")?;
-        Ok((keys, freshness(&headers)))
+    async fn document(&self) -> Result<Fetched, String> {
+        match &self.source {
+            KeySource::Issuer(place, client) => {
+                let url = match place {
+                    Some(url) => url.clone(),
+                    None => self.discover(client).await?,
+                };
+                let (_, headers, body) = read(client, url).await.and_then(ok)?;
+                let keys = KeySet::parse(&body).ok_or("the key document is no JWK set")?;
+                Ok(Fetched { keys, authorities: None, fresh: freshness(&headers) })
+            }
+            KeySource::Bundle(place) => {
+                let body = match place {
+                    BundlePlace::Endpoint(url, client) => read(client, url.clone()).await.and_then(ok)?.2,
+                    BundlePlace::File(path) => {
+                        let path = path.clone();
+                        let read = tokio::task::spawn_blocking(move || bundle::read(&path)).await;
+                        read.map_err(|error| error.to_string())??
+                    }
+                };
+                let bundle = Bundle::parse(&body)?;
+                let fresh = bundle.fresh(place);
+                Ok(Fetched { keys: bundle.keys, authorities: Some(bundle.authorities), fresh })
+            }
+        }
     }
 
     /// Asks the well-known places of OpenID Connect Discovery 1.0 (section 4) and RFC 8414 (section 3).
-    async fn discover(&self) -> Result<Url, String> {
+    async fn discover(&self, client: &OutboundClient) -> Result<Url, String> {
         let mut last = "no discovery document".to_owned();
         for place in discovery_places(&self.issuer) {
-            match self.read(place).await {
+            match read(client, place).await {
                 Ok((200, _, body)) => return jwks_uri(&body, &self.issuer),
                 Ok((status, ..)) => last = format!("the discovery document answers {status}"),
                 Err(reason) => return Err(reason),
@@ -210,13 +269,13 @@ impl IssuerKeys {
         }
         Err(last)
     }
+}
 
-    async fn read(&self, url: Url) -> Result<(u16, HeaderMap, Vec<u8>), String> {
-        let accept = http::HeaderValue::from_static("application/json");
-        let request = OutboundRequest::new(Method::GET, url).header(header::ACCEPT, accept);
-        let answer = self.client.send(request).await.map_err(|error| error.to_string())?;
-        Ok((answer.status.as_u16(), answer.headers, answer.body.to_vec()))
-    }
+async fn read(client: &OutboundClient, url: Url) -> Result<Answer, String> {
+    let accept = http::HeaderValue::from_static("application/json");
+    let request = OutboundRequest::new(Method::GET, url).header(header::ACCEPT, accept);
+    let answer = client.send(request).await.map_err(|error| error.to_string())?;
+    Ok((answer.status.as_u16(), answer.headers, answer.body.to_vec()))
 }
 
 impl From<Missing> for IdentityError {

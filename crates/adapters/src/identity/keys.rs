@@ -12,7 +12,7 @@ use super::algorithm::JwtAlgorithm;
 use super::strict_json;
 
 /// More keys than any honest issuer has; what comes after is not read.
-const MAX_KEYS: usize = 100;
+pub(super) const MAX_KEYS: usize = 100;
 /// NIST SP 800-131A: shorter RSA keys are no longer signatures.
 const MIN_RSA_BITS: usize = 2048;
 /// Longer ones only cost time.
@@ -39,7 +39,6 @@ impl VerificationKey {
 
     /// Reads a JWK; nothing for keys that are not for verifying signatures, too weak, or malformed.
     fn from_jwk(jwk: &Value) -> Option<Self> {
-        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let is_for_signatures = match (jwk.get("use"), jwk.get("key_ops")) {
             (None, None) => true,
             (usage, operations) => {
@@ -49,8 +48,18 @@ impl VerificationKey {
                     })
             }
         };
+        if is_for_signatures { Self::read(jwk) } else { None }
+    }
+
+    /// Reads a key of JWT-SVIDs (SPIFFE Trust Domain and Bundle, section 4.2): it says so, and has an id.
+    fn of_svids(jwk: &Value) -> Option<Self> {
+        if jwk.get("use")? == "jwt-svid" { Self::read(jwk).filter(|key| key.id.is_some()) } else { None }
+    }
+
+    fn read(jwk: &Value) -> Option<Self> {
+        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         // A published private half is no secret any more, so its signatures prove nothing.
-        if !is_for_signatures || jwk.get("d").is_some() || jwk.get("k").is_some() {
+        if jwk.get("d").is_some() || jwk.get("k").is_some() {
             return None;
         }
         let (mut algorithms, material) = match text("kty")? {
@@ -146,6 +155,11 @@ impl KeySet {
         let document = strict_json::object(bytes)?;
         let keys = document.get("keys")?.as_array()?;
         Some(Self(keys.iter().take(MAX_KEYS).filter_map(VerificationKey::from_jwk).collect()))
+    }
+
+    /// The keys of JWT-SVIDs among the entries of a trust bundle.
+    pub(super) fn of_svids(entries: &[Value]) -> Self {
+        Self(entries.iter().take(MAX_KEYS).filter_map(VerificationKey::of_svids).collect())
     }
 
     pub(super) const fn len(&self) -> usize {

@@ -86,6 +86,7 @@ impl OperatorIssuerConfig {
             algorithms: &self.algorithms,
             subject_claim: self.subject_claim.as_deref(),
             preset: self.preset,
+            workloads: false,
             leeway_seconds: self.leeway_seconds,
             token_types: &self.token_types,
         }
@@ -94,6 +95,9 @@ impl OperatorIssuerConfig {
     fn issues(&self) -> Vec<IdentityIssue> {
         let basics = self.basics();
         let mut found = basics.issues();
+        if self.preset.is_some_and(Preset::is_of_workloads) {
+            found.push(basics.issue("preset", "is of an issuer that vouches for runtimes, not people", None));
+        }
         if self.audience.is_empty() {
             found.push(basics.issue("audience", "must not be empty", None));
         }

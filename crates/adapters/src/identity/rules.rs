@@ -9,8 +9,11 @@ use gateway_core::identity::Entry;
 use url::Url;
 
 use super::algorithm::JwtAlgorithm;
-use super::config::{Basics, IdentityIssue, IssuerConfig, Preset};
-use super::jwks::IssuerKeys;
+use super::attest::Vouches;
+use super::bundle::{self, Bundle, BundlePlace};
+use super::config::{AudienceConfig, Basics, IdentityIssue, IssuerConfig, Preset};
+use super::jwks::{IssuerKeys, KeySource};
+use super::trust_domain::TrustDomainConfig;
 use crate::https::{OutboundClient, OutboundConfig};
 
 /// The word in `token_types` for a token without `typ`.
@@ -26,6 +29,7 @@ pub(super) struct IssuerRules {
     pub(super) subject_claim: String,
     pub(super) groups_claim: Option<String>,
     pub(super) preset: Option<Preset>,
+    pub(super) vouches: Vouches,
     pub(super) leeway: Duration,
     token_types: Vec<String>,
 }
@@ -51,6 +55,7 @@ impl IssuerRules {
             subject_claim: basics.subject_claim.unwrap_or("sub").to_owned(),
             groups_claim: groups_claim.cloned().or_else(preset_groups),
             preset: basics.preset,
+            vouches: if basics.workloads { Vouches::Workloads } else { Vouches::Callers },
             leeway: Duration::from_secs(u64::from(basics.leeway_seconds)),
             token_types: basics.token_types.to_vec(),
         }
@@ -66,6 +71,11 @@ impl IssuerRules {
 }
 
 impl Issuer {
+    /// Whether it is a trust domain, whose SVIDs need no `iss`.
+    pub(super) const fn is_trust_domain(&self) -> bool {
+        matches!(self.rules.vouches, Vouches::Svids(_))
+    }
+
     /// Makes the rules and a client for the keys. Reads `ca_file` now, touches no network.
     pub(super) fn new(
         rules: IssuerRules,
@@ -81,18 +91,49 @@ impl Issuer {
         };
         let client = OutboundClient::new(&outbound)
             .map_err(|error| basics.issue("ca_file", &error.to_string(), None))?;
-        let keys = IssuerKeys::new(Arc::clone(&rules.issuer), basics.jwks_url.cloned(), client);
+        let source = KeySource::Issuer(basics.jwks_url.cloned(), client);
+        let keys = IssuerKeys::new(Arc::clone(&rules.issuer), source);
         Ok(Self { rules, keys })
     }
 
     pub(super) fn of_data_plane(config: &IssuerConfig, public_url: &Url) -> Result<Self, IdentityIssue> {
-        let mut audiences: HashMap<String, Vec<Entry>> = HashMap::new();
-        for audience in config.audiences(public_url)? {
-            let entry = Entry { environment: audience.environment, servers: audience.servers };
-            audiences.entry(audience.value).or_default().push(entry);
-        }
+        let audiences = doors(config.audiences(public_url)?);
         let basics = config.basics();
         let rules = IssuerRules::new(&basics, config.groups_claim.as_ref(), audiences);
         Self::new(rules, &basics, config.ca_file.as_ref(), config.proxy.as_ref())
     }
+
+    /// The rules of JWT-SVIDs (SPIFFE JWT-SVID, sections 2 and 3) and the bundle's keys. Reads the files
+    /// now, so that a bundle that is none is found at the start; touches no network.
+    pub(super) fn of_trust_domain(config: &TrustDomainConfig) -> Result<Self, IdentityIssue> {
+        let name = config.name()?;
+        let place = config.place()?;
+        if let BundlePlace::File(path) = &place {
+            let read = bundle::read(path).and_then(|bytes| Bundle::parse(&bytes).map(drop));
+            read.map_err(|message| config.issue("bundle_file", &message, None))?;
+        }
+        let rules = IssuerRules {
+            issuer: Arc::from(name.id()),
+            algorithms: JwtAlgorithm::SVID.to_vec(),
+            audiences: doors(config.audiences.clone()),
+            subject_claim: "sub".to_owned(),
+            groups_claim: None,
+            preset: None,
+            vouches: Vouches::Svids(name),
+            leeway: Duration::from_secs(u64::from(config.leeway_seconds)),
+            token_types: ["JWT", "JOSE", ABSENT].map(str::to_owned).to_vec(),
+        };
+        let keys = IssuerKeys::new(Arc::clone(&rules.issuer), KeySource::Bundle(place));
+        Ok(Self { rules, keys })
+    }
+}
+
+/// What each audience opens.
+fn doors(listed: Vec<AudienceConfig>) -> HashMap<String, Vec<Entry>> {
+    let mut audiences: HashMap<String, Vec<Entry>> = HashMap::new();
+    for audience in listed {
+        let entry = Entry { environment: audience.environment, servers: audience.servers };
+        audiences.entry(audience.value).or_default().push(entry);
+    }
+    audiences
 }

@@ -1,15 +1,19 @@
 //! Tokens, honest and not, against an issuer in this process.
 
+mod certificates;
 mod config;
 mod delegation;
 mod doors;
 mod facade;
+mod flattening;
 mod issued;
 mod key_sets;
 mod matrix;
 mod presets;
 mod rotation;
 mod sign_in;
+mod svids;
+mod workloads;
 
 use std::sync::Arc;
 

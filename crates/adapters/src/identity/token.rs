@@ -78,6 +78,11 @@ impl Header {
 }
 
 impl UnverifiedClaims {
+    /// The subject that the token names, to tell which trust domain to ask.
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.0.get("sub")?.as_str()
+    }
+
     /// The issuer that the token names.
     pub(super) fn issuer(&self) -> Option<&str> {
         self.0.get("iss")?.as_str()
@@ -106,6 +111,10 @@ impl UnverifiedClaims {
 }
 
 impl SignedClaims {
+    pub(super) const fn all(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     pub(super) fn value(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }

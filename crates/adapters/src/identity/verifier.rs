@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gateway_core::identity::{IdentityError, Presented, VerifiedIdentity};
+use gateway_core::identity::{IdentityError, Presented, PresentedCertificates, VerifiedIdentity};
 use gateway_core::ports::IdentityVerifier;
 use gateway_core::secret::Secret;
+use gateway_core::spiffe::SpiffeId;
 use gateway_core::time::Timestamp;
 use url::Url;
 
 use super::cache::{Stamp, VerifiedCache};
 use super::config::{IdentityIssue, IssuerConfig, validate_issuers};
 use super::rules::{Issuer, IssuerRules};
-use super::token::{MAX_TOKEN_BYTES, SignedClaims, Token};
+use super::svid::Leaf;
+use super::token::{MAX_TOKEN_BYTES, SignedClaims, Token, UnverifiedClaims};
+use super::trust_domain::{TrustDomainConfig, validate_trust_domains};
 
 /// Verifies the JWTs of the data plane's issuers.
 #[derive(Debug)]
@@ -43,6 +46,25 @@ impl OidcVerifier {
         Verifier::new(made).map(Self)
     }
 
+    /// The same verifier, with trust domains whose SVIDs it takes too. Reads bundles that are files,
+    /// touches no network.
+    ///
+    /// # Errors
+    /// Every mistake in the configuration.
+    pub fn with_trust_domains(
+        mut self,
+        trust_domains: &[TrustDomainConfig],
+        issuers: &[IssuerConfig],
+        public_url: &Url,
+    ) -> Result<Self, Vec<IdentityIssue>> {
+        let issues = validate_trust_domains(trust_domains, issuers, public_url);
+        if !issues.is_empty() {
+            return Err(issues);
+        }
+        self.0.add(trust_domains.iter().map(Issuer::of_trust_domain))?;
+        Ok(self)
+    }
+
     /// The identity of a token that was verified lately. Never waits; the whole cost of a known token.
     pub fn verify_cached(&self, presented: &Presented, now: Timestamp) -> Option<Arc<VerifiedIdentity>> {
         self.0.cache.find(presented.digest(), now)
@@ -64,9 +86,31 @@ impl OidcVerifier {
         self.0.probe(now).await
     }
 
-    /// The issuers, exactly as configured: the authorization servers of RFC 9728 metadata.
-    pub fn issuers(&self) -> impl Iterator<Item = &str> {
-        self.0.order.iter().map(|issuer| &**issuer)
+    /// Fetches every trust bundle that is no longer fresh, for a task that calls it every few seconds:
+    /// a handshake cannot wait for one.
+    pub async fn refresh_bundles(&self, now: Timestamp) {
+        let stale = self.0.issuers.values().filter(|issuer| issuer.is_trust_domain());
+        let stale = stale.filter(|issuer| issuer.keys.is_stale(now));
+        // A failure is in the log already, and the old bundle goes on serving.
+        futures::future::join_all(stale.map(|issuer| issuer.keys.probe(now))).await;
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "verifiers mint the identity that the certificate proves")]
+    fn verify_chain(
+        &self,
+        presented: &PresentedCertificates,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedIdentity>, IdentityError> {
+        let (leaf, rest) = presented.parts().ok_or(IdentityError::Certificate("there is none"))?;
+        let read = Leaf::parse(leaf)?;
+        let issuer = self.0.issuers.get(read.id.trust_domain().id().as_str());
+        let issuer = issuer.filter(|issuer| issuer.is_trust_domain()).ok_or(IdentityError::UnknownIssuer)?;
+        let stamp = self.0.cache.stamp(issuer.keys.withdrawals());
+        issuer.keys.verify_chain(leaf, rest, now)?;
+        let claims = issuer.rules.certified(&read);
+        let identity = Arc::new(VerifiedIdentity::assert_verified(claims, presented.digest()));
+        self.0.cache.keep(&identity, stamp, now);
+        Ok(identity)
     }
 }
 
@@ -78,6 +122,17 @@ impl IdentityVerifier for OidcVerifier {
         now: Timestamp,
     ) -> Result<Arc<VerifiedIdentity>, IdentityError> {
         self.0.verify(presented, now).await
+    }
+
+    fn verify_certificates(
+        &self,
+        presented: &PresentedCertificates,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedIdentity>, IdentityError> {
+        match self.0.cache.find(presented.digest(), now) {
+            Some(identity) => Ok(identity),
+            None => self.verify_chain(presented, now),
+        }
     }
 }
 
@@ -93,20 +148,42 @@ impl Verifier {
     pub(super) fn new(
         made: impl Iterator<Item = Result<Issuer, IdentityIssue>>,
     ) -> Result<Self, Vec<IdentityIssue>> {
-        let (mut issuers, mut order, mut issues) = (HashMap::new(), Vec::new(), Vec::new());
+        let mut verifier =
+            Self { issuers: HashMap::new(), order: Vec::new(), cache: VerifiedCache::default() };
+        verifier.add(made)?;
+        Ok(verifier)
+    }
+
+    fn add(
+        &mut self,
+        made: impl Iterator<Item = Result<Issuer, IdentityIssue>>,
+    ) -> Result<(), Vec<IdentityIssue>> {
+        let mut issues = Vec::new();
         for issuer in made {
             match issuer {
                 Ok(issuer) => {
-                    order.push(Arc::clone(&issuer.rules.issuer));
-                    issuers.insert(Arc::clone(&issuer.rules.issuer), issuer);
+                    self.order.push(Arc::clone(&issuer.rules.issuer));
+                    self.issuers.insert(Arc::clone(&issuer.rules.issuer), issuer);
                 }
                 Err(issue) => issues.push(issue),
             }
         }
-        if issues.is_empty() {
-            Ok(Self { issuers, order, cache: VerifiedCache::default() })
-        } else {
-            Err(issues)
+        if issues.is_empty() { Ok(()) } else { Err(issues) }
+    }
+
+    /// The issuer that the token names, or the trust domain of its subject: JWT-SVIDs need no `iss`
+    /// (SPIFFE JWT-SVID, section 3).
+    fn issuer(&self, claims: &UnverifiedClaims) -> Result<&Issuer, IdentityError> {
+        if let Some(issuer) = claims.issuer().and_then(|issuer| self.issuers.get(issuer)) {
+            return Ok(issuer);
+        }
+        match claims.subject().filter(|subject| subject.starts_with("spiffe://")) {
+            Some(subject) => {
+                let id = SpiffeId::parse(subject).map_err(|_| IdentityError::Claims)?;
+                self.issuers.get(id.trust_domain().id().as_str()).ok_or(IdentityError::UnknownIssuer)
+            }
+            None if claims.issuer().is_some() => Err(IdentityError::UnknownIssuer),
+            None => Err(IdentityError::Claims),
         }
     }
 
@@ -156,8 +233,7 @@ impl Verifier {
         }
         let text = std::str::from_utf8(presented.expose()).map_err(|_| IdentityError::Malformed)?;
         let (token, claims) = Token::parse(text)?;
-        let issuer = claims.issuer().ok_or(IdentityError::Claims)?;
-        let Issuer { rules, keys } = self.issuers.get(issuer).ok_or(IdentityError::UnknownIssuer)?;
+        let Issuer { rules, keys } = self.issuer(&claims)?;
         if !rules.takes_type(token.header.token_type.as_deref()) {
             return Err(IdentityError::Claims);
         }

@@ -100,3 +100,12 @@ pub(super) async fn tend_signing_keys(signer: Arc<Signer>) {
         }
     }
 }
+
+/// Fetches trust bundles before a handshake needs them, for ever.
+pub(super) async fn refresh_bundles(verifier: Arc<OidcVerifier>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(10));
+    loop {
+        tick.tick().await;
+        verifier.refresh_bundles(SystemClock.now()).await;
+    }
+}

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use gateway_adapters::identity::{OidcVerifier, SvidClients};
 use gateway_proxy::gateway::Gateway;
 use gateway_proxy::server;
 use tokio::sync::watch;
 
 use super::{StartError, tls};
-use crate::config::Config;
+use crate::config::{ClientCertificates, Config};
 
 /// How often a stopping thread looks whether its calls have ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -22,9 +23,17 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(super) fn data(
     config: &Config,
     gateway: &Arc<Gateway>,
+    verifier: &Arc<OidcVerifier>,
     stopped: &watch::Receiver<bool>,
 ) -> Result<(SocketAddr, Vec<JoinHandle<()>>), StartError> {
-    let tls = config.tls.as_ref().map(tls::server).transpose()?;
+    let tls = config.tls.as_ref().map(|files| match &config.clients {
+        None => tls::server(files),
+        Some(ClientCertificates { trust_domains, required }) => {
+            let clients = SvidClients::new(Arc::clone(verifier), trust_domains.clone(), *required);
+            tls::with_clients(files, Arc::new(clients))
+        }
+    });
+    let tls = tls.transpose()?;
     let cannot = |error| StartError::machine(format!("listen on {}", config.listen), error);
     let first = server::bind(config.listen).map_err(cannot)?;
     let address = first.local_addr().map_err(cannot)?;

@@ -104,7 +104,7 @@ pub struct Running {
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let parts = Parts::open(&config).await?;
     let (stop, stopped) = watch::channel(false);
-    let (data_address, threads) = listen::data(&config, &parts.gateway, &stopped)?;
+    let (data_address, threads) = listen::data(&config, &parts.gateway, &parts.verifier, &stopped)?;
     let (control_address, control) = control::serve(&config, &parts, stopped.clone()).await?;
     let mut tasks = parts.background();
     tasks.push(control);

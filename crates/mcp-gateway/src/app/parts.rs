@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_adapters::audit::{AuditLog, Checkpointer, Durability, Opened, Sink};
-use gateway_adapters::identity::{OidcOperators, OidcVerifier};
+use gateway_adapters::identity::{IdentityIssue, OidcOperators, OidcVerifier};
 use gateway_adapters::policy::CedarCompiler;
 use gateway_adapters::signing::Signer;
 use gateway_adapters::source::{SourceParts, Sources};
@@ -63,9 +63,9 @@ impl Parts {
             return Err(StartError::StateBehind { state: loaded.epoch.0, chain: opened.epoch.0 });
         }
         let snapshot = Snapshot::build(&loaded, &*compiler, &served)?;
-        let verifier = Arc::new(
-            OidcVerifier::new(&config.issuers, &config.public_url).map_err(|issues| identity(&issues))?,
-        );
+        let verifier = Arc::new(verifier(config).map_err(|issues| identity(&issues))?);
+        // So that the first handshake finds the authorities of its trust domain.
+        verifier.refresh_bundles(clock.now()).await;
         let operators =
             Arc::new(OidcOperators::new(&config.operators.issuers).map_err(|issues| identity(&issues))?);
         let signer = Signer::open(&config.signing, clock.now())
@@ -157,6 +157,7 @@ impl Parts {
             tokio::spawn(self.house().keep()),
             tokio::spawn(house::tend_signing_keys(Arc::clone(&self.signer))),
             tokio::spawn(house::refresh_keys(Arc::clone(&self.verifier), Arc::clone(&self.operators))),
+            tokio::spawn(house::refresh_bundles(Arc::clone(&self.verifier))),
         ];
         if let Some(sink) = &self.sink {
             tasks.push(tokio::spawn(Arc::clone(sink).run()));
@@ -173,7 +174,13 @@ fn stores(config: &Config) -> Result<Stores, StartError> {
     Ok(Stores::new(entries))
 }
 
-pub(super) fn identity(issues: &[gateway_adapters::identity::IdentityIssue]) -> StartError {
+/// The verifier of everything that callers present.
+pub(super) fn verifier(config: &Config) -> Result<OidcVerifier, Vec<IdentityIssue>> {
+    let (issuers, url) = (&config.issuers, &config.public_url);
+    OidcVerifier::new(issuers, url)?.with_trust_domains(&config.trust_domains, issuers, url)
+}
+
+pub(super) fn identity(issues: &[IdentityIssue]) -> StartError {
     let lines: Vec<String> =
         issues.iter().map(|issue| format!("{}: {}: {}", issue.issuer, issue.field, issue.message)).collect();
     StartError::Identity(lines.join("; "))
@@ -192,7 +199,9 @@ fn settings(config: &Config) -> Settings {
     // Our own first: it takes every client, and clients try the first.
     let own = config.login.as_ref().filter(|login| login.clients.is_some());
     let own = own.map(|_| config.public_url.as_str().trim_end_matches('/').to_owned());
-    let others = config.issuers.iter().map(|issuer| issuer.issuer.clone());
+    // Nobody can log in at an issuer that vouches for runtimes.
+    let people = config.issuers.iter().filter(|issuer| !issuer.vouches_for_workloads());
+    let others = people.map(|issuer| issuer.issuer.clone());
     settings.authorization_servers = own.into_iter().chain(others).collect();
     settings.trusted_proxies.clone_from(&config.trusted_proxies);
     settings.proxy_protocol = config.proxy_protocol;

@@ -102,7 +102,7 @@ fn open_stores(config: &Config, lines: &mut Vec<PreflightLine>) -> Stores {
 }
 
 async fn identity(config: &Config, request: &PreflightRequest, lines: &mut Vec<PreflightLine>) {
-    let verifier = match OidcVerifier::new(&config.issuers, &config.public_url) {
+    let verifier = match super::parts::verifier(config) {
         Ok(verifier) => verifier,
         Err(issues) => {
             lines.extend(issues.into_iter().map(|issue| {

@@ -13,6 +13,7 @@ use gateway_core::id::EnvironmentName;
 use gateway_core::manifest::ContentHash;
 use url::Url;
 
+use super::clients;
 use super::issue::{Findings, IssueCode, Place};
 use super::login::Surroundings;
 use super::raw::{RawConfig, RawSigning, RawTls};
@@ -39,6 +40,8 @@ pub(super) fn config(
     let raw: RawConfig = read(document, &[], findings)?;
     listeners(&raw, document, findings);
     identity(&raw, document, findings);
+    clients::trust_domains(&raw, document, findings);
+    let clients = clients::clients(&raw, document, findings);
     let limits = raw.limits.judge(document, findings);
     let state = StateConfig::parse(&raw.state, raw.state_password_file.as_deref(), directory)
         .map_err(|error| state_issue(error, document, findings))
@@ -69,7 +72,11 @@ pub(super) fn config(
     Some(Config {
         listen: raw.listen,
         public_url: raw.public_url,
-        tls: raw.tls.map(|tls| tls_files(tls, directory)),
+        tls: raw.tls.map(|tls| TlsFiles {
+            certificate_file: directory.join(tls.certificate_file),
+            key_file: directory.join(tls.key_file),
+        }),
+        clients,
         control: ControlConfig {
             listen: raw.control.listen,
             public_url: raw.control.public_url,
@@ -83,6 +90,11 @@ pub(super) fn config(
         audit,
         stores,
         issuers: rebased(raw.identity.issuers, |issuer| &mut issuer.ca_file, directory),
+        trust_domains: rebased(
+            rebased(raw.identity.trust_domains, |domain| &mut domain.bundle_file, directory),
+            |domain| &mut domain.ca_file,
+            directory,
+        ),
         login,
         operators: OperatorsConfig {
             issuers: rebased(raw.operators.issuers, |issuer| &mut issuer.ca_file, directory),

@@ -5,6 +5,7 @@
 //! credentials of the gateway itself are named by file (`…_file`).
 
 mod checks;
+mod clients;
 pub mod issue;
 mod limits;
 mod literal;
@@ -21,12 +22,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use gateway_adapters::audit::AuditConfig;
-use gateway_adapters::identity::{IssuerConfig, OperatorIssuerConfig};
+use gateway_adapters::identity::{IssuerConfig, OperatorIssuerConfig, TrustDomainConfig};
 use gateway_adapters::signing::SigningConfig;
 use gateway_adapters::state::StateConfig;
 use gateway_adapters::store::StoreConfig;
 use gateway_core::id::{EnvironmentName, StoreName};
 use gateway_core::manifest::ContentHash;
+use gateway_core::spiffe::TrustDomain;
 use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
@@ -49,6 +51,8 @@ pub struct Config {
     pub public_url: Url,
     /// The certificate of that listener.
     pub tls: Option<TlsFiles>,
+    /// The certificates that it takes from its clients.
+    pub clients: Option<ClientCertificates>,
     /// The listener for operators.
     pub control: ControlConfig,
     /// Peers whose word about the source address is believed.
@@ -65,6 +69,8 @@ pub struct Config {
     pub stores: BTreeMap<StoreName, StoreConfig>,
     /// The issuers whose tokens agents and people present.
     pub issuers: Vec<IssuerConfig>,
+    /// The SPIFFE trust domains whose workloads call.
+    pub trust_domains: Vec<TrustDomainConfig>,
     /// How people log in by the browser; absent: no pages.
     pub login: Option<LoginConfig>,
     /// Who operates.
@@ -101,6 +107,15 @@ pub struct TlsFiles {
     pub certificate_file: PathBuf,
     /// The private key.
     pub key_file: PathBuf,
+}
+
+/// The certificates that the agents' listener takes from its clients.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientCertificates {
+    /// The trust domains; each is configured under `identity.trust_domains`.
+    pub trust_domains: Vec<TrustDomain>,
+    /// Whether connections without a certificate are refused.
+    pub required: bool,
 }
 
 /// Who operates the gateway.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use gateway_adapters::audit::AuditConfig;
-use gateway_adapters::identity::{IssuerConfig, OperatorIssuerConfig};
+use gateway_adapters::identity::{IssuerConfig, OperatorIssuerConfig, TrustDomainConfig};
 use gateway_core::id::EnvironmentName;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ pub(super) struct RawConfig {
     pub(super) listen: SocketAddr,
     pub(super) public_url: Url,
     #[serde(default)]
-    pub(super) tls: Option<RawTls>,
+    pub(super) tls: Option<RawDataTls>,
     pub(super) control: RawControl,
     #[serde(default)]
     pub(super) trusted_proxies: Vec<IpNet>,
@@ -62,6 +62,24 @@ pub(super) struct RawTls {
     pub(super) key_file: PathBuf,
 }
 
+/// TLS of the agents' listener, which may also take its clients' certificates.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDataTls {
+    pub(super) certificate_file: PathBuf,
+    pub(super) key_file: PathBuf,
+    #[serde(default)]
+    pub(super) clients: Option<RawClients>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawClients {
+    pub(super) trust_domains: Vec<String>,
+    #[serde(default)]
+    pub(super) required: bool,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawControl {
@@ -77,6 +95,8 @@ pub(super) struct RawControl {
 pub(super) struct RawIdentity {
     #[serde(default)]
     pub(super) issuers: Vec<IssuerConfig>,
+    #[serde(default)]
+    pub(super) trust_domains: Vec<TrustDomainConfig>,
 }
 
 #[derive(Default, Deserialize)]

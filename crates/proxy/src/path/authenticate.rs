@@ -9,27 +9,65 @@ use http::{HeaderMap, header};
 
 use super::admit::{Inbound, Trip};
 use crate::gateway::Gateway;
+use crate::peer::Peer;
 use crate::world::World;
 
-/// Verifies the bearer token and that it opens this door, and resolves the actor.
+/// Verifies the bearer token, or the certificate of the connection where there is no token, and that it
+/// opens this door, and resolves the actor. Where both are there, the token says who calls and the
+/// certificate attests the runtime, and both must open the door.
 ///
 /// # Errors
 /// A 401 of the table, or [`Code::IssuerUnavailable`] where the fault is not the caller's.
 pub async fn authenticate(
     gateway: &Gateway,
     world: &World,
+    peer: &Peer,
     trip: &mut Trip,
     inbound: &mut Inbound,
 ) -> Result<Arc<VerifiedIdentity>, Refusal> {
-    let presented = take_bearer(&mut inbound.headers)?;
-    let identity = verify(gateway, world, &presented, trip).await?;
-    if !identity.opens(&trip.environment, &trip.server, trip.started) {
-        return Err(Code::TokenAudience.into());
-    }
+    let certificate = attested(gateway, peer, trip)?;
+    let (identity, presented) = match (certificate, take_bearer(&mut inbound.headers)) {
+        (Some(certificate), Ok(None)) => (certificate, None),
+        (certificate, presented) => {
+            let presented = presented?.ok_or(Code::TokenMissing)?;
+            let caller = opening(verify(gateway, world, &presented, trip).await?, trip)?;
+            let identity = match certificate {
+                Some(certificate) => Arc::new(caller.running_as(&certificate).ok_or(Code::IdentityMixed)?),
+                None => caller,
+            };
+            (identity, Some(presented))
+        }
+    };
     trip.actor = Some(world.actor(&identity, &trip.environment));
     // A token of ours is nobody's `subject_token`: no token service could verify it.
-    trip.presented = (!presented.is_agent_token()).then(|| Arc::new(presented));
+    trip.presented = presented.filter(|presented| !presented.is_agent_token()).map(Arc::new);
     Ok(identity)
+}
+
+/// The identity of the connection's certificate. One that no longer holds ends the connection, so that
+/// the client comes back with the renewed one.
+fn attested(gateway: &Gateway, peer: &Peer, trip: &Trip) -> Result<Option<Arc<VerifiedIdentity>>, Refusal> {
+    let Some(certificates) = &peer.certificates else { return Ok(None) };
+    let verified = gateway.verifier.verify_certificates(certificates, trip.started);
+    let identity = verified.map_err(|error| {
+        if error != IdentityError::KeysUnavailable {
+            peer.dismiss();
+        }
+        let code = match error {
+            IdentityError::Expired => Code::CertificateExpired,
+            IdentityError::KeysUnavailable => Code::IssuerUnavailable,
+            _ => Code::CertificateInvalid,
+        };
+        Refusal::new(code).because(error)
+    })?;
+    opening(identity, trip).map(Some)
+}
+
+fn opening(identity: Arc<VerifiedIdentity>, trip: &Trip) -> Result<Arc<VerifiedIdentity>, Refusal> {
+    match identity.opens(&trip.environment, &trip.server, trip.started) {
+        true => Ok(identity),
+        false => Err(Code::TokenAudience.into()),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the verifier of gateway-issued agent tokens")]
@@ -53,12 +91,12 @@ async fn verify(
     gateway.verifier.verify(presented, trip.started).await.map_err(refusal)
 }
 
-/// Takes exactly one `Authorization: Bearer` out (RFC 6750, section 2.1).
-fn take_bearer(headers: &mut HeaderMap) -> Result<Presented, Refusal> {
+/// Takes at most one `Authorization: Bearer` out (RFC 6750, section 2.1).
+fn take_bearer(headers: &mut HeaderMap) -> Result<Option<Presented>, Refusal> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (first, second) = (values.next(), values.next());
     let value = match (first, second) {
-        (None, _) => return Err(Code::TokenMissing.into()),
+        (None, _) => return Ok(None),
         (Some(_), Some(_)) => {
             return Err(Refusal::new(Code::TokenInvalid).because("two Authorization headers"));
         }
@@ -70,7 +108,7 @@ fn take_bearer(headers: &mut HeaderMap) -> Result<Presented, Refusal> {
     }
     let presented = Presented::new(Secret::copy_from(token.trim_ascii()));
     headers.remove(header::AUTHORIZATION);
-    Ok(presented)
+    Ok(Some(presented))
 }
 
 fn refusal(error: IdentityError) -> Refusal {
@@ -86,6 +124,7 @@ fn refusal(error: IdentityError) -> Refusal {
         | IdentityError::Signature
         | IdentityError::NotYetValid
         | IdentityError::Claims
+        | IdentityError::Certificate(_)
         | IdentityError::Revoked => Code::TokenInvalid,
     };
     Refusal::new(code).because(error)

@@ -173,6 +173,9 @@ pub(crate) async fn ready(
         if world.snapshot.epoch == permit.epoch() {
             return Ok(Ready { permit, obtained, pass });
         }
+        if !is_still(&world, trip, identity) {
+            return Err(Refusal::new(Code::BindingEnded).because("the caller is no longer the same actor"));
+        }
         permit = authorize(gateway, &world, trip, identity, aim)?;
     }
     Err(Refusal::new(Code::StateStale).because("the state kept changing while the call was decided"))
@@ -360,7 +363,8 @@ async fn shake(
     Err(refusal)
 }
 
-/// The decision for a stream under way, made anew; `true` where it still holds for the same binding.
+/// The decision for a stream under way, made anew; `true` where it still holds for the same binding and
+/// the caller still is the same actor: a mapping or an agent that is no more proves nothing more.
 pub(crate) fn still_permitted(
     gateway: &Gateway,
     world: &World,
@@ -369,6 +373,14 @@ pub(crate) fn still_permitted(
     permit: &Permit,
 ) -> bool {
     let gateway_core::policy::Subject::Caller { identity, .. } = permit.subject() else { return false };
+    if !is_still(world, trip, identity) {
+        return false;
+    }
     authorize(gateway, world, trip, identity, aim)
         .is_ok_and(|again| again.binding().spec.name == permit.binding().spec.name)
+}
+
+/// Whether the identity comes to the same actor under this snapshot as when the call began.
+fn is_still(world: &World, trip: &Trip, identity: &VerifiedIdentity) -> bool {
+    trip.actor.as_deref() == Some(&*world.actor(identity, &trip.environment))
 }

@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
-use gateway_core::identity::{IdentityError, Presented, VerifiedClaims, VerifiedIdentity};
+use gateway_core::identity::{
+    IdentityError, Presented, PresentedCertificates, TokenDigest, VerifiedClaims, VerifiedIdentity,
+};
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::ContentHash;
 use gateway_core::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict};
@@ -199,6 +201,7 @@ impl PublicKeys for FakeKeys {
 #[derive(Debug, Default)]
 pub struct FakeVerifier {
     pub tokens: Mutex<HashMap<String, VerifiedClaims>>,
+    pub certificates: Mutex<HashMap<TokenDigest, VerifiedClaims>>,
 }
 
 #[async_trait]
@@ -211,6 +214,23 @@ impl IdentityVerifier for FakeVerifier {
     ) -> Result<Arc<VerifiedIdentity>, IdentityError> {
         let text = String::from_utf8(presented.token().expose().to_vec()).unwrap();
         let claims = self.tokens.lock().unwrap().get(&text).cloned().ok_or(IdentityError::Signature)?;
+        Ok(Arc::new(VerifiedIdentity::assert_verified(claims, presented.digest())))
+    }
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a verifier looks at the certificate and mints the identity"
+    )]
+    fn verify_certificates(
+        &self,
+        presented: &PresentedCertificates,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedIdentity>, IdentityError> {
+        let known = self.certificates.lock().unwrap().get(&presented.digest()).cloned();
+        let claims = known.ok_or(IdentityError::Certificate("unknown to the test"))?;
+        if now >= claims.expires_at {
+            return Err(IdentityError::Expired);
+        }
         Ok(Arc::new(VerifiedIdentity::assert_verified(claims, presented.digest())))
     }
 }
