@@ -8,7 +8,8 @@ use gateway_core::lifecycle::{Context, Facts};
 use gateway_core::operator::Operator;
 use gateway_core::policy::PolicyCompiler;
 use gateway_core::ports::{
-    AuditSink, CredentialProbe, LiveSessions, LiveTraffic, Publisher, Random, Sequence, StateWriter,
+    AuditSink, CredentialProbe, IdentityVerifier, LiveSessions, LiveTraffic, Publisher, Random, Sequence,
+    StateWriter,
 };
 use gateway_core::secret::FingerprintKey;
 use gateway_core::state::{Change, State};
@@ -44,6 +45,8 @@ pub struct ControlContext {
     pub snapshots: Arc<dyn SnapshotSource>,
     /// Who operators are.
     pub operators: Arc<dyn OperatorVerifier>,
+    /// Verifies what callers of the data plane present, to explain it.
+    pub identities: Arc<dyn IdentityVerifier>,
     /// Makes tokens.
     pub tokens: Arc<dyn TokenMinter>,
     /// Health, metrics and keys.

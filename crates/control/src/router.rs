@@ -17,7 +17,7 @@ use crate::auth::{Strangers, authenticate, record};
 use crate::context::ControlContext;
 use crate::problem::Problem;
 use crate::routes::{
-    act, agent, apply, audit, binding, health, login, object, policy, rotate, secret, session, token,
+    act, agent, apply, audit, binding, health, login, object, policy, rotate, secret, session, token, workload,
 };
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
@@ -61,6 +61,9 @@ fn operators() -> Routes {
         .routes(routes!(object::agents))
         .routes(routes!(object::policies))
         .routes(routes!(object::environments))
+        .routes(routes!(object::workloads))
+        .routes(routes!(object::providers))
+        .routes(routes!(workload::explain))
         .routes(routes!(session::list))
         .routes(routes!(session::terminate_all))
         .routes(routes!(session::terminate))

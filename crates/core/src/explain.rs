@@ -1,7 +1,14 @@
 //! Which binding a call would use and why: the same selection and the same policies as the data
 //! path, with every step said aloud. Secret-free by construction.
 
+mod change;
+mod workload;
+
 use serde::Serialize;
+
+pub use workload::{
+    ExplainedEnvironment, ExplainedMapping, SelectedBinding, WorkloadExplanation, explain_workload,
+};
 
 use crate::actor::Actor;
 use crate::audit::BindingRevision;
@@ -46,6 +53,9 @@ pub struct Explanation {
     pub refusal: Option<Code>,
     /// In words.
     pub because: String,
+    /// What would have to change, where selection is not what stands in the way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub change: Vec<String>,
     /// Every binding of the server, and why it matched or did not.
     pub candidates: Vec<ExplainedBinding>,
     /// The binding that decides.
@@ -71,8 +81,27 @@ pub struct ExplainedBinding {
     pub matches: bool,
     /// Whether it won.
     pub wins: bool,
+    /// How it would obtain the credential.
+    pub mode: CredentialMode,
+    /// From what, where it is no stored secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<&'static str>,
     /// Why.
     pub because: Vec<String>,
+    /// What would have to change for it to decide, or to obtain the credential.
+    pub change: Vec<String>,
+}
+
+/// One part in which what was presented differs from what was asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Difference {
+    /// The part: `issuer`, `subject` or `claims.NAME`.
+    pub part: String,
+    /// What the mapping asks for.
+    pub wanted: String,
+    /// What is there; absent where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
 }
 
 /// What the policies said.
@@ -95,6 +124,7 @@ pub fn explain(snapshot: &Snapshot, call: &Call<'_>, now: Timestamp) -> Explanat
         allowed: false,
         refusal: Some(Code::ServerUnknown),
         because: String::new(),
+        change: Vec::new(),
         candidates: Vec::new(),
         winner: None,
         mode: None,
@@ -112,8 +142,12 @@ pub fn explain(snapshot: &Snapshot, call: &Call<'_>, now: Timestamp) -> Explanat
     let wanted = wanted(call.wanted);
     let winner = server.select(call.actor, wanted, now);
     let chosen = winner.as_ref().ok().map(|binding| binding.name_at_revision());
-    story.candidates =
-        server.bindings.iter().map(|binding| explained(binding, call, chosen.as_ref(), now)).collect();
+    story.candidates = {
+        let tell = |binding: &std::sync::Arc<ActiveBinding>| {
+            change::explained(snapshot, binding, call, chosen.as_ref(), now)
+        };
+        server.bindings.iter().map(tell).collect()
+    };
     story.candidates.sort_by(|one, other| one.binding.name.cmp(&other.binding.name));
     match winner {
         Ok(binding) => judge(&mut story, snapshot, environment, server, binding, call),
@@ -132,69 +166,6 @@ fn wanted<'a>(asked: Asked<'a>) -> Wanted<'a> {
         Asked::Method(method) if method.ends_with("/list") => Wanted::List,
         Asked::Method(method) => Wanted::Method(method),
     }
-}
-
-fn explained(
-    binding: &ActiveBinding,
-    call: &Call<'_>,
-    chosen: Option<&BindingRevision>,
-    now: Timestamp,
-) -> ExplainedBinding {
-    let spec = &binding.spec;
-    let mut against = Vec::new();
-    match call.wanted {
-        Asked::Tool(tool) if !spec.tools.covers(tool.as_str()) => {
-            against.push(format!("does not cover tool `{tool}`"));
-        }
-        Asked::Method(method)
-            if matches!(wanted(call.wanted), Wanted::Method(_)) && !spec.names_method(method) =>
-        {
-            against.push(format!("does not list method `{method}`"));
-        }
-        _ => {}
-    }
-    if !binding.holds_at(now) {
-        against.push("has expired".to_owned());
-    }
-    if !spec.actor.matches(call.actor) {
-        against.extend(unmatched_parts(binding, call.actor));
-    }
-    let name = binding.name_at_revision();
-    let wins = chosen == Some(&name);
-    let matches = against.is_empty();
-    let because = match (matches, wins) {
-        (false, _) => against,
-        (true, true) => vec![format!("serves {}; the most specific that matches", spec.actor)],
-        (true, false) => vec![format!("serves {}; another is more, or equally, specific", spec.actor)],
-    };
-    ExplainedBinding { binding: name, matches, wins, because }
-}
-
-fn unmatched_parts(binding: &ActiveBinding, actor: &Actor) -> Vec<String> {
-    let selector = &binding.spec.actor;
-    let mut against = Vec::new();
-    let mut part = |word: &str, asked: bool, holds: bool, absent: bool| {
-        if asked && !holds {
-            let why = if absent { "the call has none" } else { "the call has another" };
-            against.push(format!("asks for one {word} of its list, and {why}"));
-        }
-    };
-    let agent = actor.agent.as_ref();
-    let holds = agent.is_some_and(|agent| selector.agents.contains(agent));
-    part("agent", !selector.agents.is_empty(), holds, agent.is_none());
-    let workload = actor.workload.as_ref();
-    let holds = workload.is_some_and(|workload| selector.workloads.contains(workload));
-    part("workload", !selector.workloads.is_empty(), holds, workload.is_none());
-    let user = actor.user.as_ref();
-    let holds = user.is_some_and(|user| selector.users.contains(&user.to_string()));
-    part("user", !selector.users.is_empty(), holds, user.is_none());
-    let unknown = actor.groups == crate::actor::Groups::Unknown;
-    let holds = selector.groups.iter().any(|group| actor.groups.contains(group));
-    part("group", !selector.groups.is_empty(), holds, unknown);
-    if against.is_empty() {
-        against.push("selects nobody".to_owned());
-    }
-    against
 }
 
 fn judge(
@@ -233,12 +204,16 @@ fn judge(
     let question = Question { actor, agent, action, environment, server, tool, method, risk, binding };
     if let Some(why) = question.beyond() {
         story.because = why;
+        story.change = within_ceilings(&question);
         return;
     }
     let verdict = environment.engine.decide(&question);
     story.allowed = verdict.allowed;
     if verdict.allowed {
         story.refusal = None;
+    } else {
+        let policy = &binding.spec.policy;
+        story.change.push(format!("policy `{policy}` would have to permit it, and no other to forbid it"));
     }
     story.because = if verdict.allowed { "the policies permit".into() } else { "the policies deny".into() };
     story.verdict = Some(ExplainedVerdict {
@@ -247,4 +222,21 @@ fn judge(
         policies: verdict.policies,
         reasons: verdict.reasons,
     });
+}
+
+/// What would bring a call within what policies may permit.
+fn within_ceilings(question: &Question<'_>) -> Vec<String> {
+    let mut change = Vec::new();
+    let (risk, spec) = (question.risk, &question.binding.spec);
+    if risk > spec.risk {
+        change.push(format!("raise `risk` of binding `{}` to `{risk}`", spec.name));
+    }
+    let Some(agent) = question.agent else { return change };
+    if risk > agent.risk_ceiling {
+        change.push(format!("raise `risk_ceiling` of agent `{}` to `{risk}`", agent.name));
+    }
+    if let Some(tool) = question.tool.filter(|tool| !agent.owns(&question.server.spec.name, tool)) {
+        change.push(format!("add `{tool}` to the `tools` of agent `{}`", agent.name));
+    }
+    change
 }

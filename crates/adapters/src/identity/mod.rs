@@ -12,6 +12,7 @@ mod cache;
 mod claims;
 mod clients;
 mod config;
+mod der;
 mod facade;
 mod jwks;
 mod keys;

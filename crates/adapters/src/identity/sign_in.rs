@@ -74,6 +74,7 @@ impl SignInConfig {
             algorithms: &self.algorithms,
             subject_claim: self.subject_claim.as_deref(),
             preset: self.preset,
+            workloads: false,
             leeway_seconds: self.leeway_seconds,
             token_types,
         }
@@ -84,6 +85,9 @@ impl SignInConfig {
         let types = id_token_types();
         let basics = self.basics(&types);
         let mut found = basics.issues();
+        if self.preset.is_some_and(Preset::is_of_workloads) {
+            found.push(basics.issue("preset", "is of an issuer that vouches for runtimes, not people", None));
+        }
         let printable = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !printable(&self.client_id) {
             found.push(basics.issue("client_id", "must be visible ASCII", None));

@@ -11,9 +11,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{CertificateError, RootCertStore};
 use sha2::{Digest, Sha256};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::FromDer as _;
+
+use super::der::{self, CRL_SIGN, DIGITAL_SIGNATURE, KEY_CERT_SIGN};
 
 /// The authorities of one trust domain.
 #[derive(Debug)]
@@ -95,45 +94,25 @@ impl Leaf {
     ///
     /// # Errors
     /// [`IdentityError::Certificate`] names the rule it breaks.
-    pub(super) fn parse(der: &[u8]) -> Result<Self, IdentityError> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, IdentityError> {
         let wrong = IdentityError::Certificate;
-        let (rest, certificate) =
-            X509Certificate::from_der(der).map_err(|_| wrong("it is no X.509 certificate"))?;
-        if !rest.is_empty() {
-            return Err(wrong("it is no X.509 certificate"));
-        }
-        let constraints =
-            certificate.basic_constraints().map_err(|_| wrong("its constraints are malformed"))?;
-        if constraints.is_some_and(|constraints| constraints.value.ca) {
+        let said = der::read(bytes).ok_or(wrong("it is no X.509 certificate"))?;
+        if said.authority {
             return Err(wrong("it is an authority's, not a workload's"));
         }
-        let usage = certificate.key_usage().map_err(|_| wrong("its key usage is malformed"))?;
-        let signs = usage.is_some_and(|usage| {
-            let usage = usage.value;
-            usage.digital_signature() && !usage.key_cert_sign() && !usage.crl_sign()
-        });
-        if !signs {
-            return Err(wrong("its key usage is not digital signature alone"));
+        let usage = said.key_usage.unwrap_or(0);
+        if usage & DIGITAL_SIGNATURE == 0 || usage & (KEY_CERT_SIGN | CRL_SIGN) != 0 {
+            return Err(wrong("its key is not for signatures, or for signing certificates"));
         }
-        let id = SpiffeId::parse(only_uri(&certificate)?).map_err(|_| wrong("its URI is no SPIFFE ID"))?;
+        let uri = match said.uris.as_slice() {
+            [only] => only,
+            [] => return Err(wrong("it has no URI")),
+            _ => return Err(wrong("it has more than one URI")),
+        };
+        let id = SpiffeId::parse(uri).map_err(|_| wrong("its URI is no SPIFFE ID"))?;
         if !id.names_a_workload() {
             return Err(wrong("its SPIFFE ID names a trust domain, not a workload"));
         }
-        Ok(Self { id, not_after: Timestamp::from_seconds(certificate.validity().not_after.timestamp()) })
-    }
-}
-
-fn only_uri<'a>(certificate: &X509Certificate<'a>) -> Result<&'a str, IdentityError> {
-    let wrong = IdentityError::Certificate;
-    let names = certificate.subject_alternative_name();
-    let names = names.map_err(|_| wrong("its names are malformed"))?.ok_or(wrong("it has no URI"))?;
-    let mut uris = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(*uri),
-        _ => None,
-    });
-    match (uris.next(), uris.next()) {
-        (Some(uri), None) => Ok(uri),
-        (None, _) => Err(wrong("it has no URI")),
-        (Some(_), Some(_)) => Err(wrong("it has more than one URI")),
+        Ok(Self { id, not_after: Timestamp::from_seconds(said.not_after) })
     }
 }

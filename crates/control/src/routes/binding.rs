@@ -5,7 +5,7 @@ use axum::response::Response;
 use gateway_core::actor::{Actor, Groups, UserIdentity};
 use gateway_core::card::{Card, card};
 use gateway_core::explain::{Asked, Call, Explanation, explain as tell};
-use gateway_core::id::{AgentName, EnvironmentName, GroupName, ServerName, ToolName};
+use gateway_core::id::{AgentName, EnvironmentName, GroupName, ServerName, ToolName, WorkloadName};
 use gateway_core::lifecycle::{self, declared, may_touch, rule};
 use gateway_core::manifest::{Kind, ObjectKey, Spec};
 use gateway_core::operator::Role;
@@ -163,6 +163,9 @@ pub(crate) struct WhoBody {
     /// The registered agent.
     #[schema(value_type = Option<String>)]
     agent: Option<AgentName>,
+    /// The attested workload.
+    #[schema(value_type = Option<String>)]
+    workload: Option<WorkloadName>,
     /// The user, as `iss|sub`.
     user: Option<String>,
     /// The user's groups; absent means unknown.
@@ -183,7 +186,7 @@ impl WhoBody {
                 .as_ref()
                 .map_or(Groups::Unknown, |groups| Groups::Known(groups.iter().cloned().collect())),
             agent: self.agent.clone(),
-            workload: None,
+            workload: self.workload.clone(),
             surface: self.surface.as_deref().map(Into::into),
         }
     }

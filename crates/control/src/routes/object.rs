@@ -118,4 +118,6 @@ lists! {
     agents, "/v1/agents", Agent, "The agents that one may see.";
     policies, "/v1/policies", Policy, "The policies that one may see.";
     environments, "/v1/environments", Environment, "The environments that one may see.";
+    workloads, "/v1/workloads", Workload, "The workloads that one may see.";
+    providers, "/v1/providers", Provider, "The providers that one may see.";
 }

@@ -6,9 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gateway_core::actor::Groups;
 use gateway_core::audit::{Ended, Event};
 use gateway_core::id::{AgentName, BindingName, EnvironmentName, Epoch, OperatorName};
-use gateway_core::identity::{IdentityError, Presented, TokenDigest};
+use gateway_core::identity::{
+    Attested, Entry, IdentityError, Presented, PresentedCertificates, ProofKind, TokenDigest, VerifiedClaims,
+    VerifiedIdentity,
+};
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::ContentHash;
 use gateway_core::operator::Operator;
@@ -16,8 +20,9 @@ use gateway_core::policy::{
     Permit, PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict,
 };
 use gateway_core::ports::{
-    AuditError, AuditSink, Candidate, CredentialProbe, LiveSessions, LiveTraffic, Publisher, Random,
-    SecretCache, SecretStore, SecretWriter, Sequence, StateReader, StateWriter, StoreError, StoreErrorKind,
+    AuditError, AuditSink, Candidate, CredentialProbe, IdentityVerifier, LiveSessions, LiveTraffic,
+    Publisher, Random, SecretCache, SecretStore, SecretWriter, Sequence, StateReader, StateWriter,
+    StoreError, StoreErrorKind,
 };
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};
@@ -305,6 +310,50 @@ impl TokenMinter for Plain {
         let token = Secret::new(format!("{kind:?}-token-{number}").into_bytes());
         let digest = TokenDigest::of(&token);
         (token, digest)
+    }
+}
+
+/// The one runtime's token that the test's verifier knows, and what it attests.
+pub(super) const RUNTIME_TOKEN: &str = "the-canary-token-of-a-runtime";
+
+#[async_trait]
+impl IdentityVerifier for Plain {
+    #[allow(clippy::disallowed_methods, reason = "a verifier looks at the token and mints the identity")]
+    async fn verify(
+        &self,
+        presented: &Presented,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedIdentity>, IdentityError> {
+        if presented.digest() != TokenDigest::of(&Secret::copy_from(RUNTIME_TOKEN.as_bytes())) {
+            return Err(IdentityError::Expired);
+        }
+        let attested = Attested {
+            issuer: "https://ci.example".into(),
+            subject: "repo:acme/api:ref:refs/heads/main".into(),
+            claims: [("repository".to_owned(), "acme/api".to_owned())].into(),
+        };
+        let claims = VerifiedClaims {
+            proof: ProofKind::Jwt,
+            issuer: attested.issuer.clone(),
+            subject: attested.subject.clone(),
+            user: None,
+            groups: Groups::Unknown,
+            client: None,
+            act_subject: None,
+            agent: None,
+            attested: Some(Arc::new(attested)),
+            entries: vec![Entry { environment: "production".parse().unwrap(), servers: None }],
+            expires_at: now.plus(Duration::from_secs(300)),
+        };
+        Ok(Arc::new(VerifiedIdentity::assert_verified(claims, presented.digest())))
+    }
+
+    fn verify_certificates(
+        &self,
+        _: &PresentedCertificates,
+        _: Timestamp,
+    ) -> Result<Arc<VerifiedIdentity>, IdentityError> {
+        Err(IdentityError::Certificate("the control plane takes none"))
     }
 }
 

@@ -4,6 +4,7 @@ mod credentials;
 mod fakes;
 mod sessions;
 mod surface;
+mod workloads;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -110,6 +111,7 @@ impl Office {
             compiler: Arc::new(Compiler),
             snapshots: world,
             operators: Arc::clone(&people) as _,
+            identities: Arc::clone(&plain) as _,
             tokens: Arc::clone(&plain) as _,
             pages: Arc::clone(&plain) as _,
             clock: Arc::clone(&plain) as _,

@@ -72,6 +72,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
             stored: StoredOperators(parts.state.clone()),
             people: parts.operators.clone(),
         }),
+        identities: parts.verifier.clone(),
         tokens: Arc::new(Minter(parts.entropy.clone())),
         pages: Arc::new(Pages { gateway: parts.gateway.clone(), log: parts.audit.clone(), key }),
         clock: Arc::new(SystemClock),

@@ -100,6 +100,12 @@ pub(super) struct CallArguments {
     /// The agent that would call
     #[arg(long)]
     agent: Option<String>,
+    /// The workload it would call from
+    #[arg(long)]
+    workload: Option<String>,
+    /// The client application it would come through
+    #[arg(long, value_name = "CLIENT_ID")]
+    surface: Option<String>,
     /// The user on whose behalf, as `issuer|subject`
     #[arg(long)]
     user: Option<String>,
@@ -125,6 +131,8 @@ impl CallArguments {
             }
         };
         put(&mut actor, "agent", &self.agent);
+        put(&mut actor, "workload", &self.workload);
+        put(&mut actor, "surface", &self.surface);
         put(&mut actor, "user", &self.user);
         if !self.groups.is_empty() {
             actor.insert("groups".to_owned(), json!(self.groups));

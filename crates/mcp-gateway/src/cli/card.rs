@@ -176,14 +176,24 @@ fn history(card: &Value) -> Table {
 
 /// Why a call would be let through or not, step by step.
 pub(super) fn explanation(story: &Value) -> View {
-    let mut candidates = Table::new(&["", "binding", "because"]);
+    let mut candidates = Table::new(&["", "binding", "mode", "because", "to change"]);
     for candidate in list(story, "/candidates") {
         let mark = match (is_true(candidate, "/wins"), is_true(candidate, "/matches")) {
             (true, _) => "decides",
             (false, true) => "matches",
             (false, false) => "no match",
         };
-        candidates.row([mark.to_owned(), text(candidate, "/binding"), text(candidate, "/because")]);
+        let mode = match text(candidate, "/source") {
+            none if none.is_empty() => text(candidate, "/mode"),
+            source => format!("{} by {source}", text(candidate, "/mode")),
+        };
+        candidates.row([
+            mark.to_owned(),
+            text(candidate, "/binding"),
+            mode,
+            text(candidate, "/because"),
+            text(candidate, "/change"),
+        ]);
     }
     let mut reasons = Table::new(&["the policies say"]);
     for reason in list(story, "/verdict/reasons") {
@@ -193,6 +203,7 @@ pub(super) fn explanation(story: &Value) -> View {
     View::default()
         .title(format!("{allowed}: {}", text(story, "/because")))
         .fields([
+            ("to change", text(story, "/change")),
             ("refusal", text(story, "/refusal")),
             ("binding", text(story, "/winner")),
             ("mode", text(story, "/mode")),

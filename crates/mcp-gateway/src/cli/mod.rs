@@ -26,6 +26,7 @@ mod stdio_child;
 mod token_file;
 mod view;
 mod wiring;
+mod workload;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -93,6 +94,12 @@ enum Command {
     /// Registered agents and their tokens
     #[command(subcommand)]
     Agent(agent_token::AgentCommand),
+    /// Workloads: mappings of runtime identities, and what a token proves
+    #[command(subcommand)]
+    Workload(workload::WorkloadCommand),
+    /// Providers that credential sources ask
+    #[command(subcommand)]
+    Provider(object::ReadCommand),
     /// Policies: check, test, explain
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -197,6 +204,8 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Object(command) => object::run(session, &command),
         Command::Server(command) => object::read(session, Kind::Server, &command),
         Command::Agent(command) => agent_token::run(session, command),
+        Command::Workload(command) => workload::run(session, command),
+        Command::Provider(command) => object::read(session, Kind::Provider, &command),
         Command::Policy(command) => policy::run(session, command),
         Command::Environment(command) => object::read(session, Kind::Environment, &command),
         Command::Secret(command) => secret::run(session, &command),

@@ -1,4 +1,4 @@
-//! `object approve`, and the lists of servers, agents, policies and environments.
+//! `object approve`, and the lists of servers, agents, workloads, providers, policies and environments.
 
 use clap::{Args, Subcommand};
 use gateway_core::manifest::Kind;
@@ -167,7 +167,7 @@ fn objects(records: &[Value]) -> Table {
     let mut table = Table::new(&["name", "environment", "owner", "revision", "status", "pending", "about"]);
     for record in records {
         let content = spec(record);
-        let about = ["/route/url", "/purpose", "/tier"];
+        let about = ["/route/url", "/purpose", "/tier", "/issuer", "/identities/0/issuer"];
         table.row([
             text(content, "/name"),
             first(content, &["/environment", "/environments"]),

@@ -55,9 +55,19 @@ impl Authority {
         Leaf { certificate: params.signed_by(&key, &self.0).unwrap(), key }
     }
 
-    fn root(&self) -> CertificateDer<'static> {
+    pub fn root(&self) -> CertificateDer<'static> {
         let certificate: &rcgen::Certificate = self.0.as_ref();
         certificate.der().clone()
+    }
+}
+
+impl Leaf {
+    pub fn der(&self) -> Vec<u8> {
+        self.certificate.der().to_vec()
+    }
+
+    pub fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::try_from(self.key.serialize_der()).unwrap()
     }
 }
 
@@ -105,6 +115,10 @@ pub struct Tls<'a> {
 
 impl Tls<'_> {
     pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config())
+    }
+
+    pub fn config(&self) -> Arc<rustls::ServerConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[self.version])
@@ -120,7 +134,7 @@ impl Tls<'_> {
         };
         let key = PrivateKeyDer::try_from(self.leaf.key.serialize_der()).unwrap();
         let chain = vec![self.leaf.certificate.der().clone()];
-        TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()))
+        Arc::new(builder.with_single_cert(chain, key).unwrap())
     }
 
     /// Serves on loopback; gives the URL by name.

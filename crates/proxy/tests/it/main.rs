@@ -18,6 +18,7 @@ mod bridge;
 mod broker;
 mod cancellation;
 mod certificates;
+mod client_certificates;
 mod doors;
 mod fakes;
 mod generations;

@@ -88,10 +88,10 @@ async fn refuses_certificates_that_break_the_specification() {
             order.ca = true;
             order.usages.push(KeyUsagePurpose::KeyCertSign);
         }),
-        ("its key usage is not digital signature alone", |order| {
+        ("its key is not for signatures, or for signing certificates", |order| {
             order.usages.push(KeyUsagePurpose::KeyCertSign)
         }),
-        ("its key usage is not digital signature alone", |order| order.usages.clear()),
+        ("its key is not for signatures, or for signing certificates", |order| order.usages.clear()),
         ("no authority of its trust domain signed it for a client", |order| {
             order.purposes = vec![ExtendedKeyUsagePurpose::ServerAuth];
         }),
