@@ -169,7 +169,7 @@ impl Gateway {
         }
         if let Some(site) = self.site_for(request.uri().path()) {
             // Boxed: a visit must not make every call's future larger.
-            return Box::pin(site::visit(self, Arc::clone(site), peer, request)).await;
+            return Box::pin(site::visit(self, Arc::clone(site), peer.address, request)).await;
         }
         let parts = request.into_parts();
         let mut trip = match admit::open(self, peer.address, &parts.0) {

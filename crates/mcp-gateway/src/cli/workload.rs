@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use gateway_core::manifest::Kind;
 use gateway_core::secret::Secret;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::failure::{Exit, Failure};
 use super::object::{self, GetArguments, ListArguments, ReadCommand};
@@ -166,6 +166,8 @@ fn bindings(story: &Value) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
