@@ -17,7 +17,8 @@ use crate::auth::{Strangers, authenticate, record};
 use crate::context::ControlContext;
 use crate::problem::Problem;
 use crate::routes::{
-    act, agent, apply, audit, binding, health, login, object, policy, rotate, secret, session, token, workload,
+    act, agent, apply, audit, binding, health, login, object, policy, rotate, secret, session, token,
+    workload,
 };
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.

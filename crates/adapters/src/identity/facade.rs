@@ -8,7 +8,9 @@ use std::sync::atomic::AtomicU64;
 use async_trait::async_trait;
 use gateway_core::actor::UserIdentity;
 use gateway_core::id::{EnvironmentName, ServerName};
-use gateway_core::identity::{Entry, IdentityError, Presented, ProofKind, VerifiedClaims, VerifiedIdentity};
+use gateway_core::identity::{
+    Entry, IdentityError, Presented, PresentedCertificates, ProofKind, VerifiedClaims, VerifiedIdentity,
+};
 use gateway_core::login::{AccessTokenSigner, ClientDocuments, Fault};
 use gateway_core::manifest::AddressScope;
 use gateway_core::ports::IdentityVerifier;
@@ -55,6 +57,7 @@ impl FacadeVerifier {
             algorithms: &[JwtAlgorithm::EdDsa],
             subject_claim: None,
             preset: None,
+            workloads: false,
             leeway_seconds: 5,
             token_types: &types,
         };
@@ -153,6 +156,14 @@ impl IdentityVerifier for FacadeVerifier {
             return self.verify_own(presented, now);
         }
         self.others.verify(presented, now).await
+    }
+
+    fn verify_certificates(
+        &self,
+        presented: &PresentedCertificates,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedIdentity>, IdentityError> {
+        self.others.verify_certificates(presented, now)
     }
 }
 
