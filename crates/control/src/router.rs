@@ -65,6 +65,8 @@ fn operators() -> Routes {
         .routes(routes!(object::workloads))
         .routes(routes!(object::providers))
         .routes(routes!(workload::explain))
+        .routes(routes!(workload::disable))
+        .routes(routes!(workload::enable))
         .routes(routes!(session::list))
         .routes(routes!(session::terminate_all))
         .routes(routes!(session::terminate))

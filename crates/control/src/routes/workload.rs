@@ -1,18 +1,24 @@
 //! Workloads: what a runtime's own token proves here.
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use gateway_core::explain::{WorkloadExplanation, explain_workload};
-use gateway_core::id::EnvironmentName;
+use gateway_core::id::{EnvironmentName, Revision, WorkloadName};
 use gateway_core::identity::{IdentityError, Presented};
+use gateway_core::lifecycle::{self, rule};
+use gateway_core::manifest::{Kind, ObjectKey};
 use gateway_core::operator::{Role, Scope};
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::state::Lifecycle;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::act::Act;
+use super::binding::visible;
 use super::{Shared, json};
 use crate::auth::Caller;
 use crate::body::{Body, SecretText};
+use crate::context::ControlContext;
 use crate::problem::Problem;
 
 #[derive(Deserialize, ToSchema)]
@@ -39,6 +45,56 @@ enum Told {
         verified: bool,
         because: String,
     },
+}
+
+#[derive(Serialize)]
+struct Standing {
+    workload: WorkloadName,
+    revision: Revision,
+    status: Lifecycle,
+}
+
+/// Switches a mapping off: from the next request on nothing is this workload, and what runs for it is
+/// decided anew. Never needs approval.
+#[utoipa::path(post, path = "/v1/workloads/{name}/disable", tag = "workloads", params(("name" = String, Path)),
+    security(("bearer" = [])), responses((status = 200, description = "It is off", body = Value)))]
+pub(crate) async fn disable(
+    State(context): Shared,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    switch(&context, &caller, &name, lifecycle::disable, Lifecycle::Disabled).await
+}
+
+/// Switches a mapping on again; an approver's act where its environments ask for approvals.
+#[utoipa::path(post, path = "/v1/workloads/{name}/enable", tag = "workloads", params(("name" = String, Path)),
+    security(("bearer" = [])), responses((status = 200, description = "It is on", body = Value)))]
+pub(crate) async fn enable(
+    State(context): Shared,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    switch(&context, &caller, &name, lifecycle::enable, Lifecycle::Active).await
+}
+
+async fn switch(
+    context: &ControlContext,
+    caller: &Caller,
+    name: &str,
+    act: Act,
+    status: Lifecycle,
+) -> Result<Response, Problem> {
+    let unknown = |_| Problem::new(&rule::OBJECT_UNKNOWN, "no such workload");
+    let workload = WorkloadName::parse(name).map_err(unknown)?;
+    let key = ObjectKey { kind: Kind::Workload, environment: None, name: workload.to_string() };
+    let revision = context
+        .write(|state| {
+            visible(state, &key, caller)?;
+            let switched = act(&context.deciding(state, &caller.0), &key)?;
+            Ok((switched.revision, Some(switched.change)))
+        })
+        .await?;
+    Ok(json(&Standing { workload, revision, status }))
 }
 
 /// What a token proves: claims, mappings and what differs, agents and bindings. The token is verified as

@@ -98,3 +98,24 @@ async fn explain_says_what_would_have_to_change() {
         (&json!(true), &json!([]))
     );
 }
+
+#[tokio::test]
+async fn a_mapping_that_is_switched_off_proves_nothing_until_it_is_on_again() {
+    let office = with_workloads().await;
+    let explained = async || {
+        let answer = office.post("carol", EXPLAIN, json!({"token": RUNTIME_TOKEN})).await;
+        answer.body["environments"][0]["agent"].clone()
+    };
+    assert_eq!(office.post("carol", "/v1/workloads/deploy/disable", json!({})).await.status, 403);
+    assert_eq!(office.post("alice", "/v1/workloads/other/disable", json!({})).await.status, 404);
+    let answer = office.post("alice", "/v1/workloads/deploy/disable", json!({})).await;
+    assert_eq!((answer.status, &answer.body["status"]), (200, &json!("disabled")), "{}", answer.body);
+    assert_eq!(explained().await, Value::Null);
+    assert_eq!(
+        office.post("alice", "/v1/workloads/deploy/enable", json!({})).await.status,
+        403,
+        "an approver's act"
+    );
+    assert_eq!(office.post("bob", "/v1/workloads/deploy/enable", json!({})).await.status, 200);
+    assert_eq!(explained().await, json!("bot"));
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use gateway_core::manifest::Kind;
 use gateway_core::secret::Secret;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure};
 use super::object::{self, GetArguments, ListArguments, ReadCommand};
@@ -23,8 +23,20 @@ pub(super) enum WorkloadCommand {
     List(ListArguments),
     /// Show one
     Get(GetArguments),
+    /// Switch a mapping off: nothing is this workload any more
+    Disable(Name),
+    /// Switch it on again
+    Enable(Name),
     /// Say what a runtime's token proves: claims, mappings and what differs, agents, bindings
     Explain(ExplainArguments),
+}
+
+/// One workload.
+#[derive(Args, Debug)]
+pub(super) struct Name {
+    /// The workload
+    #[arg(value_name = "WORKLOAD")]
+    workload: String,
 }
 
 /// Which token.
@@ -47,8 +59,18 @@ pub(super) fn run(session: &mut Session, command: WorkloadCommand) -> Result<Exi
         WorkloadCommand::Get(arguments) => {
             object::read(session, Kind::Workload, &ReadCommand::Get(arguments))
         }
+        WorkloadCommand::Disable(name) => switch(session, &name.workload, "disable"),
+        WorkloadCommand::Enable(name) => switch(session, &name.workload, "enable"),
         WorkloadCommand::Explain(arguments) => explain(session, &arguments),
     }
+}
+
+fn switch(session: &mut Session, workload: &str, act: &str) -> Result<Exit, Failure> {
+    let answer = session.client()?.post(&["workloads", workload, act], &json!({}))?;
+    session.printer.show(&answer, |answer| {
+        View::default().title(format!("workload {}: {}", text(answer, "/workload"), text(answer, "/status")))
+    });
+    Ok(Exit::Ok)
 }
 
 fn explain(session: &mut Session, arguments: &ExplainArguments) -> Result<Exit, Failure> {
@@ -166,8 +188,6 @@ fn bindings(story: &Value) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

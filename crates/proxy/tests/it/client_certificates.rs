@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gateway_core::id::EnvironmentName;
 use gateway_core::identity::{Attested, Entry, ProofKind, TokenDigest, VerifiedClaims};
-use gateway_core::time::{Clock, Timestamp};
+use gateway_core::time::Timestamp;
 use gateway_proxy::server;
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
