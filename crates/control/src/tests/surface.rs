@@ -32,8 +32,10 @@ fn the_document_lists_every_route() {
     GET /v1/export
     GET /v1/me
     GET /v1/policies
+    GET /v1/providers
     GET /v1/servers
     GET /v1/sessions
+    GET /v1/workloads
     POST /v1/agents/{name}/disable
     POST /v1/agents/{name}/enable
     POST /v1/agents/{name}/revoke
@@ -57,6 +59,9 @@ fn the_document_lists_every_route() {
     POST /v1/secrets/check
     POST /v1/sessions/terminate
     POST /v1/sessions/{id}/terminate
+    POST /v1/workloads/explain
+    POST /v1/workloads/{name}/disable
+    POST /v1/workloads/{name}/enable
     ");
 }
 
