@@ -209,7 +209,19 @@ mod tests {
                  "bindings": []}
             ]
         });
-        insta::assert_snapshot!(view(&story).plain(), @"");
+        let shown = view(&story).plain();
+        let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+        for row in [
+            "deploy no match claims.ref refs/heads/main refs/heads/dev",
+            "deploy no match claims.environment prod -",
+            "build matches",
+            "dev build builder -",
+            "production - - no audience of the token opens this environment",
+            "dev github builds@3 workload_identity",
+            "ends 2026-11-26T09:00:00Z",
+        ] {
+            assert!(rows.contains(&row.split(' ').collect()), "{row}:\n{shown}");
+        }
     }
 
     #[test]
