@@ -99,6 +99,15 @@ class AuthorizationServer:
         demand(answer.status == 200, f"exchange: {answer.status} {answer.text[:200]}")
         return self.stage.mint.also("a delegated token", answer.json()["access_token"])
 
+    def identity_assertion(self, client_id, secret, subject_token, audience, resource):
+        """The enterprise's word that the client may act for somebody at another authorization server (ID-JAG)."""
+        body = urlencode({"grant_type": EXCHANGE, "subject_token": subject_token, "audience": audience,
+                          "resource": resource, "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                          "requested_token_type": "urn:ietf:params:oauth:token-type:id-jag"}).encode()
+        answer = web.request("POST", f"{self.url}/token", body, self._as(client_id, secret))
+        demand(answer.status == 200, f"ID-JAG: {answer.status} {answer.text[:200]}")
+        return self.stage.mint.also("an identity assertion", answer.json()["access_token"])
+
     def _as(self, client_id, secret):
         pair = f"{quote(client_id, safe='')}:{quote(secret.value, safe='')}"
         return {"Content-Type": "application/x-www-form-urlencoded",

@@ -13,7 +13,7 @@ from ..claim import Claim, demand
 from ..gateway import Gateway, call, succeeded
 from ..keys import Authority
 from ..manifests import configuration, environment, policy, server, together
-from ..provider import CODE, AuthorizationServer
+from ..provider import BEARER, CODE, EXCHANGE, AuthorizationServer
 from ..upstreams import Workshop
 from .facade import FORM, Client, SelfLogin
 
@@ -36,7 +36,10 @@ class Office:
         self.gateway = Gateway(stage, name, text)
         secret = self.idp.client("gateway", CODE, redirect_uris=[f"{self.gateway.public_url}{CALLBACK}"])
         stage.openbao.put(f"kv/{name}/client", secret)
-        self.idp.start()
+        self.idp.public_client()
+        self.desk = self.idp.client("desk", EXCHANGE)
+        self.other_desk = self.idp.client("other-desk", EXCHANGE)
+        self.idp.start().trust({self.idp.url: {}})
         self.gateway.start().log_in()
         self.gateway.apply(together(
             environment(), policy(condition='context.risk != "destructive"').replace("principal has agent", "true"),
@@ -68,6 +71,7 @@ owner: support
   key_file: ./data/login.key
   clients:
     registration: true
+    assertions: true
     metadata_domains: [localhost]
     addresses: [loopback]
     ca_file: {self.document.authority.certificate}
@@ -115,7 +119,7 @@ def judge(stage):
     office = Office(stage)
     walked = [by_itself(stage, office, name) for name in SelfLogin.PROGRAMS]
     walked += [by_itself(stage, office, name, office.document) for name in SelfLogin.PROGRAMS]
-    refused = [each(stage, office) for each in (redirects, proofs_of_key, codes, families, deputy, framing, way_back, doors)]
+    refused = [each(stage, office) for each in (redirects, proofs_of_key, codes, families, deputy, framing, way_back, doors, assertions)]
     office.gateway.keep_metrics()
     office.gateway.stop()
     return f"{', '.join(walked)}; refused: {'; '.join(refused)}"
@@ -299,6 +303,34 @@ def doors(stage, office):
     answer = call(stage, office.door, stranger.tokens("bob")["access_token"], "echo", {"text": "x"})
     demand((answer.status, answer.code()) == (404, "server.unknown"), f"somebody without a binding: {answer.status}")
     return "another door, somebody without a binding (bob)"
+
+
+def assertions(stage, office):
+    """The enterprise's own word that a client may act for somebody (ID-JAG): good once, here, for that client."""
+    idp, origin = office.idp, office.gateway.public_url
+    person = idp.person("alice", office.door)
+    endpoint = Client(stage, office.door).metadata["token_endpoint"]
+
+    def redeemed(assertion, client="desk"):
+        body = {"grant_type": BEARER, "assertion": assertion, "client_id": client, "resource": office.door}
+        answer = web.request("POST", endpoint, urlencode(body).encode(), FORM)
+        if answer.status == 200:
+            stage.mint.also("the facade's access_token", answer.json()["access_token"])
+        return answer
+
+    assertion = idp.identity_assertion("desk", office.desk, person, origin, office.door)
+    answer = redeemed(assertion)
+    demand(answer.status == 200 and "refresh_token" not in answer.json(), f"ID-JAG: {answer.status} {answer.text[:200]}")
+    demand(succeeded(call(stage, office.door, answer.json()["access_token"], "echo", {"text": "x"})), "no call with it")
+    cases = {
+        "a replayed ID-JAG": redeemed(assertion),
+        "one for another server": redeemed(idp.identity_assertion("desk", office.desk, person, "https://elsewhere.example", office.door)),
+        "one for another client": redeemed(idp.identity_assertion("other-desk", office.other_desk, person, origin, office.door)),
+        "an access token in its place": redeemed(person),
+    }
+    for what, refused in cases.items():
+        demand(refused.status in (400, 401), f"{what}: {refused.status} {refused.text[:200]}")
+    return ", ".join(cases)
 
 
 CLAIMS = (
