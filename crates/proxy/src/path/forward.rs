@@ -164,8 +164,11 @@ pub(crate) async fn ready(
     trip: &Trip,
     identity: &Arc<VerifiedIdentity>,
     aim: &Aim,
-    mut permit: Permit,
+    permit: Permit,
 ) -> Result<Ready, Refusal> {
+    // A permit that comes back from an answer has lost the caller's token; the next message of the same
+    // request (a translation's second one) may need it again.
+    let mut permit = permit.presenting(trip.presented.clone());
     for _ in 0..8 {
         let pass = gateway.live.enter(&binding_key(&permit), &trip.server, agent_of(&permit))?;
         let obtained = obtain(gateway, &permit, &trip.request_id, gateway.clock.now()).await?;
