@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gateway_core::audit::Event;
+use gateway_core::grant::GrantTokenKeeper;
 use gateway_core::id::RequestId;
 use gateway_core::lifecycle::{Context, Facts};
 use gateway_core::operator::Operator;
@@ -31,6 +32,8 @@ pub struct ControlContext {
     pub publisher: Arc<dyn Publisher>,
     /// The traffic that revocation ends.
     pub live: Arc<dyn LiveTraffic>,
+    /// Who keeps the tokens of users' grants.
+    pub grants: Arc<dyn GrantTokenKeeper>,
     /// The sessions that operators list and end.
     pub sessions: Arc<dyn LiveSessions>,
     /// Tries credentials at upstreams.

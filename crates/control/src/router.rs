@@ -17,7 +17,7 @@ use crate::auth::{Strangers, authenticate, record};
 use crate::context::ControlContext;
 use crate::problem::Problem;
 use crate::routes::{
-    act, agent, apply, audit, binding, health, login, object, policy, rotate, secret, session, token,
+    act, agent, apply, audit, binding, grant, health, login, object, policy, rotate, secret, session, token,
     workload,
 };
 
@@ -67,6 +67,8 @@ fn operators() -> Routes {
         .routes(routes!(workload::explain))
         .routes(routes!(workload::disable))
         .routes(routes!(workload::enable))
+        .routes(routes!(grant::list))
+        .routes(routes!(grant::revoke))
         .routes(routes!(session::list))
         .routes(routes!(session::terminate_all))
         .routes(routes!(session::terminate))

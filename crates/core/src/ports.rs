@@ -502,6 +502,14 @@ pub trait LiveTraffic: Send + Sync + fmt::Debug {
     /// Lets new uses by the agent through again (after `enable`).
     fn admit_agent(&self, agent: &AgentName);
 
+    /// Cuts the calls and streams that run on a user's grant, kills the processes that hold its token, forgets
+    /// what is made of it, and returns when no byte flows under it any more. The state must say already that
+    /// the grant has ended: new uses look there.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] where something did not end within `deadline`.
+    async fn end_grant(&self, grant: &GrantRecord, deadline: Duration) -> Result<Ended, Refusal>;
+
     /// Open legacy sessions and live streams of the binding.
     fn open(&self, environment: &EnvironmentName, binding: &BindingName) -> Ended;
 }

@@ -205,6 +205,11 @@ impl Snapshot {
             .find(|grant| grant.environment == *environment && grant.provider == *provider)
     }
 
+    /// Whether this very grant has not ended.
+    pub fn grant_lives(&self, grant: &GrantRecord) -> bool {
+        self.grants.get(&grant.user).is_some_and(|known| known.iter().any(|known| known.id == grant.id))
+    }
+
     /// Every workload mapping, in no order.
     pub fn workloads(&self) -> impl Iterator<Item = &Arc<WorkloadSpec>> {
         self.workloads.iter()

@@ -12,6 +12,7 @@ use gateway_core::ports::{AuditSink, CredentialIssuer, IdentityVerifier, LiveTra
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::snapshot::Snapshot;
+use gateway_core::state::GrantRecord;
 use gateway_core::stores::Stores;
 use gateway_core::time::Clock;
 use http::{HeaderValue, Method, Request, Response, header};
@@ -372,6 +373,17 @@ impl LiveTraffic for Gateway {
 
     fn admit(&self, environment: &EnvironmentName, binding: &BindingName) {
         self.live.open(&(environment.clone(), binding.clone()));
+    }
+
+    async fn end_grant(&self, grant: &GrantRecord, deadline: Duration) -> Result<Ended, Refusal> {
+        let killing = self.children.end_grant(&grant.id, deadline);
+        let (stopping, children) = tokio::join!(self.live.stop_grant(&grant.id, deadline), killing);
+        // A call that was starting a process has started it by now.
+        let late = self.children.end_grant(&grant.id, deadline).await;
+        let cached_values = self.materials.forget_grant(&grant.id);
+        let (calls, streams) = stopping?;
+        let children = children?.saturating_add(late?);
+        Ok(Ended { calls, streams, children, cached_values, ..Ended::default() })
     }
 
     fn open(&self, environment: &EnvironmentName, binding: &BindingName) -> Ended {

@@ -23,6 +23,9 @@ use tokio::sync::Notify;
 use crate::path::identify::Call;
 use crate::session::Visit;
 
+/// How often it is looked whether the uses of a grant are over.
+const LOOKING: Duration = Duration::from_millis(5);
+
 /// A binding across its revisions.
 pub type BindingKey = (EnvironmentName, BindingName);
 
@@ -50,6 +53,8 @@ pub struct Running {
     pub server: ServerName,
     /// The agent it runs for.
     agent: Option<AgentName>,
+    /// The users' grants that it uses.
+    grants: Mutex<Vec<Box<str>>>,
     /// Set once it answers with a stream.
     stream: OnceLock<Box<StreamFacts>>,
     /// Set once it must stop.
@@ -180,6 +185,45 @@ impl Live {
         locked(&self.ended_agents).remove(agent);
     }
 
+    /// Stops every use of the grant, and waits until there is none. Returns how many calls and streams were
+    /// stopped.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] where one still runs after `deadline`.
+    pub async fn stop_grant(&self, grant: &str, deadline: Duration) -> Result<(u32, u32), Refusal> {
+        let (mut calls, mut streams) = (0_u32, 0_u32);
+        let until = tokio::time::Instant::now() + deadline;
+        let mut first = true;
+        loop {
+            let uses = self.uses_of(grant);
+            for running in &uses {
+                if first {
+                    let count = if running.is_streaming() { &mut streams } else { &mut calls };
+                    *count = count.saturating_add(1);
+                }
+                running.stop(Code::GrantMissing);
+            }
+            if uses.is_empty() {
+                return Ok((calls, streams));
+            }
+            if tokio::time::Instant::now() >= until {
+                return Err(Refusal::new(Code::Internal).because("uses of the grant did not end in time"));
+            }
+            first = false;
+            tokio::time::sleep(LOOKING).await;
+        }
+    }
+
+    fn uses_of(&self, grant: &str) -> Vec<Arc<Running>> {
+        let gates: Vec<Arc<Gate>> = locked(&self.gates).values().cloned().collect();
+        let mut uses = Vec::new();
+        for gate in gates {
+            let running = locked(&gate.running);
+            uses.extend(running.values().filter(|running| running.uses(grant)).cloned());
+        }
+        uses
+    }
+
     /// Opens the gate again.
     pub fn open(&self, key: &BindingKey) {
         self.gate(key).closed.store(false, Ordering::SeqCst);
@@ -261,6 +305,7 @@ impl Running {
         Self {
             server: server.clone(),
             agent: agent.cloned(),
+            grants: Mutex::default(),
             stream: OnceLock::new(),
             stopped: OnceLock::new(),
             waker: AtomicWaker::new(),
@@ -274,6 +319,10 @@ impl Running {
     /// Whether it answers with a stream.
     pub(crate) fn is_streaming(&self) -> bool {
         self.stream.get().is_some()
+    }
+
+    fn uses(&self, grant: &str) -> bool {
+        locked(&self.grants).iter().any(|known| **known == *grant)
     }
 
     /// Stops it; the first reason stays.
@@ -317,6 +366,13 @@ impl Pass {
         let request = call.message.as_ref().filter(|_| call.is_request()).and_then(|message| message.id());
         self.visit = Some(session.enter(&self.running, &permit.binding().spec.name, request)?);
         Ok(())
+    }
+
+    /// Marks the use with a grant that it uses.
+    pub fn uses_grant(&self, grant: &str) {
+        if !self.running.uses(grant) {
+            locked(&self.running.grants).push(grant.into());
+        }
     }
 
     /// Ends the session it belongs to, for every use but this one.

@@ -141,6 +141,17 @@ impl Materials {
         gone.filter_map(|(_, slot)| slot.reference).collect()
     }
 
+    /// Drops what is made of a grant's tokens, whose versions begin with its id.
+    pub fn forget_grant(&self, grant: &str) -> u32 {
+        let of_grant = |version: &SecretVersion| {
+            version.version.as_str().strip_prefix(grant).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = slots.len();
+        slots.retain(|_, slot| !of_grant(&slot.current.version));
+        u32::try_from(before - slots.len()).unwrap_or(u32::MAX)
+    }
+
     /// Drops former values whose time is over; the next use builds its needles without them.
     pub fn sweep(&self, now: Timestamp) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);

@@ -47,6 +47,18 @@ impl MemoryStore {
         *hold(&self.failure) = kind;
     }
 
+    /// The newest version of a field, for assertions.
+    pub fn newest(&self, path: &str, field: &str) -> Option<Vec<u8>> {
+        hold(&self.values).get(&(path.to_owned(), field.to_owned()))?.last().cloned()
+    }
+
+    /// Every path that holds something, sorted.
+    pub fn paths(&self) -> Vec<String> {
+        let mut paths: Vec<_> = hold(&self.values).keys().map(|(path, _)| path.clone()).collect();
+        paths.sort();
+        paths
+    }
+
     /// How often it was asked.
     pub fn fetches(&self) -> u32 {
         self.fetches.load(Ordering::SeqCst)

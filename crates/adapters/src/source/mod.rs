@@ -3,6 +3,7 @@
 mod asked;
 #[cfg(test)]
 mod fixture;
+pub mod grant;
 mod installation;
 mod leases;
 mod minted;
@@ -16,12 +17,13 @@ use async_trait::async_trait;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::CredentialSource;
-use gateway_core::ports::{AuditSink, CredentialIssuer, CredentialWish, Random};
+use gateway_core::ports::{AuditSink, CredentialIssuer, CredentialWish, Random, StateWriter, Tickets};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::stores::Stores;
 use gateway_core::time::{Clock, Timestamp};
 
 use self::asked::Asked;
+use self::grant::{GrantParts, Grants};
 use self::leases::Leases;
 use self::minted::Minted;
 use self::provider::{ProviderClient, ProviderSettings};
@@ -36,6 +38,10 @@ pub struct SourceParts {
     pub public_url: String,
     /// The stores that make secrets on demand, and keep those of the gateway's clients at providers.
     pub stores: Arc<Stores>,
+    /// The state, where grants end.
+    pub state: Arc<dyn StateWriter>,
+    /// The locks that all replicas share.
+    pub tickets: Arc<dyn Tickets>,
     /// Where evidence goes.
     pub audit: Arc<dyn AuditSink>,
     /// The time.
@@ -49,6 +55,7 @@ pub struct SourceParts {
 pub struct Sources {
     providers: Arc<ProviderClient>,
     asked: Asked,
+    grants: Grants,
     minted: Minted,
     leases: Arc<Leases>,
     stores: Arc<Stores>,
@@ -57,11 +64,21 @@ pub struct Sources {
 impl Sources {
     /// Puts the sources together.
     pub fn new(parts: SourceParts) -> Self {
-        let SourceParts { signer, public_url, stores, audit, clock, random } = parts;
+        let SourceParts { signer, public_url, stores, state, tickets, audit, clock, random } = parts;
         let settings = ProviderSettings::default();
         let providers = ProviderClient::new(stores.clone(), clock.clone(), random.clone(), settings);
         let providers = Arc::new(providers);
+        let grants = GrantParts {
+            providers: Arc::clone(&providers),
+            stores: stores.clone(),
+            state,
+            tickets,
+            audit: audit.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+        };
         Self {
+            grants: Grants::new(grants),
             asked: Asked::new(
                 providers.clone(),
                 signer.clone(),
@@ -79,6 +96,7 @@ impl Sources {
 
     /// The words of the sources that are there; manifests that name another are refused.
     pub fn words(&self) -> BTreeSet<&'static str> {
+        // `grant` comes with the pages on which people grant something.
         BTreeSet::from([
             "app_installation",
             "client_credentials",
@@ -93,6 +111,11 @@ impl Sources {
     /// Who asks providers.
     pub const fn providers(&self) -> &Arc<ProviderClient> {
         &self.providers
+    }
+
+    /// Users' grants.
+    pub const fn grants(&self) -> &Grants {
+        &self.grants
     }
 }
 
@@ -116,7 +139,7 @@ impl CredentialIssuer for Sources {
             CredentialSource::AppInstallation(app) => {
                 self.leases.issue(wish, installation::ask(&self.providers, wish, app)?).await
             }
-            CredentialSource::Grant(_) => Err(Code::ModeUnavailable.into()),
+            CredentialSource::Grant(request) => self.grants.issue(wish, request).await,
         }
     }
 
@@ -135,7 +158,8 @@ impl CredentialIssuer for Sources {
                 | CredentialSource::JwtBearer(_)
                 | CredentialSource::IdentityAssertion(_),
             ) => self.asked.refused(version),
-            Some(CredentialSource::Grant(_)) | None => false,
+            Some(CredentialSource::Grant(_)) => self.grants.refused(version, wish.now),
+            None => false,
         }
     }
 
@@ -143,7 +167,8 @@ impl CredentialIssuer for Sources {
         let minted = self.minted.end_binding(environment, binding);
         let leases = self.leases.end_binding(environment, binding);
         let (leases, asked) = tokio::join!(leases, self.asked.end_binding(environment, binding));
-        minted.saturating_add(leases).saturating_add(asked)
+        let grants = self.grants.end_binding(environment, binding);
+        minted.saturating_add(leases).saturating_add(asked).saturating_add(grants)
     }
 
     async fn end_agent(&self, agent: &AgentName) -> u32 {
@@ -154,6 +179,7 @@ impl CredentialIssuer for Sources {
 
     fn sweep(&self, now: Timestamp) {
         self.asked.sweep(now);
+        self.grants.sweep(now);
         self.minted.sweep(now);
         self.leases.sweep(now);
     }

@@ -15,6 +15,7 @@ use gateway_core::reference::{ResolvedReference, VersionSelector};
 use gateway_core::stores::{StoreClass, StoreEntry, Stores};
 use gateway_core::time::Clock;
 use gateway_testkit::clock::ManualClock;
+use gateway_testkit::memory_state::MemoryState;
 use gateway_testkit::openbao::OpenBao;
 use gateway_testkit::postgres::PostgresServer;
 use gateway_testkit::store::MemoryStore;
@@ -192,7 +193,10 @@ async fn each_agent_has_a_role_of_its_own_and_its_end_takes_it_back() {
         paths: Vec::new(),
     };
     let chain = Arc::new(Chain::default());
+    let database = Arc::new(MemoryState::default());
     let sources = Sources::new(SourceParts {
+        state: database.clone(),
+        tickets: database,
         signer: Arc::new(Signer::ephemeral(estate.clock.now()).unwrap()),
         public_url: "https://mcp.example".to_owned(),
         stores: Arc::new(Stores::new([("vault-prod".parse().unwrap(), entry)])),

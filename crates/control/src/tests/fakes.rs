@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gateway_core::actor::Groups;
 use gateway_core::audit::{Ended, Event};
+use gateway_core::grant::{GivenBack, GrantTokenKeeper};
 use gateway_core::id::{AgentName, BindingName, EnvironmentName, Epoch, OperatorName};
 use gateway_core::identity::{
     Attested, Entry, IdentityError, Presented, PresentedCertificates, ProofKind, TokenDigest, VerifiedClaims,
@@ -15,6 +16,7 @@ use gateway_core::identity::{
 };
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::ContentHash;
+use gateway_core::manifest::ProviderSpec;
 use gateway_core::operator::Operator;
 use gateway_core::policy::{
     Permit, PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict,
@@ -29,6 +31,7 @@ use gateway_core::refusal::{Code, Refusal};
 use gateway_core::secret::Secret;
 use gateway_core::session::{LiveSession, Terminated};
 use gateway_core::snapshot::Snapshot;
+use gateway_core::state::GrantRecord;
 use gateway_core::time::{Clock, Timestamp};
 use gateway_testkit::memory_state::MemoryState;
 
@@ -156,8 +159,35 @@ impl LiveTraffic for Live {
     fn admit_agent(&self, agent: &AgentName) {
         self.ended.lock().unwrap().retain(|ended| *ended != format!("agent {agent}"));
     }
+    async fn end_grant(&self, grant: &GrantRecord, _: Duration) -> Result<Ended, Refusal> {
+        self.ended.lock().unwrap().push(format!("grant {}", grant.id));
+        if self.stuck.load(Ordering::SeqCst) {
+            return Err(Code::Internal.into());
+        }
+        Ok(Ended { calls: 2, streams: 1, ..Ended::default() })
+    }
     fn open(&self, _: &EnvironmentName, _: &BindingName) -> Ended {
         Ended::default()
+    }
+}
+
+/// Keeps no tokens, and says what a provider answered.
+#[derive(Debug, Default)]
+pub(super) struct Keeper {
+    pub(super) answer: Mutex<GivenBack>,
+    pub(super) asked: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl GrantTokenKeeper for Keeper {
+    fn forget(&self, grant: &GrantRecord) -> u32 {
+        self.asked.lock().unwrap().push(format!("forget {}", grant.id));
+        1
+    }
+    async fn give_back(&self, grant: &GrantRecord, provider: Option<&ProviderSpec>) -> GivenBack {
+        let issuer = provider.map(|provider| provider.issuer.clone()).unwrap_or_default();
+        self.asked.lock().unwrap().push(format!("give back {} at {issuer}", grant.id));
+        self.answer.lock().unwrap().clone()
     }
 }
 

@@ -2,6 +2,7 @@ mod acts;
 mod agents;
 mod credentials;
 mod fakes;
+mod grants;
 mod sessions;
 mod surface;
 mod workloads;
@@ -24,7 +25,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::{ControlContext, control_router};
-use fakes::{Chain, Compiler, Live, People, Plain, Probe, VALUE, Vault, World};
+use fakes::{Chain, Compiler, Keeper, Live, People, Plain, Probe, VALUE, Vault, World};
 
 const BINDING: &str = "/v1/bindings/production/bot-github";
 const PERMIT: &str = "permit (principal, action, resource);";
@@ -34,6 +35,7 @@ struct Office {
     state: Arc<MemoryState>,
     chain: Arc<Chain>,
     live: Arc<Live>,
+    keeper: Arc<Keeper>,
     probe: Arc<Probe>,
     vault: Arc<Vault>,
     people: Arc<People>,
@@ -78,6 +80,7 @@ impl Office {
         let state = Arc::new(MemoryState::holding(state));
         let (chain, live) = (Arc::new(Chain::default()), Arc::new(Live::default()));
         let (probe, vault) = (Arc::new(Probe::default()), Arc::new(Vault::default()));
+        let keeper = Arc::new(Keeper::default());
         let (people, plain) = (Arc::new(People::default()), Arc::new(Plain::default()));
         for path in ["kv/support/bot", "kv/support/other", "kv/platform/root"] {
             vault.values.lock().unwrap().insert(path.into(), VALUE.into());
@@ -104,6 +107,7 @@ impl Office {
             facts: Facts::default(),
             publisher: Arc::clone(&world) as _,
             live: Arc::clone(&live) as _,
+            grants: Arc::clone(&keeper) as _,
             sessions: Arc::clone(&live) as _,
             probe: Arc::clone(&probe) as _,
             audit: Arc::clone(&chain) as _,
@@ -118,7 +122,7 @@ impl Office {
             random: plain,
             fingerprints: FingerprintKey::new([5; 32]),
         });
-        Self { router, state, chain, live, probe, vault, people }
+        Self { router, state, chain, live, keeper, probe, vault, people }
     }
 
     async fn call(&self, who: &str, method: &str, path: &str, body: Value) -> Answer {

@@ -62,6 +62,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
         },
         publisher: parts.publisher.clone(),
         live: parts.gateway.clone(),
+        grants: Arc::new(parts.sources.grants().clone()),
         sessions: parts.gateway.clone(),
         probe: Arc::new(Prober::new(parts.gateway.clone())),
         audit: parts.audit.clone(),

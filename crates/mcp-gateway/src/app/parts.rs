@@ -75,6 +75,8 @@ impl Parts {
             signer: signer.clone(),
             public_url: config.public_url.to_string(),
             stores: stores.clone(),
+            state: state.clone(),
+            tickets: tickets.clone(),
             audit: audit.clone(),
             clock: clock.clone(),
             random: entropy.clone(),

@@ -10,6 +10,7 @@ mod binding;
 mod card;
 mod client;
 mod failure;
+mod grant;
 mod host;
 mod live;
 mod manifests;
@@ -112,6 +113,9 @@ enum Command {
     /// Sessions and live streams: list, end
     #[command(subcommand)]
     Session(live::SessionCommand),
+    /// What users granted the gateway at providers: list, end
+    #[command(subcommand)]
+    Grant(grant::GrantCommand),
     /// The evidence: search, follow, verify
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -210,6 +214,7 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Environment(command) => object::read(session, Kind::Environment, &command),
         Command::Secret(command) => secret::run(session, &command),
         Command::Session(command) => live::run(session, &command),
+        Command::Grant(command) => grant::run(session, &command),
         Command::Audit(command) => audit::run(session, &command),
         Command::Completions(arguments) => Ok(completions(session, &arguments)),
         Command::Demo(_) | Command::FixtureServer(_) | Command::StdioChild(_) => Ok(Exit::Ok),

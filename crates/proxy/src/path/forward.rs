@@ -137,7 +137,9 @@ pub(crate) async fn attempt(
             }
             _ => None,
         };
-        ready.obtained = Some(again.ok_or_else(|| refused.refusal())?);
+        let again = again.ok_or_else(|| refused.refusal())?;
+        again.enter_grant(gateway, &ready.pass)?;
+        ready.obtained = Some(again);
         tried = version;
     }
 }
@@ -172,6 +174,9 @@ pub(crate) async fn ready(
     for _ in 0..8 {
         let pass = gateway.live.enter(&binding_key(&permit), &trip.server, agent_of(&permit))?;
         let obtained = obtain(gateway, &permit, &trip.request_id, gateway.clock.now()).await?;
+        if let Some(obtained) = &obtained {
+            obtained.enter_grant(gateway, &pass)?;
+        }
         let world = gateway.world.current();
         if world.snapshot.epoch == permit.epoch() {
             return Ok(Ready { permit, obtained, pass });
@@ -351,6 +356,9 @@ async fn shake(
     let mut pass = gateway.live.enter(&binding_key(permit), &trip.server, agent_of(permit))?;
     pass.join(call, permit)?;
     let obtained = obtain(gateway, permit, &trip.request_id, gateway.clock.now()).await?;
+    if let Some(obtained) = &obtained {
+        obtained.enter_grant(gateway, &pass)?;
+    }
     let message =
         Message { verb: Verb::Post, headers: &call.headers, body, session, generation: Generation::Legacy };
     let material = obtained.as_ref().map(|obtained| Arc::clone(&obtained.material));

@@ -136,7 +136,7 @@ pub fn inject(
     headers.insert(BINDING, text(&permit.binding().name_at_revision().to_string())?);
     let mut uri = endpoint(&permit.binding().route).to_owned();
     let mut credential = None;
-    if let Some(Obtained { lease, material }) = obtained {
+    if let Some(Obtained { lease, material, .. }) = obtained {
         credential = spend(lease, &material, &mut headers, &mut uri);
     }
     let uri =

@@ -16,7 +16,7 @@ use gateway_core::stores::{StoreClass, Stores};
 use gateway_core::time::Timestamp;
 
 use crate::gateway::Gateway;
-use crate::live::BindingKey;
+use crate::live::{BindingKey, Pass};
 use crate::materials::{Material, Place};
 
 /// A lease with what is made of it.
@@ -26,6 +26,22 @@ pub struct Obtained {
     pub lease: Lease,
     /// Where the value goes, and what must not come back.
     pub material: Arc<Material>,
+    /// The user's grant that it comes from.
+    pub grant: Option<Arc<GrantRecord>>,
+}
+
+impl Obtained {
+    /// Marks the use with the grant and looks once more whether it lives: whoever ends the grant afterwards
+    /// finds the use by the mark, and whoever ended it before is seen here.
+    ///
+    /// # Errors
+    /// [`Code::GrantMissing`].
+    pub(crate) fn enter_grant(&self, gateway: &Gateway, pass: &Pass) -> Result<(), Refusal> {
+        let Some(grant) = &self.grant else { return Ok(()) };
+        pass.uses_grant(&grant.id);
+        let lives = gateway.world.current().snapshot.grant_lives(grant);
+        if lives { Ok(()) } else { Err(Code::GrantMissing.into()) }
+    }
 }
 
 /// Resolves the permit's own reference, in the permit's own environment. A server that takes no
@@ -59,6 +75,7 @@ pub async fn obtain_for(
         return Ok(None);
     }
     check_production(gateway, permit)?;
+    let mut from_grant = None;
     let (version, place) = match (&binding.spec.secret, &binding.spec.source, binding.credential) {
         (Some(reference), None, CredentialNeed::Required) => {
             let resolved = resolve(permit, actor, reference)?;
@@ -74,6 +91,7 @@ pub async fn obtain_for(
             let agent = agent_name(actor).and_then(|name| world.snapshot.agent(name));
             let wish = CredentialWish { permit, actor, agent, grant, request_id, now };
             let version = gateway.issuer.issue(&wish).await?;
+            from_grant = grant.cloned();
             let slot = source.is_per_caller().then(|| actor.map(Actor::stable_id)).flatten();
             let agent = slot.as_ref().and_then(|_| agent_name(actor)).cloned();
             (version, Place { slot, agent, reference: None })
@@ -85,7 +103,7 @@ pub async fn obtain_for(
     }
     let key = binding_key(permit);
     let material = gateway.materials.ready(&key, place, &binding.spec, Arc::clone(&version), now)?;
-    Ok(Some(Obtained { lease: Lease::issue(permit, version), material }))
+    Ok(Some(Obtained { lease: Lease::issue(permit, version), material, grant: from_grant }))
 }
 
 fn agent_name(actor: Option<&Actor>) -> Option<&AgentName> {

@@ -93,6 +93,32 @@ async fn a_missing_ended_or_narrow_grant_is_refused_before_anything_is_asked() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_grant_cuts_what_runs_on_it_and_waits_for_it() {
+    let upstream = Upstream::start(|_| async { std::future::pending().await }).await;
+    let mut broker =
+        TestBroker::with(upstream.address, source("user_delegated", grant_source()), |_| {}).await;
+    broker.publish(grant(&["notes.read", "notes.write"]));
+    let mut state = State::default();
+    grant(&["notes.read"])(&mut state);
+    let own = state.grants.remove(0);
+    let another = GrantRecord { id: "g2".into(), ..own.clone() };
+    let calls = async { tokio::join!(broker.call("echo"), broker.call("write_it"), broker.call("echo")) };
+    let ending = async {
+        while upstream.count() < 3 {
+            tokio::task::yield_now().await;
+        }
+        let ended = broker.gateway.end_grant(&another, Duration::from_secs(5)).await.unwrap();
+        assert_eq!((ended.calls, ended.streams), (0, 0), "another grant's end cuts nothing");
+        broker.gateway.end_grant(&own, Duration::from_secs(5)).await.unwrap()
+    };
+    let (calls, ended) = tokio::join!(calls, ending);
+    assert_eq!(ended.calls, 3);
+    for refused in [calls.0, calls.1, calls.2] {
+        assert_eq!(refused.code(), "grant.missing");
+    }
+}
+
+#[tokio::test]
 async fn only_an_exchange_gets_the_callers_own_token() {
     let exchange = json!({"token_exchange": {"token": {"provider": "notes"}}});
     let upstream = upstream().await;

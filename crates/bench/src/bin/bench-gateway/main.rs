@@ -15,6 +15,7 @@ use gateway_adapters::identity::OidcVerifier;
 use gateway_adapters::policy::CedarCompiler;
 use gateway_adapters::signing::Signer;
 use gateway_adapters::source::{SourceParts, Sources};
+use gateway_adapters::state::StateConfig;
 use gateway_adapters::store::StoreConfig;
 use gateway_bench::{Failure, announce, read_line};
 use gateway_core::id::StoreName;
@@ -86,7 +87,11 @@ async fn gateway(arguments: &Arguments, clock: Arc<dyn Clock>) -> Result<Arc<Gat
     let snapshot = Snapshot::build(&state::state(arguments.upstream)?, &CedarCompiler::new()?, &[])?;
     let stores = Arc::new(Stores::new([(name, entry)]));
     let signer = Arc::new(Signer::ephemeral(clock.now())?);
+    let place = StateConfig::Sqlite { path: arguments.data.join("state.db") };
+    let database = gateway_adapters::state::open(&place, clock.clone(), entropy.clone()).await?;
     let sources = Sources::new(SourceParts {
+        state: database.state,
+        tickets: database.tickets,
         signer: signer.clone(),
         public_url: public_url.clone(),
         stores: stores.clone(),

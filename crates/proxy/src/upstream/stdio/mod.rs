@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway_core::actor::Actor;
 use gateway_core::id::AgentName;
+use gateway_core::lease::VersionId;
 use gateway_core::manifest::StdioRoute;
 use gateway_core::ports::Random;
 use gateway_core::refusal::{Code, Refusal};
@@ -355,6 +356,17 @@ impl Children {
     /// As [`end_binding`](Self::end_binding).
     pub async fn end_agent(&self, agent: &AgentName, deadline: Duration) -> Result<u32, Refusal> {
         self.end(|child| child.is_for(agent), deadline).await
+    }
+
+    /// Kills every process that was given a token of the grant.
+    ///
+    /// # Errors
+    /// As [`end_binding`](Self::end_binding).
+    pub async fn end_grant(&self, grant: &str, deadline: Duration) -> Result<u32, Refusal> {
+        let given = |version: &VersionId| {
+            version.as_str().strip_prefix(grant).is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.end(|child| child.standing.version.as_ref().is_some_and(given), deadline).await
     }
 
     /// Kills every process, at the gateway's own end.

@@ -1,0 +1,129 @@
+//! The end of grants: by the provider's word, or by an operator's or the user's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gateway_core::audit::EventKind;
+use gateway_core::grant::{GivenBack, GrantTokenKeeper};
+use gateway_core::lease::SecretVersion;
+use gateway_core::lifecycle::end_grant;
+use gateway_core::manifest::ProviderSpec;
+use gateway_core::ports::StateError;
+use gateway_core::refusal::{Code, Refusal};
+use gateway_core::secret::Secret;
+use gateway_core::state::{Change, GrantEnd, GrantEndReason, GrantRecord, State};
+
+use super::{Errand, Grants, Inner};
+use crate::source::provider::{Revocation, TokenHint};
+
+/// How often a silent provider is asked to take a token back, and how long is waited between.
+const ASKED: u32 = 3;
+const BETWEEN: Duration = Duration::from_millis(300);
+
+/// How often the end is written where others change the state at the same time.
+const TRIES: usize = 8;
+
+impl Inner {
+    /// Ends the grant in the state, deletes its tokens, and refuses.
+    pub(super) async fn end(
+        &self,
+        errand: &Errand,
+        reason: GrantEndReason,
+        answer: Option<&str>,
+    ) -> Result<Arc<SecretVersion>, Refusal> {
+        self.note(&errand.grant.id, |held| {
+            held.ended = true;
+            held.access = None;
+        });
+        let mut event = self.event(errand, EventKind::GrantEnded);
+        event.answer = answer.map(|answer| answer.chars().take(64).collect());
+        let end = GrantEnd { at: self.parts.clock.now(), reason };
+        self.change(|state| end_grant(state, &errand.grant.id, end, &event)).await?;
+        self.unmark(&errand.grant.id).await;
+        if let Err(refusal) = self.delete(&errand.grant).await {
+            tracing::warn!(grant = %errand.grant.id, inside = refusal.inside().unwrap_or(""),
+                "the tokens of an ended grant are still in the store");
+        }
+        Err(Code::GrantMissing.into())
+    }
+}
+
+impl Inner {
+    /// Changes the state on top of whatever it is; `false` where there was nothing to change.
+    pub(super) async fn change(&self, decide: impl Fn(&State) -> Option<Change>) -> Result<bool, Refusal> {
+        for _ in 0..TRIES {
+            let state = self.parts.state.load().await.map_err(unavailable)?;
+            let Some(change) = decide(&state) else { return Ok(false) };
+            match self.parts.state.commit(change).await {
+                Err(StateError::Conflict) => {}
+                outcome => return outcome.map(|_| true).map_err(unavailable),
+            }
+        }
+        Err(unavailable(StateError::Conflict))
+    }
+}
+
+fn unavailable(error: StateError) -> Refusal {
+    Refusal::new(Code::StateStale).because(error)
+}
+
+#[async_trait]
+impl GrantTokenKeeper for Grants {
+    fn forget(&self, grant: &GrantRecord) -> u32 {
+        self.0.note(&grant.id, |held| {
+            held.ended = true;
+            held.unstored = None;
+            u32::from(held.access.take().is_some())
+        })
+    }
+
+    async fn give_back(&self, grant: &GrantRecord, provider: Option<&ProviderSpec>) -> GivenBack {
+        let mut given = GivenBack::default();
+        // Where the tokens cannot be read nobody can give them back; they are deleted all the same.
+        match (self.0.read_fresh(grant).await, provider) {
+            (Ok(stored), Some(provider)) => {
+                let mut silent = false;
+                if let Some(token) = &stored.tokens.refresh_token {
+                    let answer = self.take_back(provider, token, TokenHint::RefreshToken).await;
+                    silent |= matches!(answer, Revocation::Unavailable(_));
+                    given.refresh_token = Some(answer.answer().to_owned());
+                }
+                let answer =
+                    self.take_back(provider, &stored.tokens.access_token, TokenHint::AccessToken).await;
+                silent |= matches!(answer, Revocation::Unavailable(_));
+                given.access_token = Some(answer.answer().to_owned());
+                if silent {
+                    // Without the tokens nobody could ask again.
+                    given.trouble = Some(Code::ProviderUnavailable.to_string());
+                    return given;
+                }
+            }
+            (Ok(_), None) => given.trouble = Some(Code::ProviderMalformed.to_string()),
+            (Err(refusal), _) => given.trouble = Some(refusal.code().to_string()),
+        }
+        match self.0.delete(grant).await {
+            Ok(()) => {
+                given.deleted = true;
+                self.0.unmark(&grant.id).await;
+            }
+            Err(refusal) => given.trouble = Some(refusal.code().to_string()),
+        }
+        given
+    }
+}
+
+impl Grants {
+    /// Asks a few times where the provider does not answer.
+    async fn take_back(&self, provider: &ProviderSpec, token: &Secret, hint: TokenHint) -> Revocation {
+        let mut tries = 1;
+        loop {
+            let answer = self.0.parts.providers.revoke(provider, token, hint).await;
+            if !matches!(answer, Revocation::Unavailable(_)) || tries >= ASKED {
+                return answer;
+            }
+            tokio::time::sleep(BETWEEN * tries).await;
+            tries += 1;
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Users' grants: listed, and ended at the gateway and at the provider.
+
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use gateway_core::audit::{Decision, Ended, Event, EventKind};
+use gateway_core::grant::GivenBack;
+use gateway_core::id::{EnvironmentName, ProviderName};
+use gateway_core::lifecycle::{about_grant, end_grant, may_touch, rule};
+use gateway_core::manifest::{Kind, ObjectKey, ProviderSpec, Spec};
+use gateway_core::operator::Role;
+use gateway_core::ports::Sequence;
+use gateway_core::state::{GrantEnd, GrantEndReason, GrantRecord, State as Objects};
+use gateway_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::binding::visible;
+use super::{Shared, json};
+use crate::auth::Caller;
+use crate::body::Query;
+use crate::problem::Problem;
+
+/// How long what runs on the grant may take to end.
+const END_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Which grants; all conditions that are set must hold.
+#[derive(Deserialize, IntoParams, ToSchema, Default)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Selection {
+    /// Only of this environment.
+    environment: Option<String>,
+    /// Only at this provider.
+    provider: Option<String>,
+    /// Only of this user, as `iss|sub`.
+    user: Option<String>,
+    /// Whether to list those too that ended within the last 30 days.
+    ended: bool,
+}
+
+impl Selection {
+    fn holds(&self, grant: &GrantRecord) -> bool {
+        let same =
+            |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+        same(&self.environment, grant.environment.as_str())
+            && same(&self.provider, grant.provider.as_str())
+            && same(&self.user, &grant.user)
+            && (self.ended || grant.ended.is_none())
+    }
+}
+
+/// A grant as operators see it: no token, and not where its tokens are.
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    environment: EnvironmentName,
+    provider: ProviderName,
+    user: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+    scopes: Vec<String>,
+    created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_reason: Option<GrantEndReason>,
+}
+
+impl From<&GrantRecord> for Shown {
+    fn from(grant: &GrantRecord) -> Self {
+        Self {
+            id: grant.id.clone(),
+            environment: grant.environment.clone(),
+            provider: grant.provider.clone(),
+            user: grant.user.clone(),
+            account: grant.account.clone(),
+            scopes: grant.scopes.clone(),
+            created_at: grant.created_at,
+            ended_at: grant.ended.map(|end| end.at),
+            end_reason: grant.ended.map(|end| end.reason),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Grants {
+    items: Vec<Shown>,
+}
+
+#[derive(Serialize)]
+struct Revoked {
+    grant: Shown,
+    /// What ran on it here and was cut.
+    ended: Ended,
+    /// Whether the provider said that every token is revoked: nothing else is called so.
+    revoked_at_provider: bool,
+    #[serde(flatten)]
+    given_back: GivenBack,
+    /// Where the provider's answer stands in the audit log; absent while the log cannot be written.
+    audit: Option<Sequence>,
+}
+
+/// A grant is its provider's owner's affair.
+fn provider_of(grant: &GrantRecord) -> ObjectKey {
+    let (environment, name) = (Some(grant.environment.clone()), grant.provider.to_string());
+    ObjectKey { kind: Kind::Provider, environment, name }
+}
+
+fn find<'a>(state: &'a Objects, id: &str, caller: &Caller) -> Result<&'a GrantRecord, Problem> {
+    let grant = state.grants.iter().find(|grant| grant.id == id);
+    let grant = grant.filter(|grant| visible(state, &provider_of(grant), caller).is_ok());
+    grant.ok_or_else(|| Problem::new(&rule::OBJECT_UNKNOWN, "no such grant"))
+}
+
+/// The grants of users at providers that one may see, the oldest first.
+#[utoipa::path(get, path = "/v1/grants", tag = "grants", params(Selection), security(("bearer" = [])),
+    responses((status = 200, description = "`items`: grants, without their tokens", body = Value)))]
+pub(crate) async fn list(
+    State(context): Shared,
+    caller: Caller,
+    Query(selection): Query<Selection>,
+) -> Result<Response, Problem> {
+    let state = context.state.load().await?;
+    let seen = state.grants.iter().filter(|grant| visible(&state, &provider_of(grant), &caller).is_ok());
+    Ok(json(&Grants { items: seen.filter(|grant| selection.holds(grant)).map(Shown::from).collect() }))
+}
+
+/// Ends a grant. When this answers, no call of this gateway can use it any more, what ran on it was cut, and the
+/// provider was asked to take its tokens back (RFC 7009): its answer is told as it was. Asking again for a grant
+/// that has ended asks the provider again, while its tokens are still there.
+#[utoipa::path(post, path = "/v1/grants/{id}/revoke", tag = "grants", params(("id" = String, Path)),
+    security(("bearer" = [])), responses((status = 200, description = "What was ended, and what the provider said",
+    body = Value), (status = 404, description = "No such grant", body = Value)))]
+pub(crate) async fn revoke(
+    State(context): Shared,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let end = GrantEnd { at: context.now(), reason: GrantEndReason::Revoked };
+    let mut event = Event::new(EventKind::GrantEnded, end.at);
+    event.operator = Some(caller.0.name.clone());
+    event.decision = Some(Decision::Allow);
+    let ((grant, provider), epoch) = context
+        .commit(|state| {
+            let grant = find(state, &id, &caller)?;
+            let record = visible(state, &provider_of(grant), &caller)?;
+            if !may_touch(&caller.0, Role::Editor, &record.spec) {
+                let why = "your roles do not cover this provider";
+                return Err(Problem::about(&rule::OPERATOR_FORBIDDEN, &provider_of(grant), why));
+            }
+            Ok(((grant.clone(), provider_spec(&record.spec)), end_grant(state, &id, end, &event)))
+        })
+        .await?;
+    if let Some(epoch) = epoch {
+        context.publish(epoch).await?;
+    }
+    context.grants.forget(&grant);
+    let ended = context.live.end_grant(&grant, END_DEADLINE).await?;
+    let given_back = context.grants.give_back(&grant, provider.as_ref()).await;
+    let mut returned = about_grant(&event, EventKind::CredentialReturned, &grant);
+    returned.time = context.now();
+    returned.answer = Some(given_back.answer());
+    returned.reason.clone_from(&given_back.trouble);
+    returned.ended = Some(ended);
+    let audit = context.evidence(returned).await;
+    let grant = GrantRecord { ended: grant.ended.or(Some(end)), ..grant };
+    let revoked_at_provider = given_back.is_revoked();
+    Ok(json(&Revoked { grant: Shown::from(&grant), ended, revoked_at_provider, given_back, audit }))
+}
+
+fn provider_spec(spec: &Spec) -> Option<ProviderSpec> {
+    match spec {
+        Spec::Provider(provider) => Some(provider.clone()),
+        _ => None,
+    }
+}
