@@ -89,7 +89,10 @@ impl World {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::from_micros(0).plus(now)));
         let chain = Arc::new(Chain::default());
+        let database = Arc::new(gateway_testkit::memory_state::MemoryState::default());
         let sources = Sources::new(SourceParts {
+            state: database.clone(),
+            tickets: database,
             signer: Arc::new(Signer::ephemeral(clock.now()).unwrap()),
             public_url: "http://127.0.0.1:8080".to_owned(),
             stores: Arc::new(Stores::new([("memory".parse().unwrap(), entry)])),

@@ -130,7 +130,10 @@ impl World {
             paths: Vec::new(),
         };
         let (clock, chain) = (Arc::new(ManualClock::default()), Arc::new(Chain::default()));
+        let database = Arc::new(gateway_testkit::memory_state::MemoryState::default());
         let sources = Arc::new(Sources::new(SourceParts {
+            state: database.clone(),
+            tickets: database,
             signer: Arc::new(Signer::ephemeral(clock.now()).unwrap()),
             public_url: "http://127.0.0.1:8080/".to_owned(),
             stores: Arc::new(Stores::new([("memory".parse().unwrap(), entry)])),
