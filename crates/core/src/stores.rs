@@ -30,6 +30,9 @@ pub struct PathDelegation {
 pub struct StoreEntry {
     /// The decorated store.
     pub store: Arc<dyn SecretStore>,
+    /// The same without its cache: for a value that is tried before it decides, so that no call takes it
+    /// before.
+    pub uncached: Arc<dyn SecretStore>,
     /// Its cache.
     pub cache: Arc<dyn SecretCache>,
     /// Its writer, where values of ours go in.

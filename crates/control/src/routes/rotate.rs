@@ -84,6 +84,9 @@ pub(crate) async fn rotate(
         match context.state.commit(stamped(rotation.change, tried.as_ref())).await {
             Ok(epoch) => {
                 context.publish(epoch).await?;
+                if tried.is_some() {
+                    forget(&context, &rotation.spec)?;
+                }
                 return Ok(answer(&key, rotation.step, tried));
             }
             Err(StateError::Conflict) => {}
@@ -134,13 +137,21 @@ async fn attempt(
     }
 }
 
-/// Fetches every value that the reference can lead to, past the cache, and shows each to the upstream.
+/// Fetches every value that the reference can lead to, and shows each to the upstream.
 async fn try_all(context: &ControlContext, spec: &BindingSpec) -> Result<Tried, Refusal> {
     let mut last = None;
     for reference in places(spec)? {
         last = Some(try_one(context, spec, &reference).await?);
     }
     last.ok_or_else(|| Refusal::new(Code::ReferenceRefused))
+}
+
+/// Lets calls take what was tried.
+fn forget(context: &ControlContext, spec: &BindingSpec) -> Result<(), Refusal> {
+    for place in places(spec)? {
+        context.stores.open(&spec.environment, &place.store)?.cache.forget(&place);
+    }
+    Ok(())
 }
 
 fn places(spec: &BindingSpec) -> Result<Vec<ResolvedReference>, Refusal> {
@@ -177,8 +188,8 @@ async fn try_one(
         .ok_or_else(|| Refusal::new(Code::StateStale).because("the binding is not in the snapshot"))?;
     let injection = spec.inject.as_ref().ok_or_else(|| Refusal::new(Code::ReferenceRefused))?;
     let entry = context.stores.open(&spec.environment, &reference.store)?;
-    entry.cache.forget(reference);
-    let material = entry.store.fetch(reference).await?;
+    // Past the cache and not into it: until the upstream has taken the value, calls go on with the old one.
+    let material = entry.uncached.fetch(reference).await?;
     check_usable(&material.secret, spec.excepts(ExceptionRule::ShortSecret))?;
     let tried = Tried {
         version: material.version.clone(),

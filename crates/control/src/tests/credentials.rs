@@ -16,6 +16,20 @@ async fn rotation_probes_first_and_then_switches() {
         office.chain.all().into_iter().find(|event| event.kind == EventKind::BindingRotated).unwrap();
     assert_eq!(rotated.secret_version.unwrap().as_str(), "7");
     assert_eq!(office.get("carol", BINDING).await.body["revision"], 2);
+    assert_eq!(*office.vault.forgotten.lock().unwrap(), ["vault://kv/support/bot#token?version=2"]);
+}
+
+#[tokio::test]
+async fn a_value_that_the_upstream_refuses_reaches_no_call() {
+    let office = Office::production().await;
+    office.probe.refuses.store(true, Ordering::SeqCst);
+    let answer = office.post("alice", &format!("{BINDING}/rotate"), Value::Null).await;
+    assert_eq!(answer.code(), "upstream.unauthorized");
+    assert!(office.vault.forgotten.lock().unwrap().is_empty(), "calls go on with what is cached");
+    office.probe.refuses.store(false, Ordering::SeqCst);
+    let answer = office.post("alice", &format!("{BINDING}/rotate"), Value::Null).await;
+    assert_eq!(answer.body["outcome"], "refreshed", "{}", answer.body);
+    assert_eq!(office.vault.forgotten.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

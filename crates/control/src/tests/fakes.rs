@@ -255,6 +255,7 @@ impl PolicyCompiler for Compiler {
 pub(super) struct Vault {
     pub(super) values: Mutex<HashMap<String, String>>,
     pub(super) fetched: Mutex<Vec<String>>,
+    pub(super) forgotten: Mutex<Vec<String>>,
 }
 
 #[async_trait]
@@ -278,7 +279,8 @@ impl SecretStore for Vault {
 }
 
 impl SecretCache for Vault {
-    fn forget(&self, _: &ResolvedReference) -> u32 {
+    fn forget(&self, reference: &ResolvedReference) -> u32 {
+        self.forgotten.lock().unwrap().push(reference.to_string());
         0
     }
     fn forget_all(&self) -> u32 {

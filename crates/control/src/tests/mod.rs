@@ -55,6 +55,7 @@ impl Answer {
 fn store(vault: &Arc<Vault>, environments: &[&str], paths: &[(&str, &str)], writable: bool) -> StoreEntry {
     StoreEntry {
         store: Arc::clone(vault) as _,
+        uncached: Arc::clone(vault) as _,
         cache: Arc::clone(vault) as _,
         leasing: None,
         writer: writable.then(|| Arc::clone(vault) as _),

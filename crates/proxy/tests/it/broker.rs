@@ -138,6 +138,7 @@ impl TestBroker {
         *store.value.lock().unwrap() = CANARY.to_owned();
         let entry = StoreEntry {
             store: store.clone(),
+            uncached: store.clone(),
             cache: store.clone(),
             leasing: None,
             writer: None,

@@ -50,6 +50,7 @@ impl World {
         store.insert("provider", "secret", b"s3cret with spaces+and/more");
         let entry = StoreEntry {
             store: store.clone(),
+            uncached: store.clone(),
             cache: store.clone(),
             leasing: None,
             writer: None,

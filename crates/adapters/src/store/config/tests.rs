@@ -114,6 +114,8 @@ async fn a_built_sealed_store_shows_its_own_writes_at_once() {
         assert_eq!(entry.store.fetch(&wanted).await.unwrap().version.as_str(), number);
     }
     assert_eq!(entry.cache.forget(&wanted), 1);
+    assert_eq!(entry.uncached.fetch(&wanted).await.unwrap().version.as_str(), "2");
+    assert_eq!(entry.cache.forget(&wanted), 0, "what is tried does not come into the cache");
 }
 
 #[test]

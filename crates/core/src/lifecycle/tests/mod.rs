@@ -37,6 +37,7 @@ impl SecretCache for NoStore {
 fn entry(class: StoreClass, environments: &[&str], paths: &[(&str, &str)]) -> StoreEntry {
     StoreEntry {
         store: Arc::new(NoStore),
+        uncached: Arc::new(NoStore),
         cache: Arc::new(NoStore),
         leasing: None,
         writer: None,
