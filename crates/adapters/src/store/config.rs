@@ -287,7 +287,8 @@ impl StoreConfig {
         };
         let shared = self.shared();
         let limits = CacheLimits::with_time_to_live(Duration::from_secs(shared.cache_seconds));
-        let limited: Arc<dyn SecretStore> = Arc::new(Deadline::new(plain, Duration::from_millis(shared.timeout_ms)));
+        let limited: Arc<dyn SecretStore> =
+            Arc::new(Deadline::new(plain, Duration::from_millis(shared.timeout_ms)));
         let cached = Arc::new(Cached::new(Arc::clone(&limited), limits, clock));
         let writer = writer.map(|writer| -> Arc<dyn SecretWriter> {
             Arc::new(Forgetting::new(writer, cached.clone(), name.clone()))

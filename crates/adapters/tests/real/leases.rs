@@ -185,6 +185,7 @@ async fn each_agent_has_a_role_of_its_own_and_its_end_takes_it_back() {
     let memory = MemoryStore::new();
     let entry = StoreEntry {
         store: memory.clone(),
+        uncached: memory.clone(),
         cache: memory,
         leasing: Some(estate.store.clone()),
         writer: None,

@@ -106,6 +106,7 @@ impl Story {
         let memory = MemoryStore::new();
         let entry = StoreEntry {
             store: memory.clone(),
+            uncached: memory.clone(),
             cache: memory,
             leasing: Some(bank.clone()),
             writer: None,
