@@ -79,6 +79,7 @@ impl World {
         store.insert("client", "key", key.serialize_pem().as_bytes());
         let entry = StoreEntry {
             store: store.clone(),
+            uncached: store.clone(),
             cache: store,
             leasing: None,
             writer: None,
