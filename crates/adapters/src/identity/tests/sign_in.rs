@@ -301,6 +301,7 @@ async fn the_clients_secret_comes_from_its_store_for_each_login() {
     store.insert("login", "secret", b"s3cret/+ &");
     let entry = StoreEntry {
         store: store.clone(),
+        uncached: store.clone(),
         cache: store.clone(),
         writer: None,
         leasing: None,

@@ -122,6 +122,7 @@ impl World {
         store.insert("provider", "key", pair.serialize_pem().as_bytes());
         let entry = StoreEntry {
             store: store.clone(),
+            uncached: store.clone(),
             cache: store.clone(),
             leasing: None,
             writer: None,

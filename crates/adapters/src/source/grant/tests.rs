@@ -96,6 +96,7 @@ impl World {
     fn replica(&self) -> Grants {
         let entry = StoreEntry {
             store: self.store.clone(),
+            uncached: self.store.clone(),
             cache: self.store.clone(),
             writer: Some(self.store.clone()),
             leasing: None,

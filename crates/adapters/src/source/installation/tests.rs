@@ -42,6 +42,7 @@ impl Story {
         memory.insert("app", "key", key.serialize_pem().as_bytes());
         let entry = StoreEntry {
             store: memory.clone(),
+            uncached: memory.clone(),
             cache: memory,
             leasing: None,
             writer: None,
