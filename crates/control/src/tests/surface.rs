@@ -30,6 +30,7 @@ fn the_document_lists_every_route() {
     GET /v1/bindings/{environment}/{name}
     GET /v1/environments
     GET /v1/export
+    GET /v1/grants
     GET /v1/me
     GET /v1/policies
     GET /v1/providers
@@ -50,6 +51,7 @@ fn the_document_lists_every_route() {
     POST /v1/bindings/{environment}/{name}/rotate
     POST /v1/bindings/{environment}/{name}/validate
     POST /v1/diff
+    POST /v1/grants/{id}/revoke
     POST /v1/login
     POST /v1/objects/{kind}/{environment}/{name}/approve
     POST /v1/policies/check

@@ -32,6 +32,12 @@ fn the_example_is_taken_and_its_paths_are_the_files_own() {
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.issuers.len(), 1);
     assert_eq!(config.operators.issuers.len(), 1);
+    let login = config.login.unwrap();
+    assert_eq!(login.key_file, at("./data/login.key"));
+    assert_eq!(login.sessions.idle.as_secs(), 3_600);
+    let clients = login.clients.unwrap().settings;
+    assert_eq!((clients.metadata_domains.len(), clients.registration), (2, true));
+    assert_eq!(clients.access_lifetime.as_secs(), 600, "what is not written has its default");
 }
 
 #[test]

@@ -102,6 +102,36 @@ identity: { issuers: [{ issuer: 'https://i', audience: 'http://127.0.0.1:8080/mc
             ),
         ),
         ("no environment", with("environments: []")),
+        ("a login without anything", with("login: {}")),
+        (
+            "a login of many mistakes",
+            with(
+                "identity: { issuers: [{ issuer: 'https://idp.internal', preset: entra, audience: 'http://127.0.0.1:8080/mcp/dev' }] }
+login:
+  issuer: https://idp.internal
+  client_id: a b
+  client_secret: vault://kv/{user.sub}#x
+  scopes: [profile]
+  origins: [https://token.internal/path]
+  subject_claim: email
+  leeway_seconds: 61
+  key_file: login.key
+  session: { idle_seconds: 1, lifetime_seconds: 99999999 }
+  clients:
+    metadata_domains: [https://app.example, App.example, app.example]
+    addresses: [loopback]
+    access_token_seconds: 86400
+    refresh_idle_seconds: 1",
+            ),
+        ),
+        (
+            "a secret in the place of its reference",
+            with("login: { issuer: 'https://i', client_id: x, client_secret: hunter2-hunter2, key_file: k }"),
+        ),
+        (
+            "a gateway that is its own identity provider, and knows no client",
+            with("login: { issuer: 'http://127.0.0.1:8080', client_id: x, key_file: k, clients: {} }"),
+        ),
     ]
 }
 
