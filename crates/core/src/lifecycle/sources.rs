@@ -4,8 +4,8 @@ use super::rule;
 use super::validate::Judge;
 use super::world::provider_key;
 use crate::manifest::{
-    BindingSpec, ClientAuthentication, CredentialMode, CredentialSource, ObjectKey, ProviderSpec,
-    Registration, Route, Spec, TokenRequest, WorkloadSpec,
+    AssertedSubject, BindingSpec, ClientAuthentication, CredentialMode, CredentialSource, ObjectKey,
+    ProviderSpec, Registration, Route, Spec, TokenRequest, WorkloadSpec,
 };
 
 /// How long a minted token may hold, in seconds.
@@ -90,7 +90,14 @@ impl Judge<'_> {
                     self.find(&rule::BINDING_SOURCE, key, "`role` needs a field, and has no versions");
                 }
             }
-            CredentialSource::JwtBearer(bearer) => self.asserting(key, spec, &bearer.token),
+            CredentialSource::JwtBearer(bearer) => {
+                self.asserting(key, spec, &bearer.token);
+                if (bearer.subject == AssertedSubject::User) != bearer.user_issuer.is_some() {
+                    let message = "`user_issuer` goes with `subject: user`, and only with it: it says whose \
+                                   subjects the provider knows";
+                    self.find(&rule::BINDING_SOURCE, key, message);
+                }
+            }
             CredentialSource::ClientCredentials(_)
             | CredentialSource::TokenExchange(_)
             | CredentialSource::IdentityAssertion(_) => {}

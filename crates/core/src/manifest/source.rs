@@ -95,6 +95,10 @@ pub struct JwtBearer {
     pub token: TokenRequest,
     /// Whom the assertion speaks of.
     pub subject: AssertedSubject,
+    /// The issuer whose subjects the provider knows; there exactly where `subject` is `user`. The same
+    /// subject of another issuer is another person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_issuer: Option<String>,
 }
 
 /// The subject of an assertion.

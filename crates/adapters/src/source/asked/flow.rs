@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gateway_core::actor::Actor;
+use gateway_core::actor::{Actor, UserIdentity};
 use gateway_core::id::AgentName;
 use gateway_core::lease::VersionId;
 use gateway_core::manifest::{
@@ -115,7 +115,7 @@ impl Shared {
     ) -> Result<(Tokens, VersionId), Refusal> {
         let client = self.client.client_id(provider)?;
         let actor = order.actor.as_ref();
-        let subject = subject_of(bearer.subject, client, actor).ok_or(Code::SubjectTokenMissing)?;
+        let subject = subject_of(bearer, client, actor).ok_or(Code::SubjectTokenMissing)?;
         let metadata = self.client.metadata(provider).await?;
         let audience = if metadata.discovered { &*metadata.issuer } else { metadata.token.as_str() };
         let claims: Value = json!({"sub": subject, "aud": audience});
@@ -185,10 +185,13 @@ impl Shared {
 }
 
 /// Whom an assertion speaks of; absent where the call comes without that party.
-fn subject_of<'a>(subject: AssertedSubject, client: &'a str, actor: Option<&'a Actor>) -> Option<&'a str> {
-    match subject {
+fn subject_of<'a>(bearer: &JwtBearer, client: &'a str, actor: Option<&'a Actor>) -> Option<&'a str> {
+    match bearer.subject {
         AssertedSubject::Client => Some(client),
-        AssertedSubject::User => actor?.user.as_ref().map(|user| &*user.subject),
+        AssertedSubject::User => {
+            let known = |user: &&UserIdentity| bearer.user_issuer.as_deref() == Some(&*user.issuer);
+            actor?.user.as_ref().filter(known).map(|user| &*user.subject)
+        }
         AssertedSubject::Agent => actor?.agent.as_ref().map(AgentName::as_str),
         AssertedSubject::Workload => actor?.workload.as_ref().map(gateway_core::id::WorkloadName::as_str),
     }

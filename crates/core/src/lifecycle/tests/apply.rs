@@ -67,6 +67,7 @@ fn findings_name_every_broken_rule() {
         (sourced(json!({"grant": {"provider": "ghost"}}), "service_account"), "binding.mode"),
         (sourced(json!({"grant": {"provider": "x", "scopes": ["a b"]}}), "user_delegated"), "binding.source"),
         (sourced(json!({"minted": {"lifetime_seconds": 5}}), "agent_scoped"), "binding.source"),
+        (sourced(of_user(json!(null)), "user_delegated"), "binding.source"),
         (sourced(json!({"minted": {}}), "agent_scoped"), "binding.source_unavailable"),
         (with(base(), "source", json!({"minted": {}})), "binding.source"),
         (with(base(), "risk", json!("destructive")), "binding.risk_ceiling"),
@@ -109,6 +110,19 @@ fn a_provider_that_cannot_be_asked_is_refused_with_its_code() {
     let both = [spec(base()), spec(sourced(source, "service_account"))];
     let codes = bench.apply(&operator("i|alice", Role::Editor), &both).unwrap_err();
     assert!(codes.contains(&"binding.source"), "{codes:?}");
+}
+
+#[test]
+fn an_assertion_about_a_user_names_the_issuer_that_the_provider_knows() {
+    let mut bench = Bench::production();
+    let named = refused(&mut bench, sourced(of_user(json!("https://idp.example")), "user_delegated"));
+    assert!(!named.contains(&"binding.source"), "{named:?}");
+    let nobodys = refused(&mut bench, sourced(of_user(json!(null)), "user_delegated"));
+    assert!(nobodys.contains(&"binding.source"), "{nobodys:?}");
+}
+
+fn of_user(issuer: serde_json::Value) -> serde_json::Value {
+    json!({"jwt_bearer": {"token": {"provider": "ghost"}, "subject": "user", "user_issuer": issuer}})
 }
 
 fn sourced(source: serde_json::Value, mode: &str) -> serde_json::Value {

@@ -81,8 +81,9 @@ async fn an_assertion_speaks_of_whom_the_binding_names() {
         ("agent", "agent_scoped", agent("bot"), "bot"),
         ("workload", "workload_identity", workload, "builder"),
     ] {
-        let source =
-            json!({"jwt_bearer": {"token": {"provider": "notes", "scopes": ["a"]}, "subject": subject}});
+        let issuer = if subject == "user" { json!("https://idp") } else { json!(null) };
+        let token = json!({"provider": "notes", "scopes": ["a"]});
+        let source = json!({"jwt_bearer": {"token": token, "subject": subject, "user_issuer": issuer}});
         let world = World::new(mode, source).await;
         world.issue("read_it", actor, None).await.unwrap();
         let asked = &world.provider.asked("/token")[0];
@@ -98,6 +99,16 @@ async fn an_assertion_speaks_of_whom_the_binding_names() {
             assert_eq!(nobody.unwrap_err(), Code::SubjectTokenMissing);
         }
     }
+}
+
+#[tokio::test]
+async fn the_same_subject_of_another_issuer_is_nobody_the_provider_knows() {
+    let token = json!({"provider": "notes", "scopes": ["a"]});
+    let source = json!({"jwt_bearer": {"token": token, "subject": "user", "user_issuer": "https://other"}});
+    let world = World::new("user_delegated", source).await;
+    let refused = world.issue("read_it", user("alice"), None).await;
+    assert_eq!(refused.unwrap_err(), Code::SubjectTokenMissing);
+    assert_eq!(world.provider.asked("/token").len(), 0, "nothing was asked in the other's name");
 }
 
 #[tokio::test]
