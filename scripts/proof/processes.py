@@ -13,11 +13,19 @@ from pathlib import Path
 from .claim import Unproven
 
 
+_handed_out = set()
+
+
 def free_port():
-    """A loopback port that was free a moment ago, for programs that must be told one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A loopback port that was free a moment ago, for programs that must be told one; never the same twice,
+    for the system is free to name one again that nobody listens on yet."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in _handed_out:
+            _handed_out.add(port)
+            return port
 
 
 def until(what, holds, seconds=30, pause=0.02):
