@@ -23,8 +23,14 @@ class Log:
         return [json.loads(line) for line in self.path.read_bytes().split(b"\n")[:-1]]
 
     def mark(self):
-        """From here on: the place that `since` takes."""
-        return self.path.stat().st_size
+        """From here on: the place that `since` takes. Always the beginning of a line: the upstream may be in
+        the middle of writing one."""
+        with open(self.path, "rb") as file:
+            end = file.seek(0, 2)
+            start = max(0, end - 65_536)
+            file.seek(start)
+            last = file.read(end - start).rfind(b"\n")
+        return start + last + 1
 
     def since(self, mark):
         with open(self.path, "rb") as file:
