@@ -7,6 +7,7 @@ pub mod actor;
 pub mod address;
 pub mod audit;
 pub mod card;
+pub mod connect;
 pub mod explain;
 pub mod grant;
 pub mod id;

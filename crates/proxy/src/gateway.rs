@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::audit::{Ended, Event, EventKind};
+use gateway_core::connect::ConnectPages;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
 use gateway_core::ports::{AuditSink, CredentialIssuer, IdentityVerifier, LiveTraffic, PublicKeys, Random};
 use gateway_core::reference::ResolvedReference;
@@ -63,6 +64,8 @@ pub struct Gateway {
     pub random: Arc<dyn Random>,
     /// The pages for people, where there are any.
     pub site: Option<Arc<dyn Site>>,
+    /// Points callers at the connect pages, where there are any.
+    pub connect: Option<Arc<dyn ConnectPages>>,
     /// Limits and names.
     pub settings: Settings,
     /// Everything under way.
@@ -109,6 +112,8 @@ pub struct Wiring {
     pub random: Arc<dyn Random>,
     /// See [`Gateway::site`].
     pub site: Option<Arc<dyn Site>>,
+    /// See [`Gateway::connect`].
+    pub connect: Option<Arc<dyn ConnectPages>>,
     /// See [`Gateway::settings`].
     pub settings: Settings,
 }
@@ -125,7 +130,8 @@ impl Drop for OpenRequest<'_> {
 impl Gateway {
     /// Puts the data plane together.
     pub fn new(wiring: Wiring) -> Arc<Self> {
-        let Wiring { world, verifier, stores, issuer, keys, audit, clock, random, site, settings } = wiring;
+        let Wiring { world, verifier, stores, issuer, keys, audit, clock, random, site, connect, settings } =
+            wiring;
         let children = Children::new(settings.stdio.clone(), settings.held_answer_bytes, Arc::clone(&random));
         Arc::new_cyclic(|own| Self {
             world,
@@ -137,6 +143,7 @@ impl Gateway {
             clock,
             random,
             site,
+            connect,
             settings,
             live: Live::default(),
             sessions: Sessions::default(),

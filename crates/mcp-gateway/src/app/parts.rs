@@ -100,6 +100,7 @@ impl Parts {
             clock: clock.clone(),
             random: entropy.clone(),
             site,
+            connect: None,
             settings: settings(config),
         });
         let publisher = Arc::new(StatePublisher::new(

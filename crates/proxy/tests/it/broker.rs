@@ -163,6 +163,7 @@ impl TestBroker {
             clock: outside.clone(),
             random: outside.clone(),
             site: Some(Arc::new(crate::fakes::FakeSite)),
+            connect: None,
             settings,
         });
         let (stop, stopped) = watch::channel(false);

@@ -109,6 +109,7 @@ async fn gateway(arguments: &Arguments, clock: Arc<dyn Clock>) -> Result<Arc<Gat
         clock,
         random: entropy,
         site: None,
+        connect: None,
         settings: Settings::new(&public_url),
     }))
 }
