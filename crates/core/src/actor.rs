@@ -124,6 +124,13 @@ impl ActorSelector {
         agent && workload && user && group
     }
 
+    /// Whether it may match calls of this person, made with the right agent or workload.
+    pub fn admits_person(&self, user: &UserIdentity, groups: &Groups) -> bool {
+        let named = self.users.is_empty() || self.users.contains(&user.to_string());
+        let member = self.groups.is_empty() || self.groups.iter().any(|group| groups.contains(group));
+        !self.is_empty() && named && member
+    }
+
     /// The place of this selector in the order of specificity.
     pub fn specificity(&self, has_tool_list: bool) -> Specificity {
         Specificity {

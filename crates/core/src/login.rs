@@ -225,6 +225,28 @@ faults! {
     RefreshMismatch: "oauth.refresh_mismatch", 400, "invalid_grant", "the refresh token was not issued for this client and resource", "the client begins again";
     /// Not a kind of token that can be revoked.
     TokenKind: "oauth.token_kind", 400, "unsupported_token_type", "access tokens end by themselves within minutes and cannot be revoked", "the client revokes its refresh token";
+    /// Nothing of that name can be connected by this person.
+    ConnectUnknown: "connect.unknown", 404, "invalid_request", "there is nothing at this address that you can connect", "check the address; your operator says which servers you may use";
+    /// The sealed link was changed, or is over.
+    ConnectLinkRefused: "connect.link_refused", 400, "invalid_request", "this link was changed or is too old", "use the tool again: you get a new link";
+    /// The link was made for somebody else.
+    ConnectOtherUser: "connect.other_user", 403, "access_denied", "this link was made for somebody else than the person who is logged in here", "if it was sent to you, close it; if it is yours, log in as yourself";
+    /// The `state` is unknown, used or too old.
+    ConnectStateUnknown: "connect.state_unknown", 400, "invalid_request", "this way to the provider was already used, is too old, or never began here", "begin again on the page of your accounts";
+    /// Another session began this.
+    ConnectOtherSession: "connect.other_session", 403, "invalid_request", "another login began this way to the provider", "begin again in this browser";
+    /// RFC 9207: the provider promises `iss` and did not send it.
+    ConnectIssuerMissing: "connect.issuer_missing", 400, "invalid_request", "the provider did not say who it is", "begin again; tell your operator if it stays";
+    /// RFC 9207: the answer comes from somebody else.
+    ConnectIssuerMixedUp: "connect.issuer_mixed_up", 400, "invalid_request", "the answer comes from another provider than the one you were sent to", "begin again, and tell your operator";
+    /// The person or the provider says no.
+    ConnectDenied: "connect.denied", 403, "access_denied", "access was not granted at the provider", "begin again if that was a mistake";
+    /// The provider does not answer.
+    ConnectProviderUnavailable: "connect.provider_unavailable", 503, "temporarily_unavailable", "the provider, or the store that keeps what you grant, does not answer", "try again; the operator looks into the log";
+    /// The provider refuses, or its answer is not acceptable.
+    ConnectProviderRefused: "connect.provider_refused", 502, "server_error", "the provider did not accept this gateway or the code, or its answer is not acceptable", "begin again; the operator checks the provider's manifest and the log";
+    /// The person has no such grant.
+    ConnectGrantUnknown: "connect.grant_unknown", 404, "invalid_request", "you have no such account connected, or no longer", "load the page of your accounts again";
     /// State, evidence or keys are not available.
     Unavailable: "login.unavailable", 503, "temporarily_unavailable", "the gateway cannot do this now", "try again; the operator looks into the log";
 }

@@ -205,6 +205,11 @@ impl Snapshot {
             .find(|grant| grant.environment == *environment && grant.provider == *provider)
     }
 
+    /// The living grants of a user, the oldest first.
+    pub fn grants_of(&self, user: &UserIdentity) -> &[Arc<GrantRecord>] {
+        self.grants.get(&user.to_string()).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// Whether this very grant has not ended.
     pub fn grant_lives(&self, grant: &GrantRecord) -> bool {
         self.grants.get(&grant.user).is_some_and(|known| known.iter().any(|known| known.id == grant.id))

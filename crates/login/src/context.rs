@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use gateway_core::connect::Connections;
 use gateway_core::login::{AccessTokenSigner, ClientDocuments, PersonProvider};
 use gateway_core::ports::{AuditSink, Random, Tickets};
 use gateway_core::time::{Clock, Timestamp};
@@ -38,6 +39,8 @@ pub struct Wiring {
     pub sessions: SessionSettings,
     /// The authorization server, where there is one.
     pub facade: Option<FacadeWiring>,
+    /// People's accounts at providers, where they can connect any.
+    pub connections: Option<Arc<dyn Connections>>,
 }
 
 /// What the authorization server is wired to besides.
@@ -65,6 +68,7 @@ pub struct Login {
     pub(crate) sessions: SessionSettings,
     pub(crate) strangers: Strangers,
     pub(crate) facade: Option<Facade>,
+    pub(crate) connections: Option<Arc<dyn Connections>>,
 }
 
 impl Login {
@@ -74,6 +78,7 @@ impl Login {
         Arc::new(Self {
             jar: Jar { secure: public_url.starts_with("https://") },
             facade: wiring.facade.map(Facade::new),
+            connections: wiring.connections,
             public_url,
             provider: wiring.provider,
             tickets: wiring.tickets,

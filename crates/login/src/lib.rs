@@ -4,6 +4,7 @@
 //! A sibling of `proxy` and `control`: it names no adapter. The identity provider, the signing keys, the
 //! client documents and the shared records come in as ports of `gateway_core`.
 
+pub mod connect;
 pub mod context;
 pub mod cookie;
 mod evidence;
@@ -17,6 +18,7 @@ pub mod seal;
 pub mod session;
 pub mod sign_in;
 
+pub use connect::CALLBACK as CONNECT_CALLBACK;
 pub use context::{Login, Wiring};
 pub use oauth::{FacadeSettings, MetadataDomain};
 pub use router::{PREFIXES, login_router};

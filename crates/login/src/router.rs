@@ -8,18 +8,17 @@ use axum::middleware::map_response;
 use axum::routing::{get, post};
 
 use crate::context::Login;
-use crate::{oauth, page, pages};
+use crate::{connect, oauth, page, pages};
 
 /// The paths below which this crate answers.
-pub const PREFIXES: [&str; 3] = ["/login", "/oauth", "/.well-known/oauth-authorization-server"];
+pub const PREFIXES: [&str; 5] =
+    ["/login", "/oauth", "/connect", "/grants", "/.well-known/oauth-authorization-server"];
 
 /// The largest body taken, in bytes.
 const BODY_BYTES: usize = 32 * 1024;
 
-/// The whole site, with other pages for people who are logged in: they get the same headers and limits,
-/// and ask [`Login::signed`], [`Login::begin`] and [`Login::check_form`]. Where there is no authorization
-/// server, its paths lead to nothing.
-pub fn login_router(login: Arc<Login>, others: Router) -> Router {
+/// The whole site. Where there is no authorization server or nothing to connect, their paths lead to nothing.
+pub fn login_router(login: Arc<Login>) -> Router {
     let mut router = Router::new()
         .route("/login", get(pages::login))
         .route("/login/callback", get(pages::callback))
@@ -28,9 +27,11 @@ pub fn login_router(login: Arc<Login>, others: Router) -> Router {
     if login.facade.is_some() {
         router = router.merge(oauth::routes());
     }
+    if login.connections.is_some() {
+        router = router.merge(connect::routes());
+    }
     router
         .with_state(login)
-        .merge(others)
         .fallback(pages::nothing)
         .method_not_allowed_fallback(pages::nothing)
         .layer(DefaultBodyLimit::max(BODY_BYTES))

@@ -24,6 +24,12 @@ pub(crate) enum Purpose {
     Form,
     /// The part of a refresh token that tells an invented one from a used one.
     Refresh,
+    /// The PKCE verifier of a way to a provider.
+    ConnectVerifier,
+    /// The seal of a link to the connect page.
+    ConnectLink,
+    /// The mark of the person that such a link is for.
+    ConnectUser,
 }
 
 impl Purpose {
@@ -33,6 +39,9 @@ impl Purpose {
             Self::Nonce => b"mcp-gateway login nonce\0",
             Self::Form => b"mcp-gateway form\0",
             Self::Refresh => b"mcp-gateway refresh\0",
+            Self::ConnectVerifier => b"mcp-gateway connect verifier\0",
+            Self::ConnectLink => b"mcp-gateway connect link\0",
+            Self::ConnectUser => b"mcp-gateway connect user\0",
         }
     }
 }
@@ -68,6 +77,11 @@ impl SealKey {
     )]
     pub(crate) fn text(&self, purpose: Purpose, from: &Secret, context: &str) -> String {
         URL_SAFE_NO_PAD.encode(self.tag(purpose, from.expose(), context).as_ref())
+    }
+
+    /// A text that only this key makes of these bytes, which are no secret: 43 characters of base64url.
+    pub(crate) fn mark(&self, purpose: Purpose, bytes: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode(self.tag(purpose, bytes, "").as_ref())
     }
 
     /// Eight bytes that only this key makes of these.

@@ -1,5 +1,7 @@
 """What the claims about grants share: an enterprise whose people connect their accounts at a provider."""
 
+from urllib.parse import urlencode
+
 from ..gateway import Gateway
 from ..manifests import configuration, environment, notes, policy, provider, sourced, together
 from ..provider import CODE, REFRESH, AuthorizationServer
@@ -68,12 +70,16 @@ class Enterprise:
 
     def page(self, number=0, **query):
         """The connect page for the notes."""
-        more = "".join(f"&{name}={value}" for name, value in query.items())
-        return f"{self.gateways[number].public_url}{CONNECT}/dev/notes{'?' + more[1:] if more else ''}"
+        more = f"?{urlencode(query)}" if query else ""
+        return f"{self.gateways[number].public_url}{CONNECT}/dev/notes{more}"
 
     def kept(self, grant):
         """The tokens of a grant, as the store has them."""
         return self.stage.openbao.read(f"kv/grants-{self.name}/{grant}")
+
+    def kept_any(self):
+        """The names of the grants whose tokens the store has."""
+        return self.stage.openbao.names(f"kv/grants-{self.name}")
 
     def stop(self):
         for gateway in self.gateways:

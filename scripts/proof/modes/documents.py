@@ -13,7 +13,7 @@ from .. import parts
 from ..claim import demand
 from ..processes import free_port, until
 
-PAGES = ("service-account", "agent-scoped", "workload-identity")
+PAGES = ("service-account", "user-delegated", "agent-scoped", "workload-identity")
 FENCE = re.compile(r"^<!-- (file: (?P<file>\S+)|execute|expect) -->\n```\w*\n(?P<text>.*?)^```$", re.M | re.S)
 ADDRESS = re.compile(r"\b(127\.0\.0\.\d):(\d{4})\b")
 SECONDS = 90

@@ -96,10 +96,10 @@ impl Sources {
 
     /// The words of the sources that are there; manifests that name another are refused.
     pub fn words(&self) -> BTreeSet<&'static str> {
-        // `grant` comes with the pages on which people grant something.
         BTreeSet::from([
             "app_installation",
             "client_credentials",
+            "grant",
             "identity_assertion",
             "jwt_bearer",
             "leased",

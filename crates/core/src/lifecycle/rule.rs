@@ -75,7 +75,7 @@ rules! {
     BINDING_DRIFT: "binding.drift", 409, "the author", "the binding was rotated since this manifest: take over the reference from `export`, or rotate";
     BINDING_MODE: "binding.mode", 422, "the author", "use a source that speaks for the party that the mode names; docs/modes.md has the table";
     BINDING_SOURCE: "binding.source", 422, "the author", "name either `secret` or `source`, and for scopes, lifetimes and repositories what the message says";
-    BINDING_SOURCE_UNAVAILABLE: "binding.source_unavailable", 422, "the author", "use another source: this one is not available in this version";
+    BINDING_SOURCE_UNAVAILABLE: "binding.source_unavailable", 422, "the author", "use another source: this one is not available here (`grant` needs the section `login` of gateway.yaml)";
     BINDING_SECRET_MISSING: "binding.secret_missing", 422, "the author", "name the secret: the server needs a credential";
     BINDING_SECRET_UNEXPECTED: "binding.secret_unexpected", 422, "the author", "remove `secret` and `inject`: the server takes no credential";
     BINDING_INJECT_MISSING: "binding.inject_missing", 422, "the author", "say under `inject` where the secret goes";

@@ -1,8 +1,10 @@
 //! The pages and the authorization server in process, with an identity provider that tests script, and
 //! a browser that keeps its cookies. Dropping the site is the leak canary.
 
+mod accounts;
 mod assertions;
 mod authorize;
+mod connect;
 mod documents;
 mod forms;
 mod redirects;
@@ -228,6 +230,8 @@ impl ClientDocuments for Web {
 
 struct Site {
     router: Router,
+    login: Arc<Login>,
+    accounts: Arc<accounts::Accounts>,
     clock: Arc<ManualClock>,
     audit: Arc<Audit>,
     records: Arc<Records>,
@@ -306,6 +310,7 @@ impl Site {
     fn with(public_url: &str, settle: impl FnOnce(&mut FacadeSettings)) -> Self {
         let clock = Arc::new(ManualClock::default());
         let (audit, records) = (Arc::new(Audit::default()), Arc::new(Records::default()));
+        let accounts = Arc::new(accounts::Accounts::default());
         let (provider, web) = (Arc::new(Scripted::default()), Arc::new(Web::default()));
         *provider.subject.lock().unwrap() = "alice".to_owned();
         let mut settings = FacadeSettings {
@@ -330,9 +335,10 @@ impl Site {
                 lifetime: Duration::from_secs(3_600),
             },
             facade: Some(FacadeWiring { signer: Arc::new(Plain), documents: web.clone(), settings }),
+            connections: Some(accounts.clone()),
         });
-        let router = login_router(login, Router::new());
-        Self { router, clock, audit, records, provider, web, secrets: Mutex::default() }
+        let router = login_router(login.clone());
+        Self { router, login, accounts, clock, audit, records, provider, web, secrets: Mutex::default() }
     }
 
     async fn send(&self, browser: &mut Browser, request: http::request::Builder, body: String) -> Page {
@@ -473,6 +479,10 @@ impl Drop for Site {
         for secret in self.secrets.lock().unwrap().iter() {
             assert!(!records.contains(secret.as_str()), "a record holds a secret");
             assert!(!evidence.contains(secret.as_str()), "the evidence holds a secret");
+        }
+        for (state, verifier, _) in self.accounts.departures.lock().unwrap().iter() {
+            assert!(!records.contains(state.as_str()) && !records.contains(verifier.as_str()));
+            assert!(!evidence.contains(state.as_str()) && !evidence.contains(verifier.as_str()));
         }
         for (state, _, verifier) in self.provider.departures.lock().unwrap().iter() {
             assert!(!records.contains(state.as_str()) && !records.contains(verifier.as_str()));

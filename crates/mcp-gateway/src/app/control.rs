@@ -1,5 +1,6 @@
 //! The operators' listener.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +59,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
         facts: Facts {
             process_durability: config.audit.durability == Durability::Process,
             stdio: config.stdio.rules.clone(),
-            sources: parts.sources.words(),
+            sources: sources(config, parts),
         },
         publisher: parts.publisher.clone(),
         live: parts.gateway.clone(),
@@ -80,6 +81,15 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
         random: parts.entropy.clone(),
         fingerprints,
     })
+}
+
+/// The sources that serve here: nobody can grant anything where there are no pages for it.
+fn sources(config: &Config, parts: &Parts) -> BTreeSet<&'static str> {
+    let mut words = parts.sources.words();
+    if config.login.is_none() {
+        words.remove("grant");
+    }
+    words
 }
 
 async fn accept(

@@ -10,6 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use gateway_adapters::identity::{FacadeVerifier, GuardedDocuments, OidcSignIn, OidcVerifier};
 use gateway_adapters::signing::Signer;
+use gateway_core::connect::Connections;
 use gateway_core::ports::{AuditSink, IdentityVerifier, Tickets};
 use gateway_core::stores::Stores;
 use gateway_login::context::{FacadeWiring, Source};
@@ -26,6 +27,7 @@ use crate::config::{Config, LoginConfig};
 
 /// What the pages share with the rest of the gateway.
 pub(super) struct Shared {
+    pub(super) accounts: Arc<dyn Connections>,
     pub(super) stores: Arc<Stores>,
     pub(super) tickets: Arc<dyn Tickets>,
     pub(super) audit: Arc<dyn AuditSink>,
@@ -64,6 +66,7 @@ pub(super) fn open(config: &Config, login: &LoginConfig, shared: Shared) -> Resu
         key: SealKey::new(&key),
         sessions: login.sessions,
         facade,
+        connections: Some(shared.accounts),
     }))
 }
 
@@ -93,7 +96,7 @@ pub(super) struct Pages {
 impl Pages {
     /// Answers in the runtime that this is called in.
     pub(super) fn new(login: Arc<Login>) -> Self {
-        Self { router: login_router(login, Router::new()), runtime: Handle::current() }
+        Self { router: login_router(login), runtime: Handle::current() }
     }
 }
 

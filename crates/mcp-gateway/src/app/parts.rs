@@ -10,6 +10,7 @@ use gateway_adapters::signing::Signer;
 use gateway_adapters::source::{SourceParts, Sources};
 use gateway_adapters::state::{self, Database};
 use gateway_core::audit::{Event, EventKind};
+use gateway_core::connect::ConnectPages;
 use gateway_core::ports::{AuditSink as _, Publisher as _, StateWriter, Tickets};
 use gateway_core::snapshot::Snapshot;
 use gateway_core::stores::Stores;
@@ -20,6 +21,7 @@ use gateway_proxy::site::Site;
 use gateway_proxy::world::WorldCell;
 use tokio::task::JoinHandle;
 
+use super::connect::Accounts;
 use super::house::House;
 use super::publish::StatePublisher;
 use super::system::{SystemClock, SystemEntropy};
@@ -81,7 +83,9 @@ impl Parts {
             clock: clock.clone(),
             random: entropy.clone(),
         }));
+        let accounts = Arc::new(Accounts::new(sources.grants().clone(), state.clone(), audit.clone()));
         let shared = login::Shared {
+            accounts: accounts.clone(),
             stores: stores.clone(),
             tickets: tickets.clone(),
             audit: audit.clone(),
@@ -89,6 +93,7 @@ impl Parts {
             signer: signer.clone(),
         };
         let pages = config.login.as_ref().map(|section| login::open(config, section, shared)).transpose()?;
+        let connect = pages.clone().map(|login| login as Arc<dyn ConnectPages>);
         let site = pages.map(|login| Arc::new(login::Pages::new(login)) as Arc<dyn Site>);
         let gateway = Gateway::new(Wiring {
             world: WorldCell::new(snapshot, clock.now()),
@@ -100,7 +105,7 @@ impl Parts {
             clock: clock.clone(),
             random: entropy.clone(),
             site,
-            connect: None,
+            connect,
             settings: settings(config),
         });
         let publisher = Arc::new(StatePublisher::new(
@@ -110,23 +115,20 @@ impl Parts {
             gateway.clone(),
             served,
         ));
+        accounts.stand(&gateway, &publisher);
         record_start(&audit, opened, config, loaded.epoch).await?;
         bootstrap::first(config, &*state, &entropy, &loaded).await?;
         let epoch = state.epoch().await?;
         publisher.publish(epoch).await.map_err(|refusal| {
             StartError::machine("the state cannot be taken over", refusal.inside().unwrap_or("refused"))
         })?;
-        let key_path = config.audit.key_path();
-        let checkpoint_key = gateway_adapters::audit::Signer::open_or_create(&key_path)
-            .map_err(|error| StartError::machine(key_path.display().to_string(), error))?;
-        let checkpointer = Checkpointer::open(audit.clone(), checkpoint_key, &config.audit, clock)
-            .map_err(|error| StartError::machine("the checkpoints", error))?;
+        let checkpointer = checkpointer(config, &audit, clock)?;
         let sink = config.audit.sink.clone().map(|sink| Sink::new(audit.clone(), sink, entropy.clone()));
         let sink = sink.transpose().map_err(|error| StartError::machine("the audit sink", error))?;
         Ok(Self {
             gateway,
             audit,
-            checkpointer: Arc::new(checkpointer),
+            checkpointer,
             sink: sink.map(Arc::new),
             state,
             tickets,
@@ -167,6 +169,18 @@ impl Parts {
         }
         tasks
     }
+}
+
+fn checkpointer(
+    config: &Config,
+    audit: &Arc<AuditLog>,
+    clock: Arc<SystemClock>,
+) -> Result<Arc<Checkpointer>, StartError> {
+    let path = config.audit.key_path();
+    let key = gateway_adapters::audit::Signer::open_or_create(&path)
+        .map_err(|error| StartError::machine(path.display().to_string(), error))?;
+    let opened = Checkpointer::open(Arc::clone(audit), key, &config.audit, clock);
+    opened.map(Arc::new).map_err(|error| StartError::machine("the checkpoints", error))
 }
 
 fn stores(config: &Config) -> Result<Stores, StartError> {

@@ -4,6 +4,7 @@
 //! access token in memory until it is due; whoever finds it due refreshes it, one at a time in this process
 //! (a flight) and among all of them (a lock), and stores the new tokens before anybody uses them.
 
+mod connecting;
 mod creating;
 mod ending;
 mod flight;

@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use super::{GrantParts, Grants};
 use crate::source::provider::{ProviderClient, ProviderSettings, Tokens};
 
+mod connecting;
 mod ends;
 mod refreshes;
 
