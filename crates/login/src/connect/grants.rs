@@ -76,6 +76,7 @@ fn one(login: &Login, grant: &GrantRecord, signed: &Signed) -> Html {
         .text(grant.provider.as_str())
         .raw("</h2><dl><dt>Environment</dt><dd>")
         .text(grant.environment.as_str())
+        .html(&account(grant))
         .raw("</dd><dt>Connected</dt><dd><time>")
         .text(&grant.created_at.to_string())
         .raw("</time></dd><dt>You granted</dt><dd>")
@@ -86,6 +87,12 @@ fn one(login: &Login, grant: &GrantRecord, signed: &Signed) -> Html {
         .raw("<button>Disconnect ")
         .text(grant.provider.as_str())
         .raw("</button></form></section>")
+}
+
+/// The account there, where the provider told it.
+fn account(grant: &GrantRecord) -> Html {
+    let Some(account) = &grant.account else { return Html::new() };
+    Html::new().raw("</dd><dt>Your account there</dt><dd>").text(account)
 }
 
 fn could(login: &Login, offer: &Offer) -> Html {

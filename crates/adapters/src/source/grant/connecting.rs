@@ -60,8 +60,9 @@ impl Grants {
             resource: offer.resource.as_deref(),
         };
         let tokens = providers.exchange_code(provider, &answer).await.map_err(|error| fault(&error))?;
+        let account = providers.account(provider, &tokens).map_err(|error| fault(&error))?;
         let resource = offer.resource.as_deref();
-        let created = self.create(provider, arrival.user, None, tokens, resource, arrival.event).await;
+        let created = self.create(provider, arrival.user, account, tokens, resource, arrival.event).await;
         created.map_err(|refusal| {
             tracing::warn!(code = %refusal.code(), inside = refusal.inside().unwrap_or(""), "a grant could not be kept");
             Fault::ConnectProviderUnavailable

@@ -13,7 +13,7 @@ use super::lock::Lock;
 use super::place::{Stored, WRITING};
 use super::tokens::GrantTokens;
 use super::{Access, Errand, Inner, RESPITE};
-use crate::source::provider::{ProviderError, Tokens};
+use crate::source::provider::{ProviderError, TokenHint, Tokens};
 
 /// How long the provider may take, its metadata included.
 const ASKING: Duration = Duration::from_secs(20);
@@ -104,7 +104,8 @@ impl Inner {
             Err(Refusal::new(Code::ProviderUnavailable).because("the provider took too long").into())
         });
         match answer {
-            Ok(tokens) => self.accept(errand, &stored, tokens).await,
+            Ok(tokens) if self.is_same_account(errand, &tokens) => self.accept(errand, &stored, tokens).await,
+            Ok(tokens) => self.another_account(errand, &tokens).await,
             Err(error) if error.ends_grant() => self.over(errand, &stored, &error, marked).await,
             Err(error) => self.trouble(errand, &stored, error, forced).await,
         }
@@ -126,6 +127,25 @@ impl Inner {
     ) -> Result<Arc<SecretVersion>, Refusal> {
         let tokens = stored.tokens.refreshed(tokens, self.parts.clock.now());
         self.keep(errand, Arc::new((tokens, stored.version.version.clone()))).await
+    }
+
+    /// Whether the new tokens are of the account that was connected, as far as the provider tells (OpenID Connect
+    /// Core 1.0, section 12.2).
+    fn is_same_account(&self, errand: &Errand, tokens: &Tokens) -> bool {
+        let Some(connected) = &errand.grant.account else { return true };
+        match self.parts.providers.account(&errand.provider, tokens) {
+            Ok(told) => told.is_none_or(|told| told == *connected),
+            Err(_) => false,
+        }
+    }
+
+    /// Nobody agreed to the use of another account: it is given back, and the grant is over.
+    async fn another_account(&self, errand: &Errand, tokens: &Tokens) -> Result<Arc<SecretVersion>, Refusal> {
+        let token = tokens.refresh_token.as_ref().map(|token| (token, TokenHint::RefreshToken));
+        let (token, hint) = token.unwrap_or((&tokens.access_token, TokenHint::AccessToken));
+        let answer = self.parts.providers.revoke(&errand.provider, token, hint).await;
+        tracing::warn!(grant = %errand.grant.id, answer = answer.answer(), "a refresh brought another account's tokens");
+        self.end(errand, GrantEndReason::Refused, Some("another_account")).await
     }
 
     /// Stores new tokens before anybody uses them. Where the store does not take them they wait in memory:

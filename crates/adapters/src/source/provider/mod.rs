@@ -3,6 +3,7 @@
 //! Every function takes the pinned specification: its client credential is fetched in the specification's
 //! own environment, and goes to the issuer's own origin and to the listed ones, nowhere else.
 
+mod account;
 mod answer;
 mod authentication;
 mod code;

@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::*;
 
+mod accounts;
 mod answers;
 mod certificates;
 mod clients;

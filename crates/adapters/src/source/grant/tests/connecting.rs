@@ -1,5 +1,7 @@
 //! The way to the provider and back.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway_core::connect::{ConnectArrival, ConnectDeparture, Offer};
 use gateway_core::login::Fault;
 
@@ -140,4 +142,30 @@ async fn tokens_that_cannot_be_kept_are_given_back() {
     let given = way.world.provider.asked("/revoke");
     assert_eq!(given.iter().map(|asked| asked.parameter("token")).collect::<Vec<_>>(), [Some("refresh-1")]);
     assert!(way.world.state.now().grants.is_empty());
+}
+
+#[tokio::test]
+async fn a_refresh_that_brings_another_account_ends_the_grant() {
+    let way = Way::new().await;
+    let issuer = way.offer.provider.issuer.clone();
+    let answer = |token: &str, account: &str| {
+        let claims = json!({"iss": issuer, "aud": "gateway", "sub": account}).to_string();
+        let id_token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+        let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": 300,
+            "refresh_token": format!("{token}-refresh"), "id_token": id_token});
+        way.world.provider.answer("/token", 200, &[], &body.to_string());
+    };
+    answer("first", "alice-at-notes");
+    let grant = Arc::new(way.back(Some("the-code"), Some(&issuer), None).await.unwrap());
+    assert_eq!(grant.account.as_deref(), Some("alice-at-notes"));
+    answer("second", "alice-at-notes");
+    way.world.pass(301);
+    assert_eq!(way.world.token(&way.grants, &grant).await.unwrap(), "second");
+    answer("third", "bob-at-notes");
+    way.world.pass(301);
+    assert_eq!(way.world.token(&way.grants, &grant).await.unwrap_err(), Code::GrantMissing);
+    assert_eq!(way.world.ended(&grant), Some(GrantEndReason::Refused));
+    let given = way.world.provider.asked("/revoke");
+    assert_eq!(given.last().and_then(|asked| asked.parameter("token")), Some("third-refresh"));
+    assert_eq!(way.world.stored(&grant), None);
 }
