@@ -151,6 +151,8 @@ macro_rules! faults {
 faults! {
     /// The login's `state` is unknown, used or too old.
     StateUnknown: "login.state_unknown", 400, "invalid_request", "this login was already used, is too old, or never began here", "begin again where you came from";
+    /// Too many logins were begun.
+    LoginLimit: "login.limit", 429, "temporarily_unavailable", "too many logins were begun from here lately", "try again in a minute";
     /// Another browser began this login.
     BrowserMismatch: "login.other_browser", 400, "invalid_request", "this login began in another browser", "begin again in this browser, with cookies allowed";
     /// RFC 9207: the issuer promises `iss` and did not send it.

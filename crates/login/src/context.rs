@@ -8,11 +8,13 @@ use gateway_core::login::{AccessTokenSigner, ClientDocuments, PersonProvider};
 use gateway_core::ports::{AuditSink, Random, Tickets};
 use gateway_core::time::{Clock, Timestamp};
 
+use crate::allowance::Allowance;
 use crate::cookie::Jar;
 use crate::evidence::Strangers;
 use crate::oauth::{Facade, FacadeSettings};
 use crate::seal::SealKey;
 use crate::session::SessionSettings;
+use crate::sign_in;
 
 /// Where the browser connected from; the binary puts it among the request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +69,7 @@ pub struct Login {
     pub(crate) key: SealKey,
     pub(crate) sessions: SessionSettings,
     pub(crate) strangers: Strangers,
+    pub(crate) logins: Allowance,
     pub(crate) facade: Option<Facade>,
     pub(crate) connections: Option<Arc<dyn Connections>>,
 }
@@ -88,6 +91,7 @@ impl Login {
             key: wiring.key,
             sessions: wiring.sessions,
             strangers: Strangers::default(),
+            logins: sign_in::allowance(),
         })
     }
 

@@ -4,6 +4,7 @@
 //! A sibling of `proxy` and `control`: it names no adapter. The identity provider, the signing keys, the
 //! client documents and the shared records come in as ports of `gateway_core`.
 
+mod allowance;
 pub mod connect;
 pub mod context;
 pub mod cookie;

@@ -1,5 +1,6 @@
 //! The pages of the sign-in itself.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -34,15 +35,25 @@ pub(crate) async fn style() -> Response<Body> {
 pub(crate) async fn login(
     State(login): State<Arc<Login>>,
     RawQuery(query): RawQuery,
+    connected: Connected,
     headers: HeaderMap,
 ) -> Response<Body> {
-    match begin(&login, query.as_deref(), &headers).await {
+    let source = connected.map(|Extension(Source(address))| address);
+    match begin(&login, query.as_deref(), &headers, source).await {
         Ok(response) => response,
-        Err(fault) => refusal(fault, &Html::new()),
+        Err(fault) => {
+            login.refused(fault, About { source, ..About::default() });
+            refusal(fault, &Html::new())
+        }
     }
 }
 
-async fn begin(login: &Login, query: Option<&str>, headers: &HeaderMap) -> Result<Response<Body>, Fault> {
+async fn begin(
+    login: &Login,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    source: Option<IpAddr>,
+) -> Result<Response<Body>, Fault> {
     let fields = Fields::parse(query.unwrap_or_default().as_bytes())?;
     let return_to = fields.text("return_to").map(ReturnTo::parse).transpose()?;
     let again = fields.text("again").is_some();
@@ -57,7 +68,7 @@ async fn begin(login: &Login, query: Option<&str>, headers: &HeaderMap) -> Resul
         return Ok(page(StatusCode::OK, "Logged in", &content));
     }
     let return_to = return_to.map_or_else(|| ReturnTo::parse("/login"), Ok)?;
-    let way = login.begin(headers, return_to, again).await?;
+    let way = login.begin(headers, return_to, again, source).await?;
     Ok(going(&way))
 }
 

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::allowance::Allowance;
 use crate::context::Login;
 use crate::cookie::Kind;
 use crate::evidence::About;
@@ -22,6 +23,10 @@ use crate::session::unavailable;
 const WAY: Duration = Duration::from_secs(600);
 /// Where the provider sends browsers back to.
 const CALLBACK: &str = "/login/callback";
+/// Logins: how many may begin in a minute, from one address and from all.
+pub(crate) fn allowance() -> Allowance {
+    Allowance::new(60, 120, 3_000)
+}
 /// Pages that a login may lead back to.
 const RETURNS: [&str; 4] = ["/login", "/oauth/authorize", "/connect", "/grants"];
 /// The longest way back.
@@ -103,9 +108,16 @@ impl Login {
     /// provider remembers the person.
     ///
     /// # Errors
-    /// The provider's metadata cannot be had, or the login cannot be written down.
-    pub async fn begin(&self, headers: &HeaderMap, return_to: ReturnTo, again: bool) -> Result<Way, Fault> {
-        self.begin_with(headers, return_to, None, again).await
+    /// The provider's metadata cannot be had, the login cannot be written down, or too many were begun from the
+    /// same address.
+    pub async fn begin(
+        &self,
+        headers: &HeaderMap,
+        return_to: ReturnTo,
+        again: bool,
+        source: Option<IpAddr>,
+    ) -> Result<Way, Fault> {
+        self.begin_with(headers, return_to, None, again, source).await
     }
 
     pub(crate) async fn begin_with(
@@ -114,8 +126,13 @@ impl Login {
         return_to: ReturnTo,
         consent: Option<String>,
         again: bool,
+        source: Option<IpAddr>,
     ) -> Result<Way, Fault> {
         let now = self.now();
+        // Each leaves a record behind, and anybody may begin one.
+        if !self.logins.admit(source, now) {
+            return Err(Fault::LoginLimit);
+        }
         let (browser, cookie) = self.browser(headers);
         let state = random_secret(&*self.random);
         let content = Content { browser: digest(&browser), return_to, consent };

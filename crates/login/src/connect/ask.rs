@@ -1,15 +1,16 @@
 //! The connect page: what is asked for, by whom and for what, before anybody is sent to the provider.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Extension, Path, RawQuery, State};
 use gateway_core::login::Fault;
 use http::{HeaderMap, Response, StatusCode, Uri};
 
 use super::link::{Asked, Link, held};
 use super::{BEGIN, host, refused, scope_list};
-use crate::context::Login;
+use crate::context::{Login, Source};
 use crate::fields::Fields;
 use crate::form::FIELD;
 use crate::page;
@@ -34,18 +35,26 @@ pub(super) async fn page(
     let shown = show(&login, (&environment, &provider), &query, signed.as_ref());
     match shown {
         Ok(Some(content)) => page::page(StatusCode::OK, "Connect your account", &content),
-        Ok(None) => match log_in(&login, &uri, &headers).await {
-            Ok(response) => response,
-            Err(fault) => refused(&login, fault, None, connected),
-        },
+        Ok(None) => {
+            let source = connected.clone().map(|Extension(Source(address))| address);
+            match log_in(&login, &uri, &headers, source).await {
+                Ok(response) => response,
+                Err(fault) => refused(&login, fault, None, connected),
+            }
+        }
         Err(fault) => refused(&login, fault, signed.as_ref(), connected),
     }
 }
 
 /// Who are they? They come back here.
-async fn log_in(login: &Login, uri: &Uri, headers: &HeaderMap) -> Result<Response<Body>, Fault> {
+async fn log_in(
+    login: &Login,
+    uri: &Uri,
+    headers: &HeaderMap,
+    source: Option<IpAddr>,
+) -> Result<Response<Body>, Fault> {
     let place = uri.path_and_query().map_or(uri.path(), http::uri::PathAndQuery::as_str);
-    let way = login.begin(headers, ReturnTo::parse(place)?, false).await?;
+    let way = login.begin(headers, ReturnTo::parse(place)?, false, source).await?;
     Ok(going(&way))
 }
 

@@ -1,5 +1,6 @@
 //! The page of a person's own grants: what they connected, what they could connect, and the end of either.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -29,15 +30,16 @@ pub(super) async fn page(
     connected: Connected,
     headers: HeaderMap,
 ) -> Response<Body> {
-    match shown(&login, &headers).await {
+    let source = connected.clone().map(|Extension(Source(address))| address);
+    match shown(&login, &headers, source).await {
         Ok(response) => response,
         Err(fault) => refused(&login, fault, None, connected),
     }
 }
 
-async fn shown(login: &Login, headers: &HeaderMap) -> Result<Response<Body>, Fault> {
+async fn shown(login: &Login, headers: &HeaderMap, source: Option<IpAddr>) -> Result<Response<Body>, Fault> {
     let Some(signed) = login.signed(headers).await? else {
-        let way = login.begin(headers, ReturnTo::parse(GRANTS)?, false).await?;
+        let way = login.begin(headers, ReturnTo::parse(GRANTS)?, false, source).await?;
         return Ok(going(&way));
     };
     let connections = login.connections()?;

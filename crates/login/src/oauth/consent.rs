@@ -135,7 +135,8 @@ async fn decide(
     }
     let consent = asked.consent(&granted);
     let Some(signed) = signed else {
-        let way: Way = login.begin_with(headers, asked.way_back(&granted)?, Some(consent), false).await?;
+        let way: Way =
+            login.begin_with(headers, asked.way_back(&granted)?, Some(consent), false, source).await?;
         return Ok(with_cookies(leading_to(&way.url, "your organisation's login"), &way));
     };
     login.add_consent(&signed, &consent).await?;

@@ -26,6 +26,7 @@ use gateway_core::login::{AccessTokenSigner, ClientDocuments, Fault};
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
+use crate::allowance::Allowance;
 use crate::context::{FacadeWiring, Login};
 
 /// What the authorization server may do.
@@ -88,7 +89,7 @@ impl MetadataDomain {
 pub(crate) struct Facade {
     pub(crate) signer: Arc<dyn AccessTokenSigner>,
     pub(crate) documents: document::Documents,
-    pub(crate) registrations: register::Registrations,
+    pub(crate) registrations: Allowance,
     pub(crate) settings: FacadeSettings,
 }
 
@@ -98,7 +99,7 @@ impl Facade {
         Self {
             signer: wiring.signer,
             documents: document::Documents::new(documents, wiring.settings.metadata_domains.clone()),
-            registrations: register::Registrations::default(),
+            registrations: register::allowance(),
             settings: wiring.settings,
         }
     }

@@ -1,9 +1,8 @@
 //! Clients that register themselves (RFC 7591): public ones only, so that a registration holds nothing
 //! that anybody could steal.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -11,12 +10,12 @@ use axum::extract::{Extension, State};
 use gateway_core::audit::{Decision, EventKind};
 use gateway_core::login::Fault;
 use gateway_core::ports::{Ticket, TicketKind};
-use gateway_core::time::Timestamp;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::client::Written;
 use super::{json_answer, json_refusal};
+use crate::allowance::Allowance;
 use crate::context::{Login, Source};
 use crate::evidence::About;
 use crate::pages::Connected;
@@ -27,34 +26,9 @@ use crate::session::unavailable;
 pub(super) const CLIENT_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 /// The largest registration, in bytes.
 const MOST_BYTES: usize = 8 * 1024;
-/// Registrations in an hour: of one address, and of all.
-const AN_HOUR: (u32, u32) = (30, 300);
-
-/// Counts registrations within one hour of this process.
-#[derive(Debug, Default)]
-pub(crate) struct Registrations(Mutex<(i64, u32, HashMap<Option<IpAddr>, u32>)>);
-
-impl Registrations {
-    fn admit(&self, source: Option<IpAddr>, now: Timestamp) -> bool {
-        let hour = now.seconds().div_euclid(3_600);
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, all, by_source) = &mut *counted;
-        if *since != hour {
-            (*since, *all) = (hour, 0);
-            by_source.clear();
-        }
-        let (most_of_one, most) = AN_HOUR;
-        if *all >= most {
-            return false;
-        }
-        let own = by_source.entry(source).or_default();
-        if *own >= most_of_one {
-            return false;
-        }
-        *own += 1;
-        *all += 1;
-        true
-    }
+/// Registrations: how many in an hour, of one address and of all.
+pub(super) fn allowance() -> Allowance {
+    Allowance::new(3_600, 30, 300)
 }
 
 pub(super) async fn register(

@@ -180,3 +180,16 @@ async fn two_logins_of_one_browser_at_the_same_time_do_not_end_each_other() {
     let back = site.come_back(&mut browser, &second).await;
     assert_eq!(back.location().path(), "/connect/notes");
 }
+
+#[tokio::test]
+async fn strangers_who_begin_logins_without_end_are_held_up_for_a_minute() {
+    let site = Site::start();
+    for _ in 0..120 {
+        assert_eq!(site.get(&mut Browser::default(), "/login").await.status, StatusCode::SEE_OTHER);
+    }
+    let page = site.get(&mut Browser::default(), "/login").await;
+    assert_eq!((page.status, page.code().as_str()), (StatusCode::TOO_MANY_REQUESTS, "login.limit"));
+    site.clock.advance(Duration::from_secs(60));
+    let mut browser = Browser::default();
+    site.sign_in(&mut browser).await;
+}
