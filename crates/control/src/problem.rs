@@ -134,7 +134,10 @@ impl Problem {
     }
 
     pub(crate) fn incomplete() -> Self {
-        Self::new(&INCOMPLETE, "the binding is revoked, and not all of its traffic has ended yet")
+        Self::new(
+            &INCOMPLETE,
+            "it is written and blocked here, and not everything has ended yet on every replica",
+        )
     }
 
     /// The change is committed, and this replica could not take it over, or its evidence into the chain.

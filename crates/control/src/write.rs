@@ -1,5 +1,7 @@
 //! The one way in which the control plane writes: read, decide, commit by compare-and-swap, publish.
 
+use std::time::Duration;
+
 use gateway_core::id::Epoch;
 use gateway_core::lifecycle::{Finding, commit, rule};
 use gateway_core::manifest::{Kind, ObjectKey};
@@ -34,7 +36,20 @@ impl ControlContext {
         published.map(drop).map_err(|refusal| Problem::not_published(&refusal))
     }
 
-    /// The same without publishing.
+    /// Waits until what was ended has ended on every replica.
+    pub(crate) async fn everywhere(&self, epoch: Option<Epoch>, deadline: Duration) -> Result<(), Problem> {
+        let epoch = match epoch {
+            Some(epoch) => epoch,
+            // It had ended before; whether everybody has followed is another matter.
+            None => self.state.epoch().await?,
+        };
+        self.publisher.everywhere(epoch, deadline).await.map_err(|refusal| {
+            tracing::error!(%refusal, inside = refusal.inside().unwrap_or(""), "a replica has not followed in time");
+            Problem::incomplete()
+        })
+    }
+
+    /// The same as [`Self::write`] without publishing.
     pub(crate) async fn commit<T>(
         &self,
         mut decide: impl FnMut(&State) -> Result<(T, Option<Change>), Problem> + Send,

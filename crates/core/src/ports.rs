@@ -246,6 +246,12 @@ pub trait Tickets: Send + Sync + fmt::Debug {
     /// See [`StateError`].
     async fn replace(&self, expected: &str, ticket: &Ticket, now: Timestamp) -> Result<bool, StateError>;
 
+    /// Every living ticket of the kind, in no order.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn list(&self, kind: TicketKind, now: Timestamp) -> Result<Vec<Ticket>, StateError>;
+
     /// Deletes what has expired; says how many.
     ///
     /// # Errors
@@ -285,11 +291,13 @@ pub enum TicketKind {
     Replay,
     /// A refresh that is under way.
     RefreshLock,
+    /// A replica that serves, with the epoch that it has taken over.
+    Replica,
 }
 
 impl TicketKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Login,
         Self::Connect,
         Self::BrowserSession,
@@ -298,6 +306,7 @@ impl TicketKind {
         Self::RefreshFamily,
         Self::Replay,
         Self::RefreshLock,
+        Self::Replica,
     ];
 
     /// The word it is stored under.
@@ -311,6 +320,7 @@ impl TicketKind {
             Self::RefreshFamily => "refresh_family",
             Self::Replay => "replay",
             Self::RefreshLock => "refresh_lock",
+            Self::Replica => "replica",
         }
     }
 }
@@ -472,6 +482,13 @@ pub trait Publisher: Send + Sync + fmt::Debug {
     /// # Errors
     /// Why it could not.
     async fn publish(&self, at_least: Epoch) -> Result<Option<Sequence>, Refusal>;
+
+    /// Returns once no replica decides by an older state: each has taken this one over and ended what it no longer
+    /// permits, or has stopped serving because it could not prove to be current.
+    ///
+    /// # Errors
+    /// [`Code::Internal`](crate::refusal::Code::Internal) where one has not within `deadline`; it will.
+    async fn everywhere(&self, at_least: Epoch, deadline: Duration) -> Result<(), Refusal>;
 }
 
 /// A binding's traffic on this replica: what revocation ends.

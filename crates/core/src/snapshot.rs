@@ -173,6 +173,16 @@ impl Snapshot {
         self.agents.get(name)
     }
 
+    /// The names of the registered agents, in no order.
+    pub fn agents(&self) -> impl Iterator<Item = &AgentName> {
+        self.agents.keys()
+    }
+
+    /// Every living grant, in no order.
+    pub fn grants(&self) -> impl Iterator<Item = &Arc<GrantRecord>> {
+        self.grants.values().flatten()
+    }
+
     /// Looks up a gateway-issued token by its digest.
     pub fn agent_token(&self, digest: TokenDigest) -> Option<VerifiedClaims> {
         let token = self.tokens.get(&digest)?;

@@ -224,6 +224,16 @@ impl Live {
         uses
     }
 
+    /// Whether nothing may run under the binding any more.
+    pub fn is_closed(&self, key: &BindingKey) -> bool {
+        self.gate(key).closed.load(Ordering::SeqCst)
+    }
+
+    /// Whether nothing may run for the agent any more.
+    pub fn is_agent_closed(&self, agent: &AgentName) -> bool {
+        locked(&self.ended_agents).contains(agent)
+    }
+
     /// Opens the gate again.
     pub fn open(&self, key: &BindingKey) {
         self.gate(key).closed.store(false, Ordering::SeqCst);

@@ -156,6 +156,12 @@ impl Tickets for MemoryState {
         Ok(true)
     }
 
+    async fn list(&self, kind: TicketKind, now: Timestamp) -> Result<Vec<Ticket>, StateError> {
+        let inner = self.up()?;
+        let living = |ticket: &&Ticket| ticket.kind == kind && now < ticket.expires_at;
+        Ok(inner.tickets.values().filter(living).cloned().collect())
+    }
+
     async fn sweep(&self, now: Timestamp) -> Result<u64, StateError> {
         let mut inner = self.up()?;
         let before = inner.tickets.len();

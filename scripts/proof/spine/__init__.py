@@ -2,7 +2,8 @@
 
 from ..claim import Claim
 from . import (
-    attacker, audit_down, bad_input, bench, canary, clients, demo, kill9, outage, postgres, revocation, rotation,
+    attacker, audit_down, bad_input, bench, canary, clients, demo, kill9, outage, postgres, replicas, revocation,
+    rotation,
 )
 
 CLAIMS = (
@@ -14,6 +15,8 @@ CLAIMS = (
                       "and each old value is refused upstream after its overlap", rotation.judge),
     Claim("revocation", "200 revocations with 64 calls in flight each: the upstream sees no call under the binding "
                         "after the acknowledgement, and another binding keeps flowing", revocation.judge),
+    Claim("replicas", "with two gateways on one database, what one ends is over on both when it answers, also where the other "
+                      "one sleeps or has died", replicas.judge),
     Claim("kill9", "20 times kill -9 under load: every call that the upstream saw has its intent record, and the "
                    "chain verifies after each restart", kill9.judge),
     Claim("attacker", "self-approval, another team's path, a re-pointed route, a loosened policy and a development "

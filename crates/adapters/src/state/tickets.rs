@@ -14,6 +14,7 @@ const TAKE: &str = "DELETE FROM tickets WHERE kind = $1 AND key = $2 AND expires
     RETURNING content, expires_at";
 const REPLACE: &str = "UPDATE tickets SET content = $1, expires_at = $2 \
     WHERE kind = $3 AND key = $4 AND content = $5 AND expires_at > $6";
+const LIST: &str = "SELECT key, content, expires_at FROM tickets WHERE kind = $1 AND expires_at > $2";
 const SWEEP: &str = "DELETE FROM tickets WHERE expires_at <= $1";
 
 pub(super) async fn insert(
@@ -66,6 +67,19 @@ pub(super) async fn replace(
     Ok(session.execute(REPLACE, &values).await? == 1)
 }
 
+pub(super) async fn list(
+    session: &mut dyn Session,
+    kind: TicketKind,
+    now: Timestamp,
+) -> Result<Vec<Ticket>, StateError> {
+    let values = [Value::Text(kind.word()), Value::Number(now.micros())];
+    let rows = session.rows(LIST, &values).await?.into_iter().map(|mut row| {
+        let (key, content) = (row.text()?, row.text()?);
+        Ok(Ticket { kind, key, content, expires_at: Timestamp::from_micros(row.number()?) })
+    });
+    rows.collect()
+}
+
 pub(super) async fn sweep(session: &mut dyn Session, now: Timestamp) -> Result<u64, StateError> {
     session.execute(SWEEP, &[Value::Number(now.micros())]).await
 }
@@ -84,7 +98,7 @@ async fn one(
     Ok(Some(Ticket { kind, key: key.to_owned(), content, expires_at }))
 }
 
-/// The same five statements on either backend; they differ in where a reading connection comes from.
+/// The same six statements on either backend; they differ in where a reading connection comes from.
 macro_rules! tickets {
     ($state:ty, $reading:ident, $writing:ident) => {
         #[async_trait::async_trait]
@@ -118,6 +132,10 @@ macro_rules! tickets {
                 now: Timestamp,
             ) -> Result<bool, StateError> {
                 replace(&mut *self.$writing().await?, expected, ticket, now).await
+            }
+
+            async fn list(&self, kind: TicketKind, now: Timestamp) -> Result<Vec<Ticket>, StateError> {
+                list(&mut *self.$reading().await?, kind, now).await
             }
 
             async fn sweep(&self, now: Timestamp) -> Result<u64, StateError> {

@@ -163,8 +163,10 @@ pub(crate) async fn disable(
     // The end comes first: the new snapshot lets streams end by themselves, and then nobody counts them.
     let (ended, published) = futures::join!(end, publish(&context, epoch));
     published.map_err(|refusal| Problem::not_published(&refusal))?;
+    let ended = ended?;
+    context.everywhere(epoch, END_DEADLINE).await?;
     let binding = BindingRevision { name: target.name, revision };
-    Ok(json(&Standing { binding, status: Lifecycle::Disabled, ended: Some(ended?) }))
+    Ok(json(&Standing { binding, status: Lifecycle::Disabled, ended: Some(ended) }))
 }
 
 pub(super) async fn publish(
@@ -237,6 +239,7 @@ pub(crate) async fn revoke(
         tracing::error!(%refusal, binding = %target.name, "a revoked binding did not end in time");
         Problem::incomplete()
     })?;
+    context.everywhere(epoch, END_DEADLINE).await?;
     let binding = BindingRevision { name: target.name.clone(), revision };
     let completed_at = context.now();
     let event = completed(&caller, &target, &binding, ended, completed_at);

@@ -120,6 +120,7 @@ async fn end(
         tracing::error!(%refusal, %agent, "an agent that was ended still has traffic");
         Problem::incomplete()
     })?;
+    context.everywhere(epoch, END_DEADLINE).await?;
     let ended = Ended { tokens, ..ended };
     let completed_at = context.now();
     let completed =

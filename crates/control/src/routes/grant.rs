@@ -158,6 +158,8 @@ pub(crate) async fn revoke(
     }
     context.grants.forget(&grant);
     let ended = context.live.end_grant(&grant, END_DEADLINE).await?;
+    // Before the provider is asked: a replica that still used the grant would refresh it meanwhile.
+    context.everywhere(epoch, super::act::END_DEADLINE).await?;
     let given_back = context.grants.give_back(&grant, provider.as_ref()).await;
     let mut returned = about_grant(&event, EventKind::CredentialReturned, &grant);
     returned.time = context.now();

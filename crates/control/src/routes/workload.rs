@@ -13,7 +13,7 @@ use gateway_core::state::Lifecycle;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::act::Act;
+use super::act::{Act, END_DEADLINE};
 use super::binding::visible;
 use super::{Shared, json};
 use crate::auth::Caller;
@@ -87,13 +87,19 @@ async fn switch(
     let unknown = |_| Problem::new(&rule::OBJECT_UNKNOWN, "no such workload");
     let workload = WorkloadName::parse(name).map_err(unknown)?;
     let key = ObjectKey { kind: Kind::Workload, environment: None, name: workload.to_string() };
-    let revision = context
-        .write(|state| {
+    let (revision, epoch) = context
+        .commit(|state| {
             visible(state, &key, caller)?;
             let switched = act(&context.deciding(state, &caller.0), &key)?;
             Ok((switched.revision, Some(switched.change)))
         })
         .await?;
+    if let Some(epoch) = epoch {
+        context.publish(epoch).await?;
+    }
+    if status == Lifecycle::Disabled {
+        context.everywhere(epoch, END_DEADLINE).await?;
+    }
     Ok(json(&Standing { workload, revision, status }))
 }
 

@@ -106,6 +106,9 @@ pub(super) struct World {
     pub(super) state: Arc<MemoryState>,
     pub(super) chain: Arc<Chain>,
     pub(super) snapshot: Mutex<Arc<Snapshot>>,
+    /// The epochs that were waited for on every replica.
+    pub(super) awaited: Mutex<Vec<Epoch>>,
+    pub(super) others_lag: AtomicBool,
 }
 
 #[async_trait]
@@ -121,6 +124,14 @@ impl Publisher for World {
             self.state.drained(&[entry.id]).await.unwrap();
         }
         Ok(last)
+    }
+
+    async fn everywhere(&self, at_least: Epoch, _: std::time::Duration) -> Result<(), Refusal> {
+        self.awaited.lock().unwrap().push(at_least);
+        if self.others_lag.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(Refusal::new(Code::Internal).because("the test holds a replica back"));
+        }
+        Ok(())
     }
 }
 

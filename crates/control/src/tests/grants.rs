@@ -25,7 +25,7 @@ fn grant(id: &str, user: &str) -> GrantRecord {
     }
 }
 
-async fn office() -> Office {
+pub(super) async fn office() -> Office {
     let office = Office::new();
     let provider = json!({
         "kind": "Provider", "name": "notes", "environment": "dev", "owner": "support",

@@ -3,11 +3,12 @@ mod agents;
 mod credentials;
 mod fakes;
 mod grants;
+mod replicas;
 mod sessions;
 mod surface;
 mod workloads;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -38,6 +39,7 @@ struct Office {
     keeper: Arc<Keeper>,
     probe: Arc<Probe>,
     vault: Arc<Vault>,
+    world: Arc<World>,
     people: Arc<People>,
 }
 
@@ -96,6 +98,8 @@ impl Office {
             state: Arc::clone(&state),
             chain: Arc::clone(&chain),
             snapshot: Mutex::new(Arc::new(snapshot)),
+            awaited: Mutex::default(),
+            others_lag: AtomicBool::new(false),
         });
         let delegated = [("kv/support/", "support"), ("kv/platform/", "platform")];
         let stores = Stores::new([
@@ -114,7 +118,7 @@ impl Office {
             audit: Arc::clone(&chain) as _,
             audit_reader: Arc::clone(&chain) as _,
             compiler: Arc::new(Compiler),
-            snapshots: world,
+            snapshots: Arc::clone(&world) as _,
             operators: Arc::clone(&people) as _,
             identities: Arc::clone(&plain) as _,
             tokens: Arc::clone(&plain) as _,
@@ -123,7 +127,7 @@ impl Office {
             random: plain,
             fingerprints: FingerprintKey::new([5; 32]),
         });
-        Self { router, state, chain, live, keeper, probe, vault, people }
+        Self { router, state, chain, live, world, keeper, probe, vault, people }
     }
 
     async fn call(&self, who: &str, method: &str, path: &str, body: Value) -> Answer {

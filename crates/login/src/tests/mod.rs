@@ -187,6 +187,10 @@ impl Tickets for Records {
         self.inner.replace(expected, ticket, now).await
     }
 
+    async fn list(&self, kind: TicketKind, now: Timestamp) -> Result<Vec<Ticket>, StateError> {
+        self.inner.list(kind, now).await
+    }
+
     async fn sweep(&self, now: Timestamp) -> Result<u64, StateError> {
         self.inner.sweep(now).await
     }

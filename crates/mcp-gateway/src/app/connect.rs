@@ -10,10 +10,12 @@ use gateway_core::actor::UserIdentity;
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::connect::{self, ConnectArrival, ConnectDeparture, Connections, Offer};
 use gateway_core::grant::{GivenBack, GrantTokenKeeper as _};
+use gateway_core::id::Epoch;
 use gateway_core::lifecycle::{about_grant, end_grant};
 use gateway_core::login::{Fault, Person};
 use gateway_core::manifest::{Kind, ObjectKey, ProviderSpec, Spec};
 use gateway_core::ports::{AuditSink, LiveTraffic as _, Publisher as _, StateError, StateWriter};
+use gateway_core::refusal::Refusal;
 use gateway_core::snapshot::Snapshot;
 use gateway_core::state::{GrantEnd, GrantEndReason, GrantRecord, State};
 use gateway_core::time::Clock as _;
@@ -24,7 +26,7 @@ use super::publish::StatePublisher;
 use super::system::SystemClock;
 
 /// How long what runs on a grant may take to end.
-const END_DEADLINE: Duration = Duration::from_secs(5);
+const END_DEADLINE: Duration = Duration::from_secs(30);
 /// How often an end is written where others change the state at the same time.
 const TRIES: usize = 8;
 
@@ -64,18 +66,15 @@ impl Accounts {
         Ok(Arc::clone(&self.gateway()?.world.current().snapshot))
     }
 
+    fn publisher(&self) -> Result<Arc<StatePublisher>, Fault> {
+        self.standing.get().and_then(|standing| standing.publisher.upgrade()).ok_or(Fault::Unavailable)
+    }
+
     /// Brings the state as it is now to the data plane.
-    async fn publish(&self) -> Result<(), Fault> {
-        let publisher = self.standing.get().and_then(|standing| standing.publisher.upgrade());
-        let publisher = publisher.ok_or(Fault::Unavailable)?;
+    async fn publish(&self) -> Result<Epoch, Fault> {
         let epoch = self.state.epoch().await.map_err(|error| unavailable(&error))?;
-        publisher.publish(epoch).await.map(drop).map_err(|refusal| {
-            tracing::error!(
-                inside = refusal.inside().unwrap_or(""),
-                "a change of grants is not published yet"
-            );
-            Fault::Unavailable
-        })
+        let published = self.publisher()?.publish(epoch).await;
+        published.map(|_| epoch).map_err(|refusal| pending(&refusal))
     }
 
     /// Writes the end of the person's own grant; gives it with its provider. One that ended before is taken again:
@@ -112,6 +111,14 @@ fn provider_of(state: &State, grant: &GrantRecord) -> Option<ProviderSpec> {
     }
 }
 
+fn pending(refusal: &Refusal) -> Fault {
+    tracing::error!(
+        inside = refusal.inside().unwrap_or(""),
+        "a change of grants does not hold everywhere yet"
+    );
+    Fault::Unavailable
+}
+
 fn unavailable(error: &StateError) -> Fault {
     tracing::warn!(%error, "the state of grants does not answer");
     Fault::Unavailable
@@ -140,15 +147,12 @@ impl Connections for Accounts {
 
     async fn end(&self, user: &UserIdentity, id: &str, event: &Event) -> Result<GivenBack, Fault> {
         let (grant, provider) = self.write_end(user, id, event).await?;
-        self.publish().await?;
+        let epoch = self.publish().await?;
         self.grants.forget(&grant);
-        let ended = self.gateway()?.end_grant(&grant, END_DEADLINE).await.map_err(|refusal| {
-            tracing::error!(
-                inside = refusal.inside().unwrap_or(""),
-                "what ran on a grant did not end in time"
-            );
-            Fault::Unavailable
-        })?;
+        let ended = self.gateway()?.end_grant(&grant, END_DEADLINE).await;
+        let ended = ended.map_err(|refusal| pending(&refusal))?;
+        let everywhere = self.publisher()?.everywhere(epoch, END_DEADLINE).await;
+        everywhere.map_err(|refusal| pending(&refusal))?;
         let given_back = self.grants.give_back(&grant, provider.as_ref()).await;
         let mut returned = about_grant(event, EventKind::CredentialReturned, &grant);
         returned.time = SystemClock.now();

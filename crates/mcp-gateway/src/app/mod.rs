@@ -13,6 +13,7 @@ mod parts;
 mod ports;
 mod preflight;
 mod publish;
+mod replicas;
 pub mod system;
 pub mod telemetry;
 mod tls;
@@ -34,6 +35,7 @@ pub use preflight::{PreflightLine, PreflightRequest, preflight};
 
 use crate::config::{Config, LogFormat, LogLevel};
 use parts::Parts;
+use replicas::Replicas;
 use system::SystemClock;
 
 /// Why the gateway does not start. Every text names what to change.
@@ -92,6 +94,7 @@ pub struct Running {
     audit: Arc<AuditLog>,
     checkpointer: Arc<Checkpointer>,
     stop: watch::Sender<bool>,
+    replicas: Option<Arc<Replicas>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
     drain: Duration,
@@ -116,6 +119,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         gateway: parts.gateway,
         audit: parts.audit,
         checkpointer: parts.checkpointer,
+        replicas: parts.replicas,
         stop,
         threads,
         tasks,
@@ -145,6 +149,9 @@ impl Running {
             );
         }
         self.tasks.iter().for_each(JoinHandle::abort);
+        if let Some(replicas) = &self.replicas {
+            replicas.leave(SystemClock.now()).await;
+        }
         let event = Event::new(EventKind::Stopped, SystemClock.now());
         if let Err(error) = self.audit.record(event).await {
             tracing::error!(%error, "the stop could not be recorded");

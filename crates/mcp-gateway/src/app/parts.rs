@@ -8,9 +8,10 @@ use gateway_adapters::identity::{IdentityIssue, OidcOperators, OidcVerifier};
 use gateway_adapters::policy::CedarCompiler;
 use gateway_adapters::signing::Signer;
 use gateway_adapters::source::{SourceParts, Sources};
-use gateway_adapters::state::{self, Database};
+use gateway_adapters::state::{self, Database, StateConfig};
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::connect::ConnectPages;
+use gateway_core::id::Epoch;
 use gateway_core::ports::{AuditSink as _, Publisher as _, StateWriter, Tickets};
 use gateway_core::snapshot::Snapshot;
 use gateway_core::stores::Stores;
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 use super::connect::Accounts;
 use super::house::House;
 use super::publish::StatePublisher;
+use super::replicas::Replicas;
 use super::system::{SystemClock, SystemEntropy};
 use super::{StartError, bootstrap, house, login};
 use crate::config::Config;
@@ -39,6 +41,7 @@ pub(super) struct Parts {
     pub(super) sink: Option<Arc<Sink>>,
     pub(super) state: Arc<dyn StateWriter>,
     pub(super) tickets: Arc<dyn Tickets>,
+    pub(super) replicas: Option<Arc<Replicas>>,
     pub(super) stores: Arc<Stores>,
     pub(super) sources: Arc<Sources>,
     pub(super) signer: Arc<Signer>,
@@ -60,6 +63,11 @@ impl Parts {
         let compiler =
             Arc::new(CedarCompiler::new().map_err(|error| StartError::machine("the policy schema", error))?);
         let served = config.environments.clone().unwrap_or_default();
+        let replicas = replicas(config, &tickets, &*entropy);
+        // Known before it decides: whoever ends something from now on waits for this one.
+        if let Some(replicas) = &replicas {
+            replicas.report(Epoch(0), clock.now()).await?;
+        }
         let loaded = state.load().await?;
         if loaded.epoch < opened.epoch {
             return Err(StartError::StateBehind { state: loaded.epoch.0, chain: opened.epoch.0 });
@@ -114,6 +122,7 @@ impl Parts {
             audit.clone(),
             gateway.clone(),
             served,
+            replicas.clone(),
         ));
         accounts.stand(&gateway, &publisher);
         record_start(&audit, opened, config, loaded.epoch).await?;
@@ -132,6 +141,7 @@ impl Parts {
             sink: sink.map(Arc::new),
             state,
             tickets,
+            replicas,
             stores,
             sources,
             signer,
@@ -169,6 +179,14 @@ impl Parts {
         }
         tasks
     }
+}
+
+/// One file is one gateway's; a database server may have several.
+fn replicas(config: &Config, tickets: &Arc<dyn Tickets>, entropy: &SystemEntropy) -> Option<Arc<Replicas>> {
+    let StateConfig::Postgres { .. } = &config.state else { return None };
+    let limits = &config.limits;
+    let lease = limits.staleness_production_seconds.max(limits.staleness_other_seconds);
+    Some(Arc::new(Replicas::new(Arc::clone(tickets), entropy, Duration::from_secs(lease))))
 }
 
 fn checkpointer(

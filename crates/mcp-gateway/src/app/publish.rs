@@ -4,15 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use gateway_adapters::audit::AuditLog;
+use gateway_core::departure::Departures;
 use gateway_core::id::{EnvironmentName, Epoch};
 use gateway_core::policy::PolicyCompiler;
-use gateway_core::ports::{AuditSink as _, Publisher, Sequence, StateWriter};
+use gateway_core::ports::{AuditSink as _, LiveTraffic as _, Publisher, Sequence, StateWriter};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::snapshot::Snapshot;
+use gateway_core::time::Timestamp;
 use gateway_proxy::gateway::Gateway;
 use tokio::sync::Mutex;
 
+use super::replicas::Replicas;
+
+/// How long what was ended on another replica may take to end here.
+const SETTLING: Duration = Duration::from_secs(30);
 /// How many outbox rows are drained at a time.
 const BATCH: u32 = 100;
 
@@ -24,6 +31,8 @@ pub(super) struct StatePublisher {
     audit: Arc<AuditLog>,
     gateway: Arc<Gateway>,
     served: Vec<EnvironmentName>,
+    /// The other replicas, where the state can have any.
+    replicas: Option<Arc<Replicas>>,
     // One at a time: two drains would write the same rows twice.
     turn: Mutex<()>,
 }
@@ -36,8 +45,9 @@ impl StatePublisher {
         audit: Arc<AuditLog>,
         gateway: Arc<Gateway>,
         served: Vec<EnvironmentName>,
+        replicas: Option<Arc<Replicas>>,
     ) -> Self {
-        Self { state, compiler, audit, gateway, served, turn: Mutex::new(()) }
+        Self { state, compiler, audit, gateway, served, replicas, turn: Mutex::new(()) }
     }
 
     /// Follows the state for ever: installs what changed, and confirms that the rest is current.
@@ -45,7 +55,11 @@ impl StatePublisher {
         loop {
             let known = self.gateway.world.epoch();
             match self.state.changed(known, floor).await {
-                Ok(epoch) if epoch == known => self.gateway.world.confirm(self.gateway.clock.now()),
+                Ok(epoch) if epoch == known => {
+                    let now = self.gateway.clock.now();
+                    self.gateway.world.confirm(now);
+                    self.report(now).await;
+                }
                 Ok(epoch) => {
                     if let Err(refusal) = self.publish(epoch).await {
                         tracing::error!(
@@ -82,9 +96,31 @@ impl StatePublisher {
         if snapshot.epoch < at_least {
             return Err(unavailable("the state read is older than the change".to_owned()));
         }
+        let before = Arc::clone(&self.gateway.world.current().snapshot);
+        let epoch = snapshot.epoch;
+        if let Some(replicas) = &self.replicas {
+            replicas.begin(epoch);
+        }
         self.gateway.world.install(snapshot, now);
         self.gateway.live.wake_all();
+        if let Some(replicas) = &self.replicas {
+            let after = Arc::clone(&self.gateway.world.current().snapshot);
+            let settling = settle(Arc::clone(&self.gateway), before, after);
+            let (replicas, gateway) = (Arc::clone(replicas), Arc::clone(&self.gateway));
+            // Beside the publishing: a call that does not end must not keep the next change out.
+            tokio::spawn(async move {
+                settling.await;
+                replicas.settled(epoch);
+                report(&replicas, &gateway, now).await;
+            });
+        }
         Ok(())
+    }
+
+    async fn report(&self, confirmed: Timestamp) {
+        if let Some(replicas) = &self.replicas {
+            report(replicas, &self.gateway, confirmed).await;
+        }
     }
 
     async fn drain(&self) -> Result<Option<Sequence>, Refusal> {
@@ -115,6 +151,57 @@ impl StatePublisher {
     }
 }
 
+async fn report(replicas: &Replicas, gateway: &Gateway, confirmed: Timestamp) {
+    if let Err(error) = replicas.report(gateway.world.epoch(), confirmed).await {
+        tracing::warn!(%error, "the other replicas do not hear of this one");
+    }
+}
+
+/// Ends here what another replica's act ended, as that replica does, and lets in again what came back.
+async fn settle(gateway: Arc<Gateway>, before: Arc<Snapshot>, after: Arc<Snapshot>) {
+    let (gone, back) = (Departures::between(&before, &after), Departures::between(&after, &before));
+    back.bindings.iter().for_each(|(environment, binding)| gateway.admit(environment, binding));
+    back.agents.iter().for_each(|agent| gateway.admit_agent(agent));
+    let told = |what: &str, refusal: Refusal| {
+        tracing::error!(
+            what,
+            inside = refusal.inside().unwrap_or(""),
+            "what was ended elsewhere still runs here"
+        );
+    };
+    let bindings = gone.bindings.iter().map(|(environment, binding)| {
+        let gateway = &gateway;
+        async move {
+            // Whoever ended it on this replica is at it already, and counts what it ended.
+            if !gateway.live.is_closed(&(environment.clone(), binding.clone()))
+                && let Err(refusal) = gateway.end(environment, binding, SETTLING).await
+            {
+                told(binding.as_str(), refusal);
+            }
+        }
+    });
+    let agents = gone.agents.iter().map(|agent| {
+        let gateway = &gateway;
+        async move {
+            if !gateway.live.is_agent_closed(agent)
+                && let Err(refusal) = gateway.end_agent(agent, SETTLING).await
+            {
+                told(agent.as_str(), refusal);
+            }
+        }
+    });
+    let grants = gone.grants.iter().map(|grant| {
+        let gateway = &gateway;
+        async move {
+            if let Err(refusal) = gateway.end_grant(grant, SETTLING).await {
+                told(&grant.id, refusal);
+            }
+        }
+    });
+    let (bindings, agents, grants) = (join_all(bindings), join_all(agents), join_all(grants));
+    tokio::join!(bindings, agents, grants);
+}
+
 #[async_trait]
 impl Publisher for StatePublisher {
     async fn publish(&self, at_least: Epoch) -> Result<Option<Sequence>, Refusal> {
@@ -122,5 +209,11 @@ impl Publisher for StatePublisher {
         // The block comes first: a revocation holds even while evidence cannot be written.
         self.install(at_least).await?;
         self.drain().await
+    }
+
+    async fn everywhere(&self, at_least: Epoch, deadline: Duration) -> Result<(), Refusal> {
+        let Some(replicas) = &self.replicas else { return Ok(()) };
+        let deciding = || self.gateway.world.epoch();
+        replicas.caught_up(at_least, deciding, || self.gateway.clock.now(), deadline).await
     }
 }

@@ -19,6 +19,7 @@ pub async fn run(one: Arc<dyn Tickets>, other: Arc<dyn Tickets>) {
     a_ticket_is_written_once_and_taken_once(&*one, &*other).await;
     replacing_compares(&*one, &*other).await;
     what_has_expired_is_as_if_absent(&*one, &*other).await;
+    those_of_a_kind_are_listed_while_they_live(&*one, &*other).await;
     of_many_who_race_one_wins(&one, &other).await;
 }
 
@@ -112,4 +113,20 @@ where
         winners += usize::from(task.await.unwrap());
     }
     winners
+}
+
+async fn those_of_a_kind_are_listed_while_they_live(one: &dyn Tickets, other: &dyn Tickets) {
+    let kind = TicketKind::Replica;
+    let longer = Ticket { expires_at: NOW.plus(2 * MINUTE), ..ticket(kind, "listed-2", "2") };
+    for written in [&ticket(kind, "listed-1", "1"), &longer, &ticket(TicketKind::Client, "listed-3", "3")] {
+        assert_eq!(one.insert(written, NOW).await, Ok(true));
+    }
+    let keys = |mut listed: Vec<Ticket>| {
+        listed.retain(|ticket| ticket.key.starts_with("listed-"));
+        listed.sort_by(|one, other| one.key.cmp(&other.key));
+        listed
+    };
+    let listed = keys(other.list(kind, NOW).await.unwrap());
+    assert_eq!(listed, [ticket(kind, "listed-1", "1"), longer.clone()]);
+    assert_eq!(keys(other.list(kind, NOW.plus(MINUTE)).await.unwrap()), [longer]);
 }

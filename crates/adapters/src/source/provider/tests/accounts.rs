@@ -1,6 +1,5 @@
 //! Whose tokens they are.
 
-
 use super::*;
 
 fn tokens(id_token: Option<String>) -> Tokens {

@@ -1,0 +1,43 @@
+//! What stopped deciding between two snapshots: a replica that takes the later one over ends what ran on it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::id::{AgentName, BindingName, EnvironmentName};
+use crate::snapshot::Snapshot;
+use crate::state::GrantRecord;
+
+/// Bindings, agents and grants that were there before and are not any more.
+#[derive(Debug, Default)]
+pub struct Departures {
+    /// Bindings, across their revisions.
+    pub bindings: Vec<(EnvironmentName, BindingName)>,
+    /// Agents.
+    pub agents: Vec<AgentName>,
+    /// Users' grants.
+    pub grants: Vec<Arc<GrantRecord>>,
+}
+
+impl Departures {
+    /// Compares by name: another revision of the same binding is the same binding.
+    pub fn between(before: &Snapshot, after: &Snapshot) -> Self {
+        let stays: HashSet<(EnvironmentName, BindingName)> = bindings(after).collect();
+        Self {
+            bindings: bindings(before).filter(|binding| !stays.contains(binding)).collect(),
+            agents: before.agents().filter(|name| after.agent(name).is_none()).cloned().collect(),
+            grants: before.grants().filter(|grant| !after.grant_lives(grant)).cloned().collect(),
+        }
+    }
+
+    /// Whether nothing departed.
+    pub fn is_empty(&self) -> bool {
+        self.bindings.is_empty() && self.agents.is_empty() && self.grants.is_empty()
+    }
+}
+
+fn bindings(snapshot: &Snapshot) -> impl Iterator<Item = (EnvironmentName, BindingName)> {
+    snapshot.environments().flat_map(|environment| {
+        let names = environment.servers().flat_map(|server| &server.bindings);
+        names.map(|binding| (environment.spec.name.clone(), binding.spec.name.clone()))
+    })
+}
