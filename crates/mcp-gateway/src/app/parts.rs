@@ -64,10 +64,6 @@ impl Parts {
             Arc::new(CedarCompiler::new().map_err(|error| StartError::machine("the policy schema", error))?);
         let served = config.environments.clone().unwrap_or_default();
         let replicas = replicas(config, &tickets, &*entropy);
-        // Known before it decides: whoever ends something from now on waits for this one.
-        if let Some(replicas) = &replicas {
-            replicas.report(Epoch(0), clock.now()).await?;
-        }
         let loaded = state.load().await?;
         if loaded.epoch < opened.epoch {
             return Err(StartError::StateBehind { state: loaded.epoch.0, chain: opened.epoch.0 });
@@ -127,10 +123,7 @@ impl Parts {
         accounts.stand(&gateway, &publisher);
         record_start(&audit, opened, config, loaded.epoch).await?;
         bootstrap::first(config, &*state, &entropy, &loaded).await?;
-        let epoch = state.epoch().await?;
-        publisher.publish(epoch).await.map_err(|refusal| {
-            StartError::machine("the state cannot be taken over", refusal.inside().unwrap_or("refused"))
-        })?;
+        take_over(&*state, &publisher, replicas.as_deref(), &gateway).await?;
         let checkpointer = checkpointer(config, &audit, clock)?;
         let sink = config.audit.sink.clone().map(|sink| Sink::new(audit.clone(), sink, entropy.clone()));
         let sink = sink.transpose().map_err(|error| StartError::machine("the audit sink", error))?;
@@ -263,6 +256,27 @@ fn settings(config: &Config) -> Settings {
     };
     settings.process_durability = config.audit.durability == Durability::Process;
     settings
+}
+
+/// Brings the data plane to the state as it is just before it serves. The other replicas know of this one by
+/// then: whoever ends something from now on waits for it.
+async fn take_over(
+    state: &dyn StateWriter,
+    publisher: &StatePublisher,
+    replicas: Option<&Replicas>,
+    gateway: &Gateway,
+) -> Result<(), StartError> {
+    if let Some(replicas) = replicas {
+        replicas.report(Epoch(0), SystemClock.now()).await?;
+    }
+    let epoch = state.epoch().await?;
+    publisher.publish(epoch).await.map_err(|refusal| {
+        StartError::machine("the state cannot be taken over", refusal.inside().unwrap_or("refused"))
+    })?;
+    if let Some(replicas) = replicas {
+        replicas.report(gateway.world.epoch(), SystemClock.now()).await?;
+    }
+    Ok(())
 }
 
 /// Closes what a crash left open, and says which configuration serves from now on.
