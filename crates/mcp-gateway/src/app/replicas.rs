@@ -37,7 +37,7 @@ pub(super) struct Replicas {
     /// Epochs that were taken over and whose departures still run.
     settling: Mutex<BTreeSet<Epoch>>,
     /// The last word, as it was written; one writer at a time.
-    last: tokio::sync::Mutex<Option<Ticket>>,
+    last: tokio::sync::Mutex<Option<(Ticket, Timestamp)>>,
 }
 
 impl std::fmt::Debug for Replicas {
@@ -75,24 +75,26 @@ impl Replicas {
     /// # Errors
     /// The records do not answer; the replica then stops serving by itself when its lease ends.
     pub(super) async fn report(&self, deciding: Epoch, confirmed: Timestamp) -> Result<(), StateError> {
-        let word = Word { epoch: self.holds(deciding), at: confirmed };
+        let mut last = self.last.lock().await;
+        // A word that was held up by what it waited for must not take back a later proof.
+        let at = last.as_ref().map_or(confirmed, |(_, before)| confirmed.max(*before));
+        let word = Word { epoch: self.holds(deciding), at };
         let content = serde_json::to_string(&word).map_err(|error| StateError::Corrupt(error.to_string()))?;
         let ticket = Ticket {
             kind: TicketKind::Replica,
             key: self.id.clone(),
             content,
-            expires_at: confirmed.plus(self.lease + REPORT * 2 + SKEW),
+            expires_at: at.plus(self.lease + REPORT * 2 + SKEW),
         };
-        let mut last = self.last.lock().await;
         let replaced = match &*last {
-            Some(old) => self.tickets.replace(&old.content, &ticket, confirmed).await?,
+            Some((old, _)) => self.tickets.replace(&old.content, &ticket, at).await?,
             None => false,
         };
         if !replaced {
             // The first one, or the former has ended: nobody waits for it any more.
-            self.tickets.insert(&ticket, confirmed).await?;
+            self.tickets.insert(&ticket, at).await?;
         }
-        *last = Some(ticket);
+        *last = Some((ticket, at));
         Ok(())
     }
 
@@ -202,6 +204,15 @@ mod tests {
         assert!(waits(&one, 7, NOW.plus(Duration::from_secs(60))).await, "it came back");
         other.leave(NOW.plus(Duration::from_secs(60))).await;
         assert!(!waits(&one, 7, NOW.plus(Duration::from_secs(60))).await, "it left");
+    }
+
+    #[tokio::test]
+    async fn a_word_that_comes_late_does_not_shorten_what_was_said_before() {
+        let state = Arc::new(MemoryState::default());
+        let (one, other) = (replica(&state), replica(&state));
+        other.report(Epoch(6), NOW.plus(LEASE)).await.unwrap();
+        other.report(Epoch(6), NOW).await.unwrap();
+        assert!(waits(&one, 7, NOW.plus(LEASE + LEASE)).await);
     }
 
     #[tokio::test]
