@@ -267,14 +267,14 @@ async fn take_over(
     gateway: &Gateway,
 ) -> Result<(), StartError> {
     if let Some(replicas) = replicas {
-        replicas.report(Epoch(0), SystemClock.now()).await?;
+        replicas.report(|| Epoch(0), SystemClock.now()).await?;
     }
     let epoch = state.epoch().await?;
     publisher.publish(epoch).await.map_err(|refusal| {
         StartError::machine("the state cannot be taken over", refusal.inside().unwrap_or("refused"))
     })?;
     if let Some(replicas) = replicas {
-        replicas.report(gateway.world.epoch(), SystemClock.now()).await?;
+        replicas.report(|| gateway.world.epoch(), SystemClock.now()).await?;
     }
     Ok(())
 }

@@ -152,7 +152,7 @@ impl StatePublisher {
 }
 
 async fn report(replicas: &Replicas, gateway: &Gateway, confirmed: Timestamp) {
-    if let Err(error) = replicas.report(gateway.world.epoch(), confirmed).await {
+    if let Err(error) = replicas.report(|| gateway.world.epoch(), confirmed).await {
         tracing::warn!(%error, "the other replicas do not hear of this one");
     }
 }

@@ -74,11 +74,15 @@ impl Replicas {
     ///
     /// # Errors
     /// The records do not answer; the replica then stops serving by itself when its lease ends.
-    pub(super) async fn report(&self, deciding: Epoch, confirmed: Timestamp) -> Result<(), StateError> {
+    pub(super) async fn report(
+        &self,
+        deciding: impl Fn() -> Epoch + Send,
+        confirmed: Timestamp,
+    ) -> Result<(), StateError> {
         let mut last = self.last.lock().await;
         // A word that was held up by what it waited for must not take back a later proof.
         let at = last.as_ref().map_or(confirmed, |(_, before)| confirmed.max(*before));
-        let word = Word { epoch: self.holds(deciding), at };
+        let word = Word { epoch: self.holds(deciding()), at };
         let content = serde_json::to_string(&word).map_err(|error| StateError::Corrupt(error.to_string()))?;
         let ticket = Ticket {
             kind: TicketKind::Replica,
@@ -105,8 +109,8 @@ impl Replicas {
     pub(super) async fn caught_up(
         &self,
         epoch: Epoch,
-        deciding: impl Fn() -> Epoch,
-        now: impl Fn() -> Timestamp,
+        deciding: impl Fn() -> Epoch + Send,
+        now: impl Fn() -> Timestamp + Send,
         deadline: Duration,
     ) -> Result<(), Refusal> {
         let until = tokio::time::Instant::now() + deadline;
@@ -170,9 +174,9 @@ mod tests {
         let state = Arc::new(MemoryState::default());
         let (one, other) = (replica(&state), replica(&state));
         assert!(!waits(&one, 7, NOW).await, "alone");
-        other.report(Epoch(6), NOW).await.unwrap();
+        other.report(|| Epoch(6), NOW).await.unwrap();
         assert!(waits(&one, 7, NOW).await);
-        other.report(Epoch(7), NOW).await.unwrap();
+        other.report(|| Epoch(7), NOW).await.unwrap();
         assert!(!waits(&one, 7, NOW).await);
     }
 
@@ -181,11 +185,11 @@ mod tests {
         let state = Arc::new(MemoryState::default());
         let (one, other) = (replica(&state), replica(&state));
         other.begin(Epoch(7));
-        other.report(Epoch(7), NOW).await.unwrap();
+        other.report(|| Epoch(7), NOW).await.unwrap();
         assert!(waits(&one, 7, NOW).await);
         assert!(!waits(&one, 6, NOW).await, "the one before holds");
         other.settled(Epoch(7));
-        other.report(Epoch(7), NOW).await.unwrap();
+        other.report(|| Epoch(7), NOW).await.unwrap();
         assert!(!waits(&one, 7, NOW).await);
         one.begin(Epoch(7));
         assert!(waits(&one, 7, NOW).await, "its own count too");
@@ -197,10 +201,10 @@ mod tests {
     async fn a_replica_that_is_gone_is_waited_for_until_it_must_have_stopped_serving() {
         let state = Arc::new(MemoryState::default());
         let (one, other) = (replica(&state), replica(&state));
-        other.report(Epoch(6), NOW).await.unwrap();
+        other.report(|| Epoch(6), NOW).await.unwrap();
         assert!(waits(&one, 7, NOW.plus(LEASE + REPORT)).await, "it may have confirmed once more, unheard");
         assert!(!waits(&one, 7, NOW.plus(LEASE + REPORT * 2 + SKEW)).await);
-        other.report(Epoch(6), NOW.plus(Duration::from_secs(60))).await.unwrap();
+        other.report(|| Epoch(6), NOW.plus(Duration::from_secs(60))).await.unwrap();
         assert!(waits(&one, 7, NOW.plus(Duration::from_secs(60))).await, "it came back");
         other.leave(NOW.plus(Duration::from_secs(60))).await;
         assert!(!waits(&one, 7, NOW.plus(Duration::from_secs(60))).await, "it left");
@@ -210,8 +214,8 @@ mod tests {
     async fn a_word_that_comes_late_does_not_shorten_what_was_said_before() {
         let state = Arc::new(MemoryState::default());
         let (one, other) = (replica(&state), replica(&state));
-        other.report(Epoch(6), NOW.plus(LEASE)).await.unwrap();
-        other.report(Epoch(6), NOW).await.unwrap();
+        other.report(|| Epoch(6), NOW.plus(LEASE)).await.unwrap();
+        other.report(|| Epoch(6), NOW).await.unwrap();
         assert!(waits(&one, 7, NOW.plus(LEASE + LEASE)).await);
     }
 
