@@ -4,8 +4,11 @@ import json
 from urllib.parse import parse_qs, urlsplit
 
 from ..claim import Claim, demand
+from ..spine.clients import act
 from .connected import CALLBACK, GRANTS, READ, WRITE, Enterprise
 from .house import scopes
+
+CLIENTS = ("pypi", "npm", "inspector")
 
 
 def judge(stage):
@@ -72,6 +75,14 @@ def connects(stage, house, alice, bob, link):
     stage.browser.walked("alice", link)
     authority = alice.served()
     demand(authority["sub"] == "alice" and scopes(authority) == {READ}, f"the upstream saw {authority}")
+    mark_calls = alice.upstream.log.mark()
+    for client in CLIENTS:
+        outcome = act(stage, client, "legacy", alice.url, alice.token, "notes")
+        stage.keep("clients", json.dumps(outcome))
+        demand(outcome["ok"] and not outcome["caller_token_echoed"], f"{client}: {outcome['error']}")
+    calls = [line["authority"] for line in alice.upstream.calls(mark_calls)]
+    demand(len(calls) == len(CLIENTS) and all(seen["sub"] == "alice" and scopes(seen) == {READ} for seen in calls),
+           f"the upstream saw {calls}")
     asked(bob, "grant.missing")
     exchanged = house.notes.requests(mark)
     demand(len(exchanged) == 1, f"the provider's token endpoint was asked {len(exchanged)} times")
@@ -79,7 +90,8 @@ def connects(stage, house, alice, bob, link):
     demand("notes" in page["text"] and READ in page["text"], f"the page of grants: {page['text'][:300]}")
     other = stage.browser.look("bob", f"{house.gateways[0].public_url}{GRANTS}")
     demand("You have connected no account" in other["text"], f"bob's page of grants: {other['text'][:300]}")
-    return "alice connected and the upstream saw her with the one scope, bob is still refused"
+    return (f"alice connected and the upstream saw her with the one scope, by hand and by {len(CLIENTS)} real clients; bob is "
+            "still refused")
 
 
 def steps_up(stage, alice):

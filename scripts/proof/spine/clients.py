@@ -16,7 +16,7 @@ RUNS = [
     for client in ("pypi", "npm", "inspector")
     for era, server in (("legacy", "everything"), ("legacy", "issues"), ("modern", "issues"))
 ]
-CALLS = {"everything": ("echo", {"message": "hello"}), "issues": ("echo", {"text": "hello"})}
+CALLS = {"everything": ("echo", {"message": "hello"}), "issues": ("echo", {"text": "hello"}), "notes": ("whoami", {})}
 FORBIDDEN = {"delete_everything"}
 
 
