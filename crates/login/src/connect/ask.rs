@@ -36,7 +36,7 @@ pub(super) async fn page(
     match shown {
         Ok(Some(content)) => page::page(StatusCode::OK, "Connect your account", &content),
         Ok(None) => {
-            let source = connected.clone().map(|Extension(Source(address))| address);
+            let source = connected.map(|Extension(Source(address))| address);
             match log_in(&login, &uri, &headers, source).await {
                 Ok(response) => response,
                 Err(fault) => refused(&login, fault, None, connected),

@@ -30,7 +30,7 @@ pub(super) async fn page(
     connected: Connected,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let source = connected.clone().map(|Extension(Source(address))| address);
+    let source = connected.map(|Extension(Source(address))| address);
     match shown(&login, &headers, source).await {
         Ok(response) => response,
         Err(fault) => refused(&login, fault, None, connected),
@@ -125,7 +125,7 @@ pub(super) async fn end(
         Ok(signed) => signed,
         Err(fault) => return refused(&login, fault, None, connected),
     };
-    let source = connected.clone();
+    let source = connected;
     match ended(&login, signed.as_ref(), &headers, &body, source).await {
         Ok(response) => response,
         Err(fault) => refused(&login, fault, signed.as_ref(), connected),

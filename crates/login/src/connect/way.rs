@@ -110,7 +110,7 @@ pub(super) async fn callback(
         Ok(signed) => signed,
         Err(fault) => return refused(&login, fault, None, connected),
     };
-    let source = connected.clone();
+    let source = connected;
     match arrive(&login, signed.as_ref(), query.as_deref().unwrap_or_default(), source).await {
         Ok(response) => response,
         Err(fault) => refused(&login, fault, signed.as_ref(), connected),

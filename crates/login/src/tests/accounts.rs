@@ -16,6 +16,9 @@ use url::Url;
 
 use super::shown;
 
+/// User, code, verifier and scopes.
+type Arrived = (String, Option<String>, String, Vec<String>);
+
 /// One provider of notes, which everybody but mallory may connect.
 #[derive(Debug)]
 pub(super) struct Accounts {
@@ -23,8 +26,7 @@ pub(super) struct Accounts {
     pub(super) grants: Mutex<Vec<Arc<GrantRecord>>>,
     /// State, verifier and scopes.
     pub(super) departures: Mutex<Vec<(String, String, Vec<String>)>>,
-    /// User, code, verifier and scopes.
-    pub(super) arrivals: Mutex<Vec<(String, Option<String>, String, Vec<String>)>>,
+    pub(super) arrivals: Mutex<Vec<Arrived>>,
     pub(super) events: Mutex<Vec<Event>>,
     pub(super) fault: Mutex<Option<Fault>>,
     pub(super) down: AtomicBool,
@@ -67,7 +69,7 @@ pub(super) fn grant(id: &str, user: &UserIdentity, provider: &str, scopes: &[&st
         user: user.to_string(),
         account: None,
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-        reference: "vault://kv/grants/g#grant".parse().unwrap(),
+        reference: gateway_core::reference::SecretReference::parse("vault://kv/grants/g#grant").unwrap(),
         created_at: Timestamp::from_seconds(1_000),
         ended: None,
     }
@@ -129,6 +131,7 @@ impl Connections for Accounts {
         }
         self.events.lock().unwrap().push(event.clone());
         let answer = if self.confirms.load(Ordering::SeqCst) { "revoked" } else { "not_offered" };
-        Ok(GivenBack { refresh_token: Some(answer.to_owned()), deleted: true, ..GivenBack::default() })
+        let said = Some(answer.to_owned());
+        Ok(GivenBack { refresh_token: said.clone(), access_token: said, deleted: true, trouble: None })
     }
 }

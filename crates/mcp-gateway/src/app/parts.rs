@@ -63,7 +63,7 @@ impl Parts {
         let compiler =
             Arc::new(CedarCompiler::new().map_err(|error| StartError::machine("the policy schema", error))?);
         let served = config.environments.clone().unwrap_or_default();
-        let replicas = replicas(config, &tickets, &*entropy);
+        let replicas = replicas(config, &tickets, &entropy);
         let loaded = state.load().await?;
         if loaded.epoch < opened.epoch {
             return Err(StartError::StateBehind { state: loaded.epoch.0, chain: opened.epoch.0 });
