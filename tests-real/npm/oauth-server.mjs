@@ -50,7 +50,7 @@ async function signedClaims(token) {
 
 /** What the issuer says about an opaque token (RFC 7662). */
 async function introspected(token) {
-  const pair = `${options.introspect}:${process.env.INTROSPECTION_SECRET}`;
+  const pair = [options.introspect, process.env.INTROSPECTION_SECRET].map(encodeURIComponent).join(':');
   const answer = await fetch(oauthMetadata.introspection_endpoint, {
     method: 'POST',
     headers: { authorization: `Basic ${Buffer.from(pair).toString('base64')}` },
