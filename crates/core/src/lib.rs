@@ -8,6 +8,7 @@ pub mod address;
 pub mod audit;
 pub mod card;
 pub mod connect;
+pub mod consent;
 pub mod departure;
 pub mod explain;
 pub mod grant;

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::consent::Consent;
+
 /// Who can do something about a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fixer {
@@ -237,12 +239,14 @@ pub struct Refusal {
     code: Code,
     inside: Option<String>,
     retry_after: Option<Duration>,
+    // Boxed: a refusal is passed through every stage, and this is rare.
+    consent: Option<Box<Consent>>,
 }
 
 impl Refusal {
     /// A refusal with nothing more to say.
     pub const fn new(code: Code) -> Self {
-        Self { code, inside: None, retry_after: None }
+        Self { code, inside: None, retry_after: None, consent: None }
     }
 
     /// Adds what the operator's log should say; never a value, a token or a body.
@@ -259,6 +263,14 @@ impl Refusal {
         self
     }
 
+    /// Adds what the user would have to agree to. Only where nothing has been sent yet: whoever agrees calls
+    /// again.
+    #[must_use]
+    pub fn wanting(mut self, consent: Consent) -> Self {
+        self.consent = Some(Box::new(consent));
+        self
+    }
+
     /// The code.
     pub const fn code(&self) -> Code {
         self.code
@@ -272,6 +284,11 @@ impl Refusal {
     /// When trying again makes sense.
     pub const fn retry(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// What the user would have to agree to, where that mends it.
+    pub fn consent(&self) -> Option<&Consent> {
+        self.consent.as_deref()
     }
 }
 

@@ -32,6 +32,7 @@ use crate::path::answer::answer;
 use crate::path::authenticate::authenticate;
 use crate::path::authorize::{Aim, authorize};
 use crate::path::body::AnswerBody;
+use crate::path::elicit;
 use crate::path::identify::{Misread, identify};
 use crate::path::journey::Journey;
 use crate::path::refuse::{plain, refuse, refuse_headers, refuse_translation};
@@ -88,6 +89,7 @@ pub struct Gateway {
     pub(crate) housekeeping: Upstreams,
     own: Weak<Self>,
     open: AtomicUsize,
+    waiting: AtomicUsize,
     draining: AtomicBool,
 }
 
@@ -117,6 +119,9 @@ pub struct Wiring {
     /// See [`Gateway::settings`].
     pub settings: Settings,
 }
+
+/// One in so many of the open requests may wait for a person: more would take the place of calls.
+const WAITING_SHARE: usize = 10;
 
 /// Counts an open request down when dropped.
 pub(crate) struct OpenRequest<'a>(&'a AtomicUsize);
@@ -156,6 +161,7 @@ impl Gateway {
             housekeeping: Upstreams::default(),
             own: Weak::clone(own),
             open: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
         })
     }
@@ -208,7 +214,15 @@ impl Gateway {
         let aim = Aim::of(&call);
         let permit = authorize(self, &world, trip, &call.identity, &aim)?;
         let journey = Journey { gateway: self, upstreams, trip, call: &call, aim: &aim };
-        let forwarded = match bridge::travel(journey, permit).await? {
+        elicit::heed(&call, &permit)?;
+        let outcome = match bridge::travel(journey, permit).await {
+            Err(Misread::Refusal(refusal)) if refusal.consent().is_some() => {
+                // Boxed: a call that lacks nothing must not be larger for it.
+                Box::pin(elicit::elicit(journey, refusal)).await
+            }
+            outcome => outcome,
+        };
+        let forwarded = match outcome? {
             Outcome::Upstream(forwarded) => *forwarded,
             Outcome::Own(response) => return Ok(response),
         };
@@ -229,7 +243,7 @@ impl Gateway {
     }
 
     pub(crate) fn admit_one(&self) -> Result<OpenRequest<'_>, Refusal> {
-        if self.draining.load(Ordering::Acquire) {
+        if self.is_draining() {
             return Err(Refusal::new(Code::Draining).retry_after(Duration::from_secs(1)));
         }
         let before = self.open.fetch_add(1, Ordering::AcqRel);
@@ -285,9 +299,26 @@ impl Gateway {
         places.iter().map(held).sum()
     }
 
-    /// Refuses new requests from now on.
+    /// Counts a call in that waits for a person; `None` where too many do already, or the gateway is stopping.
+    pub(crate) fn wait_for_person(&self) -> Option<OpenRequest<'_>> {
+        let before = self.waiting.fetch_add(1, Ordering::AcqRel);
+        let waiting = OpenRequest(&self.waiting);
+        (before < self.settings.concurrent_requests / WAITING_SHARE && !self.is_draining()).then_some(waiting)
+    }
+
+    /// How many calls wait for a person who is about to connect an account.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Refuses new requests from now on, and lets nobody wait for a person any more.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+        self.world.wake();
     }
 
     /// Whether requests or streams are still under way.

@@ -43,6 +43,8 @@ pub struct Settings {
     pub session_lifetime: Duration,
     /// How long an event stream is silent until the caller gets a comment; zero for never.
     pub stream_heartbeat: Duration,
+    /// How long the retry of a person who is about to connect an account waits for that, at most.
+    pub connect_wait: Duration,
     /// How old the state may be in production environments.
     pub staleness_production: Duration,
     /// How old the state may be elsewhere.
@@ -108,6 +110,7 @@ impl Settings {
             session_idle: Duration::from_secs(30 * 60),
             session_lifetime: Duration::from_secs(24 * 3600),
             stream_heartbeat: Duration::from_secs(25),
+            connect_wait: Duration::from_secs(20),
             staleness_production: Duration::from_secs(5),
             staleness_other: Duration::from_secs(15),
             process_durability: true,

@@ -14,6 +14,7 @@ use gateway_core::policy::Permit;
 use gateway_core::refusal::Refusal;
 use gateway_core::snapshot::Snapshot;
 use gateway_core::time::Timestamp;
+use tokio::sync::Notify;
 
 const SHARDS: usize = 16;
 const ENTRIES_PER_SHARD: usize = 4096;
@@ -116,6 +117,7 @@ impl<K: Hash + Eq, V: Clone> Sharded<K, V> {
 pub struct WorldCell {
     world: ArcSwap<World>,
     confirmed_at: AtomicI64,
+    moved: Notify,
 }
 
 impl WorldCell {
@@ -124,6 +126,7 @@ impl WorldCell {
         Self {
             world: ArcSwap::from_pointee(World::new(snapshot)),
             confirmed_at: AtomicI64::new(now.micros()),
+            moved: Notify::new(),
         }
     }
 
@@ -153,6 +156,26 @@ impl WorldCell {
             }
         });
         self.confirm(now);
+        self.wake();
+    }
+
+    /// Waits until this is true of the world that decides then.
+    pub async fn until(&self, holds: impl Fn(&World) -> bool) {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            // From here on no change is missed.
+            moved.as_mut().enable();
+            if holds(&self.load()) {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// Lets everybody who waits look again.
+    pub fn wake(&self) {
+        self.moved.notify_waiters();
     }
 
     /// Notes that the state was seen at the epoch that decides here.

@@ -1,6 +1,7 @@
 //! One JSON-RPC 2.0 message, parsed once. Only what the gateway judges is decoded; the body itself
 //! is forwarded as it came.
 
+use super::elicitation::{self, Answers};
 use super::json::{JsonError, Kind, Scanner};
 use super::method::{MethodKind, Mirrored};
 use super::version::{Generation, ProtocolVersion};
@@ -59,10 +60,14 @@ pub struct Params {
     pub subscribes_resources: bool,
     /// Whether `requestState` is there: the retry of a multi-round-trip request
     pub resumes_state: bool,
+    /// What `inputResponses` of such a retry answers
+    pub answers: Answers,
     /// `_meta."io.modelcontextprotocol/protocolVersion"`
     pub protocol_version: Option<Box<str>>,
     /// Whether `_meta."io.modelcontextprotocol/clientCapabilities"` is there and an object
     pub has_client_capabilities: bool,
+    /// Whether the client says there, or in the `capabilities` of `initialize`, that it shows people addresses
+    pub shows_addresses: bool,
     /// `_meta.progressToken`, raw JSON
     pub progress_token: Option<Box<str>>,
     /// `_meta.traceparent`, unchecked
@@ -318,9 +323,11 @@ impl Params {
                 "requestId" => self.cancels = RawId::read(scanner)?,
                 "protocolVersion" => self.proposed_version = text(scanner)?,
                 "requestState" => {
+                    self.resumes_state = scanner.peek()? != Kind::Null;
                     scanner.skip()?;
-                    self.resumes_state = true;
                 }
+                "inputResponses" => self.answers = Answers::read(scanner)?,
+                "capabilities" => self.shows_addresses |= elicitation::shows_addresses(scanner)?,
                 "notifications" if scanner.peek()? == Kind::Object => self.read_filter(scanner)?,
                 "ref" if scanner.peek()? == Kind::Object => self.reference = Reference::read(scanner)?,
                 "_meta" if scanner.peek()? == Kind::Object => self.read_meta(scanner)?,
@@ -356,7 +363,7 @@ impl Params {
                 "io.modelcontextprotocol/protocolVersion" => self.protocol_version = text(scanner)?,
                 "io.modelcontextprotocol/clientCapabilities" => {
                     self.has_client_capabilities = scanner.peek()? == Kind::Object;
-                    scanner.skip()?;
+                    self.shows_addresses |= elicitation::shows_addresses(scanner)?;
                 }
                 "progressToken" => self.progress_token = RawId::read(scanner)?.map(|token| token.0),
                 "traceparent" => self.traceparent = text(scanner)?,

@@ -3,10 +3,11 @@
 //!
 //! Nothing here decides anything: [`message`] says what a body asks for, [`headers`] whether the
 //! mirrored headers tell the same story, [`sse`] where one event ends, [`listing`] cuts entries
-//! out of a list, [`reply`] writes the gateway's own errors.
+//! out of a list, [`reply`] writes the gateway's own answers, [`elicitation`] how people are asked.
 
 pub mod challenge;
 pub mod edits;
+pub mod elicitation;
 pub mod headers;
 pub mod json;
 pub mod listing;

@@ -1,4 +1,4 @@
-//! JSON-RPC errors that the gateway itself answers with.
+//! JSON-RPC answers of the gateway itself.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -11,6 +11,13 @@ struct Envelope<'a> {
     jsonrpc: &'static str,
     id: Option<&'a RawValue>,
     error: Body<'a>,
+}
+
+#[derive(Serialize)]
+struct Success<'a> {
+    jsonrpc: &'static str,
+    id: Option<&'a RawValue>,
+    result: &'a serde_json::Value,
 }
 
 #[derive(Serialize)]
@@ -27,10 +34,21 @@ struct Body<'a> {
 /// Own codes lie outside -32768..=-32000, which JSON-RPC and MCP reserve.
 #[must_use]
 pub fn error(id: Option<&RawId>, code: i64, message: &str, data: Option<&serde_json::Value>) -> Bytes {
-    let id = id.and_then(|id| serde_json::from_str::<&RawValue>(id.as_json()).ok());
+    let id = raw(id);
     let envelope = Envelope { jsonrpc: "2.0", id, error: Body { code, message, data } };
     // Nothing in the envelope can fail to serialise; an empty body would still be an HTTP error.
     serde_json::to_vec(&envelope).map(Bytes::from).unwrap_or_default()
+}
+
+/// `{"jsonrpc":"2.0","id":…,"result":…}`, with the id exactly as the client wrote it.
+#[must_use]
+pub fn result(id: Option<&RawId>, result: &serde_json::Value) -> Bytes {
+    let envelope = Success { jsonrpc: "2.0", id: raw(id), result };
+    serde_json::to_vec(&envelope).map(Bytes::from).unwrap_or_default()
+}
+
+fn raw(id: Option<&RawId>) -> Option<&RawValue> {
+    id.and_then(|id| serde_json::from_str(id.as_json()).ok())
 }
 
 /// One JSON message as one SSE event. The message must hold no line breaks, as those of

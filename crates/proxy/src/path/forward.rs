@@ -138,7 +138,7 @@ pub(crate) async fn attempt(
             _ => None,
         };
         let again = again.ok_or_else(|| refused.refusal())?;
-        again.enter_grant(gateway, &ready.pass)?;
+        again.enter_grant(gateway, &ready.permit, &ready.pass)?;
         ready.obtained = Some(again);
         tried = version;
     }
@@ -175,7 +175,7 @@ pub(crate) async fn ready(
         let pass = gateway.live.enter(&binding_key(&permit), &trip.server, agent_of(&permit))?;
         let obtained = obtain(gateway, &permit, &trip.request_id, gateway.clock.now()).await?;
         if let Some(obtained) = &obtained {
-            obtained.enter_grant(gateway, &pass)?;
+            obtained.enter_grant(gateway, &permit, &pass)?;
         }
         let world = gateway.world.current();
         if world.snapshot.epoch == permit.epoch() {
@@ -357,7 +357,7 @@ async fn shake(
     pass.join(call, permit)?;
     let obtained = obtain(gateway, permit, &trip.request_id, gateway.clock.now()).await?;
     if let Some(obtained) = &obtained {
-        obtained.enter_grant(gateway, &pass)?;
+        obtained.enter_grant(gateway, permit, &pass)?;
     }
     let message =
         Message { verb: Verb::Post, headers: &call.headers, body, session, generation: Generation::Legacy };
@@ -392,6 +392,6 @@ pub(crate) fn still_permitted(
 }
 
 /// Whether the identity comes to the same actor under this snapshot as when the call began.
-fn is_still(world: &World, trip: &Trip, identity: &VerifiedIdentity) -> bool {
+pub(crate) fn is_still(world: &World, trip: &Trip, identity: &VerifiedIdentity) -> bool {
     trip.actor.as_deref() == Some(&*world.actor(identity, &trip.environment))
 }

@@ -11,8 +11,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use super::admit::{Inbound, Trip, Verb, trace_id};
+use super::elicit;
 use crate::bridge::Untranslatable;
 use crate::gateway::Gateway;
+use crate::mcp::elicitation::Answer;
 use crate::mcp::headers::{self, Dialect, HeaderFault};
 use crate::mcp::json::JsonFault;
 use crate::mcp::message::{Message, MessageFault};
@@ -31,7 +33,7 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The message; absent for GET and DELETE.
     pub message: Option<Message>,
-    /// The body as it came.
+    /// The body as it came, without an answer to a question of the gateway's own.
     pub body: Bytes,
     /// The generation it speaks.
     pub generation: Generation,
@@ -68,6 +70,12 @@ impl Call {
         self.message.as_ref().and_then(Message::invocation).map(|call| call.kind)
     }
 
+    /// What the person said to the gateway's own question, which only 2026-07-28 brings back with the call.
+    pub fn answer(&self) -> Option<Answer> {
+        let invocation = self.message.as_ref()?.invocation()?;
+        invocation.params.answers.own.filter(|_| self.generation == Generation::Modern)
+    }
+
     /// Whether the caller waits for an answer to its message.
     pub const fn is_request(&self) -> bool {
         matches!(self.message, Some(Message::Request { .. }))
@@ -92,6 +100,9 @@ pub async fn identify(
     };
     let mut call =
         Call { identity, verb, headers, message, body, generation: dialect.generation, session: None };
+    if call.answer().is_some() {
+        call.body = elicit::without_answer(&call)?;
+    }
     if call.generation == Generation::Legacy && call.kind() != Some(MethodKind::Initialize) {
         call.session = session(gateway, trip, &call)?;
         let stated = dialect.version.filter(|_| call.headers.contains_key(headers::PROTOCOL_VERSION));

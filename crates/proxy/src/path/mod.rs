@@ -8,6 +8,7 @@ pub mod answer;
 pub mod authenticate;
 pub mod authorize;
 pub mod body;
+pub mod elicit;
 pub mod forward;
 pub mod identify;
 pub mod inject;

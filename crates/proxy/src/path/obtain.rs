@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gateway_core::actor::Actor;
+use gateway_core::consent::Consent;
 use gateway_core::id::{AgentName, RequestId};
 use gateway_core::lease::{Lease, SecretVersion};
 use gateway_core::manifest::{CredentialNeed, CredentialSource, ExceptionRule, Tier};
@@ -36,11 +37,11 @@ impl Obtained {
     ///
     /// # Errors
     /// [`Code::GrantMissing`].
-    pub(crate) fn enter_grant(&self, gateway: &Gateway, pass: &Pass) -> Result<(), Refusal> {
+    pub(crate) fn enter_grant(&self, gateway: &Gateway, permit: &Permit, pass: &Pass) -> Result<(), Refusal> {
         let Some(grant) = &self.grant else { return Ok(()) };
         pass.uses_grant(&grant.id);
         let lives = gateway.world.current().snapshot.grant_lives(grant);
-        if lives { Ok(()) } else { Err(Code::GrantMissing.into()) }
+        if lives { Ok(()) } else { Err(mendable(Code::GrantMissing.into(), permit, None)) }
     }
 }
 
@@ -90,7 +91,11 @@ pub async fn obtain_for(
             let grant = grant_of(&world.snapshot, permit, actor, source)?;
             let agent = agent_name(actor).and_then(|name| world.snapshot.agent(name));
             let wish = CredentialWish { permit, actor, agent, grant, request_id, now };
-            let version = gateway.issuer.issue(&wish).await?;
+            let issued = gateway.issuer.issue(&wish).await;
+            let version = issued.map_err(|refusal| match refusal.code() {
+                Code::GrantMissing => mendable(refusal, permit, None),
+                _ => refusal,
+            })?;
             from_grant = grant.cloned();
             let slot = source.is_per_caller().then(|| actor.map(Actor::stable_id)).flatten();
             let agent = slot.as_ref().and_then(|_| agent_name(actor)).cloned();
@@ -125,12 +130,22 @@ fn grant_of<'a>(
     let CredentialSource::Grant(request) = source else { return Ok(None) };
     let user = actor.and_then(|actor| actor.user.as_ref()).ok_or(Code::GrantWithoutUser)?;
     let grant = snapshot.grant(&permit.binding().spec.environment, &request.provider, user);
-    let grant = grant.ok_or(Code::GrantMissing)?;
+    let grant = grant.ok_or_else(|| mendable(Code::GrantMissing.into(), permit, None))?;
     let covers = |scope: &&str| grant.scopes.iter().any(|granted| granted == scope);
     if request.scopes_for(permit.tool()).iter().all(covers) {
         Ok(Some(grant))
     } else {
-        Err(Code::GrantScopeMissing.into())
+        Err(mendable(Code::GrantScopeMissing.into(), permit, Some(grant)))
+    }
+}
+
+/// Adds what the user would have to agree to, besides what the grant covers already.
+fn mendable(refusal: Refusal, permit: &Permit, grant: Option<&GrantRecord>) -> Refusal {
+    match &permit.binding().spec.source {
+        Some(CredentialSource::Grant(request)) => {
+            refusal.wanting(Consent::lacking(request, permit.tool(), grant))
+        }
+        _ => refusal,
     }
 }
 

@@ -16,15 +16,25 @@ use crate::mcp::reply;
 
 /// Answers a refusal and records it.
 pub fn refuse(gateway: &Gateway, trip: &Trip, refusal: &Refusal) -> Response<AnswerBody> {
-    record(gateway, trip, refusal);
-    let row = refusal.code().row();
-    let data = described(refusal.code(), trip);
     let text = match (&trip.tool, refusal.code()) {
         // The specification's own words for a tool that does not exist.
         (Some(tool), Code::ToolUnknown) => format!("Unknown tool: {tool}"),
-        _ => row.text.to_owned(),
+        (_, code) => code.row().text.to_owned(),
     };
-    let body = reply::error(trip.id.as_ref(), i64::from(row.rpc), &text, Some(&data));
+    refuse_saying(gateway, trip, refusal, &text, described(refusal.code(), trip))
+}
+
+/// Answers a refusal in these words, with more to say than its row does, and records it.
+pub(super) fn refuse_saying(
+    gateway: &Gateway,
+    trip: &Trip,
+    refusal: &Refusal,
+    text: &str,
+    data: serde_json::Value,
+) -> Response<AnswerBody> {
+    record(gateway, trip, refusal);
+    let row = refusal.code().row();
+    let body = reply::error(trip.id.as_ref(), i64::from(row.rpc), text, Some(&data));
     let mut response = json(row.status, body, trip);
     if row.status == 401
         && let Ok(challenge) = HeaderValue::from_str(&challenge(gateway, trip, refusal.code()))
@@ -39,7 +49,7 @@ pub fn refuse(gateway: &Gateway, trip: &Trip, refusal: &Refusal) -> Response<Ans
 }
 
 /// What every refusal says besides its text.
-fn described(code: Code, trip: &Trip) -> serde_json::Value {
+pub(super) fn described(code: Code, trip: &Trip) -> serde_json::Value {
     let row = code.row();
     serde_json::json!({
         "code": row.code,
@@ -105,7 +115,7 @@ fn challenge(gateway: &Gateway, trip: &Trip, code: Code) -> String {
 }
 
 /// Identified callers leave a record each; strangers are counted, so that they cannot fill the disk.
-fn record(gateway: &Gateway, trip: &Trip, refusal: &Refusal) {
+pub(super) fn record(gateway: &Gateway, trip: &Trip, refusal: &Refusal) {
     let code = refusal.code();
     gateway.metrics.refused(code);
     tracing::debug!(

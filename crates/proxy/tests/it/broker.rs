@@ -21,7 +21,9 @@ use gateway_proxy::{server, world};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::fakes::{FakeAudit, FakeIssuer, FakeKeys, FakePolicy, FakeStore, FakeVerifier, Outside};
+use crate::fakes::{
+    FakeAudit, FakeConnect, FakeIssuer, FakeKeys, FakePolicy, FakeStore, FakeVerifier, Outside,
+};
 
 pub const CANARY: &str = "canary-\"quoted\"/value+with%odd=chars-0123456789";
 
@@ -30,6 +32,7 @@ pub struct TestBroker {
     pub audit: Arc<FakeAudit>,
     pub store: Arc<FakeStore>,
     pub issuer: Arc<FakeIssuer>,
+    pub connect: Arc<FakeConnect>,
     pub verifier: Arc<FakeVerifier>,
     pub address: SocketAddr,
     pub outside: Arc<Outside>,
@@ -150,7 +153,7 @@ impl TestBroker {
         let address = listener.local_addr().unwrap();
         let mut settings = Settings::new(&format!("http://{address}"));
         settle(&mut settings);
-        let issuer = Arc::new(FakeIssuer::default());
+        let (issuer, connect) = (Arc::new(FakeIssuer::default()), Arc::new(FakeConnect::default()));
         let (audit, verifier) = (Arc::new(FakeAudit::default()), Arc::new(FakeVerifier::default()));
         let snapshot = Snapshot::build(&state, &FakePolicy, &[]).unwrap();
         let gateway = Gateway::new(Wiring {
@@ -163,7 +166,7 @@ impl TestBroker {
             clock: outside.clone(),
             random: outside.clone(),
             site: Some(Arc::new(crate::fakes::FakeSite)),
-            connect: None,
+            connect: Some(connect.clone()),
             settings,
         });
         let (stop, stopped) = watch::channel(false);
@@ -174,6 +177,7 @@ impl TestBroker {
             audit,
             store,
             issuer,
+            connect,
             verifier,
             address,
             outside,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::audit::{Event, EventKind};
+use gateway_core::connect::{ConnectPages, ConnectWish};
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
 use gateway_core::identity::{
     IdentityError, Presented, PresentedCertificates, TokenDigest, VerifiedClaims, VerifiedIdentity,
@@ -19,7 +20,7 @@ use gateway_core::ports::{
     SecretCache, SecretStore, Sequence, StoreError, StoreErrorKind,
 };
 use gateway_core::reference::ResolvedReference;
-use gateway_core::refusal::Refusal;
+use gateway_core::refusal::{Code, Refusal};
 use gateway_core::secret::Secret;
 use gateway_core::time::{Clock, Timestamp};
 
@@ -32,6 +33,8 @@ pub struct FakeIssuer {
     pub presented: AtomicBool,
     pub ended: AtomicU64,
     pub ended_agents: Mutex<Vec<String>>,
+    /// Refuses every wish, from the next one on.
+    pub refuses: Mutex<Option<Code>>,
 }
 
 impl FakeIssuer {
@@ -50,6 +53,9 @@ impl CredentialIssuer for FakeIssuer {
         let tool = tool.map_or("-", |tool| tool.as_str());
         self.wishes.lock().unwrap().push(format!("{} {tool} {user} {scopes}", source.word()));
         self.presented.store(wish.permit.presented().is_some(), Ordering::SeqCst);
+        if let Some(code) = *self.refuses.lock().unwrap() {
+            return Err(code.into());
+        }
         Ok(Arc::new(SecretVersion {
             secret: Secret::copy_from(Self::value(user).as_bytes()),
             version: VersionId::new("issued-1"),
@@ -281,5 +287,38 @@ impl gateway_proxy::site::Site for FakeSite {
         let body = String::from_utf8_lossy(request.body()).into_owned();
         let text = format!("{} {} {source} {body}", request.method(), request.uri());
         http::Response::builder().header("set-cookie", "a=b").body(text.into()).unwrap()
+    }
+}
+
+/// Connect pages that are closed until a test opens them, and remember the wishes.
+#[derive(Debug, Default)]
+pub struct FakeConnect {
+    pub open: AtomicBool,
+    /// `user environment/server provider scopes resource`, in order of asking.
+    pub wishes: Mutex<Vec<String>>,
+}
+
+impl FakeConnect {
+    /// Where it sends everybody.
+    pub const ADDRESS: &'static str = "https://gateway.example/connect?ticket=sealed";
+
+    pub fn open(&self) {
+        self.open.store(true, Ordering::SeqCst);
+    }
+
+    pub fn wishes(&self) -> Vec<String> {
+        self.wishes.lock().unwrap().clone()
+    }
+}
+
+impl ConnectPages for FakeConnect {
+    fn address(&self, wish: &ConnectWish<'_>) -> Option<url::Url> {
+        let ConnectWish { user, environment, server, provider, .. } = wish;
+        let (scopes, resource) = (wish.scopes.join(","), wish.resource.unwrap_or("-"));
+        self.wishes
+            .lock()
+            .unwrap()
+            .push(format!("{user} {environment}/{server} {provider} {scopes} {resource}"));
+        self.open.load(Ordering::SeqCst).then(|| url::Url::parse(Self::ADDRESS).unwrap())
     }
 }

@@ -20,6 +20,7 @@ mod cancellation;
 mod certificates;
 mod client_certificates;
 mod doors;
+mod elicitation;
 mod fakes;
 mod generations;
 mod network;

@@ -15,11 +15,11 @@ use crate::broker::{TestBroker, record};
 use crate::fakes::FakeIssuer;
 use crate::upstream::{Upstream, json as answer};
 
-async fn upstream() -> Upstream {
+pub async fn upstream() -> Upstream {
     Upstream::start(|_| async { answer(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#) }).await
 }
 
-fn source(mode: &str, source: Value) -> impl FnOnce(&mut Value) {
+pub fn source(mode: &str, source: Value) -> impl FnOnce(&mut Value) {
     let mode = mode.to_owned();
     move |binding| {
         binding.as_object_mut().unwrap().remove("secret");
@@ -28,12 +28,12 @@ fn source(mode: &str, source: Value) -> impl FnOnce(&mut Value) {
     }
 }
 
-fn grant_source() -> Value {
+pub fn grant_source() -> Value {
     let tools = json!([{"tools": ["write_it"], "scopes": ["notes.write"]}]);
     json!({"grant": {"provider": "notes", "scopes": ["notes.read"], "tool_scopes": tools}})
 }
 
-fn grant(scopes: &[&str]) -> impl FnOnce(&mut State) {
+pub fn grant(scopes: &[&str]) -> impl FnOnce(&mut State) {
     let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
     move |state| {
         state.grants.push(GrantRecord {

@@ -159,3 +159,23 @@ fn reads_what_a_completion_refers_to() {
     assert_eq!(reference(r#"{"type":"ref/prompt","uri":"p"}"#), None);
     assert_eq!(reference("7"), None);
 }
+
+#[test]
+fn reads_who_shows_people_addresses_and_what_they_answered() {
+    let modern = |capabilities: &str, params: &str| {
+        call(&format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"n",{params}"_meta":{{"io.modelcontextprotocol/clientCapabilities":{capabilities}}}}}}}"#
+        ))
+        .params
+    };
+    assert!(modern(r#"{"elicitation":{"url":{}}}"#, "").shows_addresses);
+    assert!(!modern(r#"{"elicitation":{"form":{}}}"#, "").shows_addresses);
+    assert!(!modern("{}", r#""arguments":{"capabilities":{"elicitation":{"url":{}}}},"#).shows_addresses);
+    let handshake = call(
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{"elicitation":{"url":{}}}}}"#,
+    );
+    assert!(handshake.params.shows_addresses);
+    let retried = modern("{}", r#""inputResponses":{"mcp-gateway/connect":{"action":"accept"},"x":{}},"#);
+    assert_eq!(retried.answers, Answers { own: Some(elicitation::Answer::Accepted), others: true });
+    assert_eq!(modern("{}", r#""arguments":{"inputResponses":{"x":{}}},"#).answers, Answers::default());
+}

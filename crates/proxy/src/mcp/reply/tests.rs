@@ -30,3 +30,12 @@ fn frames_an_error_as_one_event() {
     assert_eq!(super::super::sse::data(&framed).as_deref(), Some(&*body));
     assert_eq!(text(&framed).lines().count(), 3);
 }
+
+#[test]
+fn a_result_answers_to_the_id_as_it_was_written() {
+    let message = Message::parse(br#"{"jsonrpc":"2.0","id":"\u0061","method":"ping"}"#).expect("valid");
+    assert_eq!(
+        text(&result(message.id(), &serde_json::json!({"resultType": "input_required"}))),
+        r#"{"jsonrpc":"2.0","id":"\u0061","result":{"resultType":"input_required"}}"#
+    );
+}
