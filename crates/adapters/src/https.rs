@@ -299,7 +299,7 @@ impl OutboundClient {
 }
 
 /// Grows by hand: the old buffer is zeroed before it goes back to the allocator.
-fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
+pub(crate) fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
     let needed = body.len().saturating_add(chunk.len());
     if needed > body.capacity() {
         let mut larger = Zeroizing::new(Vec::with_capacity(needed.saturating_mul(2)));

@@ -11,9 +11,9 @@ use crate::reference::SecretReference;
 /// Whether a store of the enterprise's is behind it, or something on this machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoreClass {
-    /// A secret store of its own (OpenBao, Vault).
+    /// A secret store of its own (OpenBao, Vault, AWS).
     External,
-    /// `sealed`, `file` or `env`: refused in production without an approved exception.
+    /// `sealed`, `file`, `env` or `exec`: refused in production without an approved exception.
     Local,
 }
 

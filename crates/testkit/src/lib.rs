@@ -2,8 +2,10 @@
 
 pub mod clock;
 pub mod contract;
+pub mod gate;
 pub mod issuer;
 pub mod memory_state;
+pub mod moto;
 pub mod oidc;
 pub mod openbao;
 pub mod postgres;

@@ -17,9 +17,12 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
+use super::aws::{ParameterStore, SecretsManager};
+use super::breaker::{Breaker, BreakerLimits};
 use super::cached::{CacheLimits, Cached};
 use super::deadline::Deadline;
 use super::env::EnvStore;
+use super::exec::ExecStore;
 use super::file::FileStore;
 use super::forgetting::Forgetting;
 use super::sealed::SealedStore;
@@ -38,6 +41,12 @@ pub enum StoreConfig {
     File(FileConfig),
     /// Environment variables of the gateway.
     Env(EnvConfig),
+    /// A program.
+    Exec(Box<ExecConfig>),
+    /// AWS Secrets Manager.
+    AwsSecretsManager(Box<AwsSecretsManagerConfig>),
+    /// AWS Systems Manager Parameter Store.
+    AwsParameterStore(Box<AwsParameterStoreConfig>),
 }
 
 /// A path prefix and the teams that may name paths under it.
@@ -71,7 +80,7 @@ macro_rules! store_configs {
         }
 
         impl $name {
-            fn shared(&self) -> Shared<'_> {
+            pub(in crate::store::config) fn shared(&self) -> Shared<'_> {
                 Shared {
                     environments: &self.environments,
                     paths: &self.paths,
@@ -82,6 +91,12 @@ macro_rules! store_configs {
         }
     )+};
 }
+
+mod aws;
+mod exec;
+
+pub use self::aws::{AwsParameterStoreConfig, AwsSecretsManagerConfig};
+pub use self::exec::ExecConfig;
 
 store_configs! {
     /// The embedded store.
@@ -213,6 +228,9 @@ impl StoreConfig {
             Self::Vault(config) => config.shared(),
             Self::File(config) => config.shared(),
             Self::Env(config) => config.shared(),
+            Self::Exec(config) => config.shared(),
+            Self::AwsSecretsManager(config) => config.shared(),
+            Self::AwsParameterStore(config) => config.shared(),
         }
     }
 
@@ -229,7 +247,9 @@ impl StoreConfig {
                 config.ca_file.iter_mut().chain(std::iter::once(config.auth.file_mut())).collect()
             }
             Self::File(config) => config.base.iter_mut().collect(),
-            Self::Env(_) => Vec::new(),
+            Self::AwsSecretsManager(config) => config.files(),
+            Self::AwsParameterStore(config) => config.files(),
+            Self::Env(_) | Self::Exec(_) => Vec::new(),
         };
         for file in files {
             *file = directory.join(&*file);
@@ -246,6 +266,9 @@ impl StoreConfig {
             Self::Sealed(_) | Self::File(_) => {}
             Self::Vault(config) => config.validate(&mut problems),
             Self::Env(config) => config.validate(&mut problems),
+            Self::Exec(config) => config.validate(&mut problems),
+            Self::AwsSecretsManager(config) => config.validate(&mut problems),
+            Self::AwsParameterStore(config) => config.validate(&mut problems),
         }
         problems
     }
@@ -261,34 +284,12 @@ impl StoreConfig {
         if !problems.is_empty() {
             return Err(failed(problems.join("; ")));
         }
-        let mut writer: Option<Arc<dyn SecretWriter>> = None;
-        let mut leasing: Option<Arc<dyn LeasingStore>> = None;
-        let (plain, class): (Arc<dyn SecretStore>, StoreClass) = match self {
-            Self::Sealed(config) => {
-                let store = SealedStore::open(name.as_str(), &config.path, &config.key_file)
-                    .map_err(|error| failed(error.to_string()))?;
-                writer = Some(Arc::new(store.clone()));
-                (Arc::new(store), StoreClass::Local)
-            }
-            Self::Vault(config) => {
-                let store = VaultStore::new(config.settings(), clock.clone());
-                let store = store.map_err(|error| failed(error.to_string()))?;
-                if !config.writable.is_empty() {
-                    writer = Some(Arc::new(VaultWriter::new(store.clone(), config.writable.clone())));
-                }
-                let store = Arc::new(store);
-                leasing = Some(store.clone());
-                (store, StoreClass::External)
-            }
-            Self::File(config) => {
-                (Arc::new(FileStore::new(config.base.clone(), config.allow_group_read)), StoreClass::Local)
-            }
-            Self::Env(config) => (Arc::new(EnvStore::new(config.names.iter().cloned())), StoreClass::Local),
-        };
+        let Plain { store, class, writer, leasing } = self.plain(name, &clock).map_err(failed)?;
         let shared = self.shared();
         let limits = CacheLimits::with_time_to_live(Duration::from_secs(shared.cache_seconds));
+        let limited = Arc::new(Deadline::new(store, Duration::from_millis(shared.timeout_ms)));
         let limited: Arc<dyn SecretStore> =
-            Arc::new(Deadline::new(plain, Duration::from_millis(shared.timeout_ms)));
+            Arc::new(Breaker::new(limited, BreakerLimits::default(), clock.clone()));
         let cached = Arc::new(Cached::new(Arc::clone(&limited), limits, clock));
         let writer = writer.map(|writer| -> Arc<dyn SecretWriter> {
             Arc::new(Forgetting::new(writer, cached.clone(), name.clone()))
@@ -307,6 +308,58 @@ impl StoreConfig {
             environments: shared.environments.to_vec(),
             paths: paths.collect(),
         })
+    }
+
+    /// The store without its decorators.
+    fn plain(&self, name: &StoreName, clock: &Arc<dyn Clock>) -> Result<Plain, String> {
+        Ok(match self {
+            Self::Sealed(config) => {
+                let store = SealedStore::open(name.as_str(), &config.path, &config.key_file);
+                let store = store.map_err(|error| error.to_string())?;
+                Plain { writer: Some(Arc::new(store.clone())), ..Plain::local(store) }
+            }
+            Self::Vault(config) => {
+                let store = VaultStore::new(config.settings(), clock.clone());
+                let store = store.map_err(|error| error.to_string())?;
+                let mut plain = Plain::external(store.clone());
+                plain.leasing = Some(Arc::new(store.clone()));
+                if !config.writable.is_empty() {
+                    plain.writer = Some(Arc::new(VaultWriter::new(store, config.writable.clone())));
+                }
+                plain
+            }
+            Self::File(config) => Plain::local(FileStore::new(config.base.clone(), config.allow_group_read)),
+            Self::Env(config) => Plain::local(EnvStore::new(config.names.iter().cloned())),
+            Self::Exec(config) => {
+                Plain::local(ExecStore::new(config.settings()).map_err(|error| error.to_string())?)
+            }
+            Self::AwsSecretsManager(config) => {
+                let store = SecretsManager::new(config.settings(), clock.clone());
+                Plain::external(store.map_err(|error| error.to_string())?)
+            }
+            Self::AwsParameterStore(config) => {
+                let store = ParameterStore::new(config.settings(), clock.clone());
+                Plain::external(store.map_err(|error| error.to_string())?)
+            }
+        })
+    }
+}
+
+/// A store without decorators, and what else it is.
+struct Plain {
+    store: Arc<dyn SecretStore>,
+    class: StoreClass,
+    writer: Option<Arc<dyn SecretWriter>>,
+    leasing: Option<Arc<dyn LeasingStore>>,
+}
+
+impl Plain {
+    fn local(store: impl SecretStore + 'static) -> Self {
+        Self { store: Arc::new(store), class: StoreClass::Local, writer: None, leasing: None }
+    }
+
+    fn external(store: impl SecretStore + 'static) -> Self {
+        Self { class: StoreClass::External, ..Self::local(store) }
     }
 }
 
@@ -402,14 +455,16 @@ impl EnvConfig {
         if self.names.is_empty() {
             problems.push("names: list the variables that may be read".to_owned());
         }
-        let plain = |name: &str| {
-            let inner = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            inner && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
-        };
-        if let Some(index) = self.names.iter().position(|name| !plain(name)) {
+        if let Some(index) = self.names.iter().position(|name| !is_variable(name)) {
             problems.push(format!("names[{index}]: letters, digits and `_` only"));
         }
     }
+}
+
+/// Whether this is the name of a variable.
+fn is_variable(name: &str) -> bool {
+    let inner = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    inner && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
 }
 
 fn has_userinfo(address: &Url) -> bool {

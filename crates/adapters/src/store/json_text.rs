@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use gateway_core::ports::{StoreError, StoreErrorKind};
 use gateway_core::secret::Secret;
 use serde_json::value::RawValue;
@@ -20,19 +22,59 @@ pub(crate) type Fields<'a> = HashMap<String, &'a RawValue>;
 /// `NotFound` where it is missing or null, `Malformed` where it is no string, `Empty` where it is `""`.
 pub(crate) fn secret_field(fields: &Fields<'_>, name: &str) -> Result<Secret, StoreError> {
     let missing = || StoreError::new(StoreErrorKind::NotFound, format!("there is no field `{name}`"));
-    let raw = fields.get(name).ok_or_else(missing)?.get();
-    if raw == "null" {
+    let raw = *fields.get(name).ok_or_else(missing)?;
+    if raw.get() == "null" {
         return Err(missing());
     }
-    let quoted = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
-    let Some(secret) = quoted.and_then(decode) else {
-        let inside = format!("the field `{name}` is not a string");
-        return Err(StoreError::new(StoreErrorKind::Malformed, inside));
-    };
-    if secret.is_empty() {
+    secret_value(raw, name)
+}
+
+/// Decodes a string; `name` is what it is called where it is refused.
+///
+/// # Errors
+/// `Malformed` where it is no string, `Empty` where it is `""`.
+pub(crate) fn secret_value(raw: &RawValue, name: &str) -> Result<Secret, StoreError> {
+    filled(text_of(raw, name)?, name)
+}
+
+/// Decodes a string of base64 (RFC 4648, section 4) to the bytes that it stands for.
+///
+/// # Errors
+/// As [`secret_value`], and `Malformed` where it is no base64.
+pub(crate) fn secret_base64(raw: &RawValue, name: &str) -> Result<Secret, StoreError> {
+    let text = text_of(raw, name)?;
+    // As long as the text, which is longer than what it stands for, so that the buffer never moves.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+    STANDARD.decode_vec(&*text, &mut bytes).map_err(|_| {
+        StoreError::new(StoreErrorKind::Malformed, format!("the field `{name}` is not base64"))
+    })?;
+    filled(bytes, name)
+}
+
+/// Decodes a string that is itself the text of a JSON object, and takes the field out of that.
+///
+/// # Errors
+/// As [`secret_field`], and `Malformed` where the string is no JSON object.
+pub(crate) fn secret_member(raw: &RawValue, name: &str, field: &str) -> Result<Secret, StoreError> {
+    let text = text_of(raw, name)?;
+    let fields: Fields<'_> = serde_json::from_slice(&text).map_err(|_| {
+        StoreError::new(StoreErrorKind::Malformed, "a field is asked of a value that is no JSON object")
+    })?;
+    secret_field(&fields, field)
+}
+
+fn text_of(raw: &RawValue, name: &str) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let quoted = raw.get().strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
+    quoted.and_then(decode).ok_or_else(|| {
+        StoreError::new(StoreErrorKind::Malformed, format!("the field `{name}` is not a string"))
+    })
+}
+
+fn filled(mut bytes: Zeroizing<Vec<u8>>, name: &str) -> Result<Secret, StoreError> {
+    if bytes.is_empty() {
         return Err(StoreError::new(StoreErrorKind::Empty, format!("the field `{name}` is empty")));
     }
-    Ok(secret)
+    Ok(Secret::new(std::mem::take(&mut *bytes)))
 }
 
 /// Appends the text as a JSON string (RFC 8259, section 7). The caller's buffer has room for six bytes for
@@ -54,7 +96,7 @@ pub(crate) fn append_quoted(buffer: &mut Vec<u8>, text: &str) {
 }
 
 /// Decodes the inside of a JSON string (RFC 8259, section 7). A lone surrogate has no UTF-8 form.
-fn decode(text: &str) -> Option<Secret> {
+fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     // Decoding never lengthens, so the buffer never moves.
     let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text;
@@ -79,7 +121,7 @@ fn decode(text: &str) -> Option<Secret> {
         rest = tail.as_str();
     }
     decoded.extend_from_slice(rest.as_bytes());
-    Some(Secret::new(std::mem::take(&mut *decoded)))
+    Some(decoded)
 }
 
 /// One `\u` escape, or a pair of them, after its `\u`.
@@ -125,6 +167,32 @@ mod tests {
         ];
         for (document, kind) in cases {
             assert_eq!(field(document).unwrap_err(), kind, "{document}");
+        }
+    }
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn decodes_base64_and_refuses_what_is_none() {
+        let kind = |text: &str| secret_base64(&raw(text), "a").map_err(|error| error.kind);
+        assert_eq!(kind(r#""/wD+gAp4""#).unwrap().expose(), [0xff, 0, 0xfe, 0x80, b'\n', b'x']);
+        assert_eq!(kind(r#""eA==""#).unwrap().expose(), b"x");
+        for text in [r#""eA""#, r#""e A==""#, r#""_w==""#, "7", "null"] {
+            assert_eq!(kind(text).unwrap_err(), StoreErrorKind::Malformed, "{text}");
+        }
+        assert_eq!(kind(r#""""#).unwrap_err(), StoreErrorKind::Empty);
+    }
+
+    #[test]
+    fn takes_a_field_out_of_a_document_in_a_string() {
+        let member = |text: &str| secret_member(&raw(text), "v", "a").map_err(|error| error.kind);
+        assert_eq!(member(r#""{\"a\":\"q\\\"é\"}""#).unwrap().expose(), "q\"é".as_bytes());
+        assert_eq!(member(r#""{\"b\":\"x\"}""#).unwrap_err(), StoreErrorKind::NotFound);
+        assert_eq!(member(r#""{\"a\":\"\"}""#).unwrap_err(), StoreErrorKind::Empty);
+        for text in [r#""plain""#, r#""[1]""#, r#""""#, r#""{\"a\":1}""#, "{}"] {
+            assert_eq!(member(text).unwrap_err(), StoreErrorKind::Malformed, "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The adapters against the real parts. A part that is missing is a failure, never a skip.
 
+mod aws;
 #[expect(dead_code, reason = "the tests of sources use more of it")]
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 #[path = "../../src/source/fixture.rs"]

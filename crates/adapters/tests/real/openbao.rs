@@ -18,7 +18,8 @@ use gateway_core::secret::Secret;
 use gateway_core::time::Timestamp;
 use gateway_testkit::clock::ManualClock;
 use gateway_testkit::contract;
-use gateway_testkit::contract::store::{StoreWorld, battery};
+use gateway_testkit::contract::store::{RETRY_AFTER, StoreWorld, Trouble, battery, one_fetch_for_a_thousand};
+use gateway_testkit::gate::{Answer, Gate, Mode};
 use gateway_testkit::openbao::OpenBao;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
@@ -62,15 +63,34 @@ async fn kind(store: &impl SecretStore, wanted: &ResolvedReference) -> StoreErro
     store.fetch(wanted).await.unwrap_err().kind
 }
 
+/// A store that logs in by AppRole, through a gate.
 struct World {
     server: OpenBao,
-    store: VaultStore,
+    gate: Gate,
+    store: Arc<VaultStore>,
+    secret_id: String,
+}
+
+impl World {
+    async fn start() -> Self {
+        let server = OpenBao::start().await;
+        let gate = Gate::open(server.address().trim_start_matches("http://")).await;
+        server.read_policy("reader", "kv").await;
+        server.mount("other").await;
+        let (role_id, secret_id) = server.approle("gateway", &json!({ "token_policies": "reader" })).await;
+        let secret_id_file = server.private_file("secret-id", &secret_id);
+        let login = VaultLogin::Approle(AppRole { mount: "approle".to_owned(), role_id, secret_id_file });
+        let addresses = vec![gate.address().parse().unwrap()];
+        let timeout = Duration::from_secs(30);
+        let store = Arc::new(open(VaultSettings { addresses, timeout, ..settings(&server, login) }));
+        Self { server, gate, store, secret_id }
+    }
 }
 
 #[async_trait]
 impl StoreWorld for World {
     fn store(&self) -> &dyn SecretStore {
-        &self.store
+        self.store.as_ref()
     }
 
     async fn put(&self, name: &str, value: &[u8]) -> Option<ResolvedReference> {
@@ -86,13 +106,56 @@ impl StoreWorld for World {
     fn keeps_versions(&self) -> bool {
         true
     }
+
+    async fn denied(&self) -> Option<ResolvedReference> {
+        self.server.put("other/denied", &json!({ "token": "canary-denied" })).await;
+        Some(reference("other/denied"))
+    }
+
+    async fn delete(&self, wanted: &ResolvedReference) -> bool {
+        let path = wanted.path.replacen("kv/", "kv/metadata/", 1);
+        self.server.call(Method::DELETE, &path, &Value::Null).await.0 == 204
+    }
+
+    async fn bring(&self, trouble: Trouble) -> bool {
+        match trouble {
+            Trouble::None => {
+                self.server.private_file("secret-id", &self.secret_id);
+                self.gate.set(Mode::Open);
+            }
+            Trouble::Slow => self.gate.set(Mode::Stuck),
+            Trouble::Down => self.gate.set(Mode::Shut),
+            Trouble::Throttled => {
+                let headers = format!("Retry-After: {}\r\n", RETRY_AFTER.as_secs());
+                let body = r#"{"errors":["canary"]}"#.to_owned();
+                self.gate.set(Mode::Answer(Answer { status: 429, headers, body }));
+            }
+            Trouble::SessionOver => revoke_all(&self.server, "approle").await,
+            Trouble::LoginRefused => {
+                self.server.private_file("secret-id", "00000000-0000-0000-0000-000000000000");
+                revoke_all(&self.server, "approle").await;
+            }
+        }
+        true
+    }
 }
 
 #[tokio::test]
 async fn keeps_the_contract() {
-    let server = OpenBao::start().await;
-    let store = open(settings(&server, root(&server)));
-    battery(&World { server, store }).await;
+    battery(&World::start().await).await;
+}
+
+#[tokio::test]
+async fn a_thousand_callers_make_one_request() {
+    let world = World::start().await;
+    let wanted = world.put("shared", b"canary-shared").await.unwrap();
+    world.store.probe().await.unwrap();
+    let before = world.gate.count();
+    one_fetch_for_a_thousand(world.store.clone(), &wanted, |store| {
+        Arc::new(Cached::new(store, CacheLimits::default(), Arc::new(ManualClock::default())))
+    })
+    .await;
+    assert_eq!(world.gate.count(), before + 1, "on the wire too");
 }
 
 #[tokio::test]

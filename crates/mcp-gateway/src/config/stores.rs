@@ -10,7 +10,8 @@ use super::issue::{Findings, IssueCode};
 use super::nearest::nearest;
 use super::yaml::{Entry, Node, Value, read};
 
-const KINDS: [&str; 4] = ["env", "file", "sealed", "vault"];
+const KINDS: [&str; 7] =
+    ["aws_parameter_store", "aws_secrets_manager", "env", "exec", "file", "sealed", "vault"];
 
 /// Reads every store that can be read.
 pub(super) fn read_stores(
@@ -57,6 +58,9 @@ fn read_store(entry: &Entry, findings: &mut Findings) -> Option<StoreConfig> {
         Some("vault") => read(node, &["kind"], findings).map(StoreConfig::Vault),
         Some("file") => read(node, &["kind"], findings).map(StoreConfig::File),
         Some("env") => read(node, &["kind"], findings).map(StoreConfig::Env),
+        Some("exec") => read(node, &["kind"], findings).map(StoreConfig::Exec),
+        Some("aws_secrets_manager") => read(node, &["kind"], findings).map(StoreConfig::AwsSecretsManager),
+        Some("aws_parameter_store") => read(node, &["kind"], findings).map(StoreConfig::AwsParameterStore),
         other => {
             let hint = nearest(other.unwrap_or_default(), &KINDS);
             findings.add(kind.place, IssueCode::UnknownKind, "no such kind of store").hint(hint);

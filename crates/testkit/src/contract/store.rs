@@ -2,6 +2,10 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a claim that does not hold fails the test")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
 use async_trait::async_trait;
 use gateway_core::lease::SecretVersion;
 use gateway_core::ports::{SecretStore, StoreError, StoreErrorKind};
@@ -27,7 +31,48 @@ pub trait StoreWorld: Send + Sync {
     fn changes(&self) -> bool {
         true
     }
+
+    /// A reference to something that is there and that the store does not show us; absent where the
+    /// world cannot bring that about.
+    async fn denied(&self) -> Option<ResolvedReference> {
+        None
+    }
+
+    /// Deletes what is at the reference; `false` where that cannot be done.
+    async fn delete(&self, _wanted: &ResolvedReference) -> bool {
+        false
+    }
+
+    /// Brings the trouble about, or ends it; `false` where that cannot be done.
+    async fn bring(&self, _trouble: Trouble) -> bool {
+        false
+    }
 }
+
+/// What can befall a store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// None: the store is well again.
+    None,
+    /// It takes requests and answers none.
+    Slow,
+    /// It asks everybody to come back after [`RETRY_AFTER`].
+    Throttled,
+    /// It cannot be reached.
+    Down,
+    /// It has forgotten our session; a new login is all it takes.
+    SessionOver,
+    /// It refuses our session and our login.
+    LoginRefused,
+}
+
+/// When a throttled world asks to come back.
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a slow store is waited for.
+const SLOW: Duration = Duration::from_millis(500);
+/// How long any other may take on a busy machine.
+const BUSY: Duration = Duration::from_secs(30);
 
 const FIRST: &[u8] = b"canary-first-7f3a9c";
 const SECOND: &[u8] = b"canary-second-51be02";
@@ -44,6 +89,56 @@ pub async fn battery(world: &dyn StoreWorld) {
     pins_versions(world).await;
     never_truncates(world).await;
     keeps_bytes(world).await;
+    shows_nothing_it_is_denied(world).await;
+    misses_what_was_deleted(world).await;
+    comes_through_trouble(world).await;
+}
+
+/// Plays what a decorated store promises: a thousand callers of one cold place make one fetch, and while
+/// the value is fresh nobody makes another. `decorate` puts the cache in front of the store it is given.
+///
+/// # Panics
+/// Where it does not hold.
+pub async fn one_fetch_for_a_thousand(
+    store: Arc<dyn SecretStore>,
+    wanted: &ResolvedReference,
+    decorate: impl FnOnce(Arc<dyn SecretStore>) -> Arc<dyn SecretStore>,
+) {
+    let counting = Arc::new(Counting { inner: store, fetches: AtomicU32::new(0) });
+    let decorated = decorate(counting.clone());
+    let callers: Vec<_> = (0..1_000)
+        .map(|_| {
+            let (decorated, wanted) = (decorated.clone(), wanted.clone());
+            tokio::spawn(async move { decorated.fetch(&wanted).await })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.expect("a caller ends").expect("every caller gets the value");
+    }
+    assert_eq!(counting.fetches.load(Ordering::SeqCst), 1, "a thousand callers share one fetch");
+    for _ in 0..1_000 {
+        decorated.fetch(wanted).await.expect("a fresh value");
+    }
+    assert_eq!(counting.fetches.load(Ordering::SeqCst), 1, "no fetch while the value is fresh");
+}
+
+/// Counts the fetches that reach the store.
+#[derive(Debug)]
+struct Counting {
+    inner: Arc<dyn SecretStore>,
+    fetches: AtomicU32,
+}
+
+#[async_trait]
+impl SecretStore for Counting {
+    async fn fetch(&self, reference: &ResolvedReference) -> Result<Arc<SecretVersion>, StoreError> {
+        self.fetches.fetch_add(1, Ordering::SeqCst);
+        self.inner.fetch(reference).await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.inner.probe().await
+    }
 }
 
 async fn finds_what_was_put(world: &dyn StoreWorld) {
@@ -116,6 +211,62 @@ async fn keeps_bytes(world: &dyn StoreWorld) {
     if let Some(wanted) = world.put("text", text).await {
         let found = world.store().fetch(&wanted).await.expect("text of all kinds");
         assert_eq!(bytes(&found), text);
+    }
+}
+
+async fn shows_nothing_it_is_denied(world: &dyn StoreWorld) {
+    if let Some(wanted) = world.denied().await {
+        refused(world, &wanted, &[StoreErrorKind::Denied], "what the store does not show us").await;
+    }
+}
+
+async fn misses_what_was_deleted(world: &dyn StoreWorld) {
+    let wanted = put(world, "deleted", FIRST).await;
+    let found = world.store().fetch(&wanted).await.expect("not deleted yet");
+    let pinned = pin(&wanted, found.version.as_str());
+    if world.delete(&wanted).await {
+        refused(world, &wanted, &[StoreErrorKind::NotFound], "what was deleted").await;
+        refused(world, &pinned, &[StoreErrorKind::NotFound], "a version that was deleted").await;
+    }
+}
+
+async fn comes_through_trouble(world: &dyn StoreWorld) {
+    let wanted = put(world, "troubled", FIRST).await;
+    for trouble in
+        [Trouble::Slow, Trouble::Throttled, Trouble::Down, Trouble::SessionOver, Trouble::LoginRefused]
+    {
+        if !world.bring(trouble).await {
+            continue;
+        }
+        let patience = if trouble == Trouble::Slow { SLOW } else { BUSY };
+        let asked = tokio::time::timeout(patience, world.store().fetch(&wanted)).await;
+        match trouble {
+            Trouble::Slow => assert!(asked.is_err(), "{trouble:?}: {asked:?}"),
+            _ => judge(trouble, asked.unwrap_or_else(|_| panic!("{trouble:?}: no answer in time"))),
+        }
+        assert!(world.bring(Trouble::None).await, "{trouble:?} ends");
+        let found = world.store().fetch(&wanted).await;
+        let found = found.unwrap_or_else(|error| panic!("no recovery from {trouble:?}: {error}"));
+        assert_eq!(bytes(&found), FIRST);
+    }
+}
+
+fn judge(trouble: Trouble, outcome: Result<Arc<SecretVersion>, StoreError>) {
+    match (trouble, outcome) {
+        (Trouble::SessionOver, Ok(found)) => assert_eq!(bytes(&found), FIRST),
+        (_, Ok(_)) => panic!("{trouble:?}: the value was found"),
+        (_, Err(error)) => {
+            let kinds: &[StoreErrorKind] = match trouble {
+                Trouble::Throttled => &[StoreErrorKind::Throttled],
+                Trouble::Down => &[StoreErrorKind::Unavailable, StoreErrorKind::Timeout],
+                Trouble::LoginRefused => &[StoreErrorKind::Denied],
+                Trouble::None | Trouble::Slow | Trouble::SessionOver => &[],
+            };
+            assert!(kinds.contains(&error.kind), "{trouble:?}: {error}");
+            let wait = (trouble == Trouble::Throttled).then_some(RETRY_AFTER);
+            assert_eq!(error.retry_after, wait, "{trouble:?}: when to come back");
+            assert!(!format!("{error} {error:?}").contains("canary"), "{trouble:?}: a value in the error");
+        }
     }
 }
 

@@ -17,7 +17,8 @@ struct World {
 fn world() -> World {
     let variables = Variables::default();
     let read = variables.clone();
-    let names = ["found", "misses", "empty", "pinned", "huge", "binary", "text", "absent"];
+    let names =
+        ["found", "misses", "empty", "pinned", "huge", "binary", "text", "deleted", "troubled", "absent"];
     let store = EnvStore::with_reader(
         names.map(str::to_owned),
         Arc::new(move |name| read.lock().unwrap().get(name).cloned().map(OsString::from_vec)),

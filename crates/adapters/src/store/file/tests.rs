@@ -1,7 +1,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use gateway_core::id::StoreName;
-use gateway_testkit::contract::store::{StoreWorld, battery};
+use gateway_testkit::contract::store::{StoreWorld, Trouble, battery};
 use tempfile::TempDir;
 
 use super::*;
@@ -58,6 +58,30 @@ impl StoreWorld for World {
 
     fn keeps_versions(&self) -> bool {
         false
+    }
+
+    async fn denied(&self) -> Option<ResolvedReference> {
+        let wanted = self.put("denied", b"canary-denied").await;
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(self.directory.path().join("denied"), open).unwrap();
+        wanted
+    }
+
+    async fn delete(&self, wanted: &ResolvedReference) -> bool {
+        std::fs::remove_file(self.directory.path().join(&wanted.path)).unwrap();
+        true
+    }
+
+    async fn bring(&self, trouble: Trouble) -> bool {
+        let (there, gone) = (self.directory.path().to_owned(), self.directory.path().with_extension("gone"));
+        match trouble {
+            Trouble::Down => std::fs::rename(there, gone).unwrap(),
+            Trouble::None => std::fs::rename(gone, there).unwrap(),
+            Trouble::Slow | Trouble::Throttled | Trouble::SessionOver | Trouble::LoginRefused => {
+                return false;
+            }
+        }
+        true
     }
 }
 

@@ -66,6 +66,11 @@ impl StoreWorld for World {
     fn keeps_versions(&self) -> bool {
         true
     }
+
+    async fn delete(&self, wanted: &ResolvedReference) -> bool {
+        self.store.delete(&wanted.path).await.unwrap();
+        true
+    }
 }
 
 #[tokio::test]

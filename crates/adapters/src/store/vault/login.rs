@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::wire::{Answer, Wire, token_header};
-use crate::store::blocking::blocking;
-use crate::store::private_file::{self, Readers, without_line_end};
+use crate::store::login_file;
+use crate::store::private_file::Readers;
 
 /// Where Kubernetes mounts the token of the pod's service account.
 const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -146,26 +146,7 @@ impl VaultLogin {
 
     /// Reads the credential of this login.
     pub(super) async fn credential(&self) -> Result<Secret, StoreError> {
-        let (file, readers) = (self.file().to_owned(), self.readers());
-        let refused = |inside: String| {
-            let inside = format!("the login's credential: {inside}");
-            // Whatever is wrong with our own credential is no statement about the wanted secret.
-            StoreError::new(StoreErrorKind::Denied, inside)
-        };
-        // Kubernetes mounts tokens and secrets as links that it swaps; what they lead to is judged.
-        let read = blocking(move || {
-            let file = std::fs::canonicalize(&file).map_err(|error| {
-                StoreError::new(StoreErrorKind::Denied, format!("`{}`: {error}", file.display()))
-            })?;
-            private_file::read(&file, readers, 64 * 1024)
-        })
-        .await;
-        let content = read.map_err(|error| refused(error.inside))?.content;
-        let secret = Secret::copy_from(without_line_end(&content));
-        if secret.is_empty() || !secret.is_header_safe() {
-            return Err(refused(format!("`{}` is empty or holds no plain token", self.file().display())));
-        }
-        Ok(secret)
+        login_file::token(self.file(), self.readers()).await
     }
 
     /// Logs in with the credential.

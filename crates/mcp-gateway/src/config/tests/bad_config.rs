@@ -70,6 +70,29 @@ fn cases() -> Vec<(&'static str, String)> {
   seven: { kind: env, names: [], environments: [] , timeout_ms: 1 }",
             ),
         ),
+        (
+            "programs and clouds of many mistakes",
+            with(
+                "stores:
+  one: { kind: exce, command: [/a] }
+  two: { kind: exec, command: helper --token hunter2-hunter2, environments: [dev] }
+  three: { kind: exec, command: [helper], pass_environment: [A=B], concurrency: 0, environments: [dev] }
+  four: { kind: exec, command: [/a], environment: { TOKEN: hunter2-hunter2 }, environments: [dev] }
+  five: { kind: aws_secrets_manager, environments: [dev] }
+  six:
+    kind: aws_secrets_manager
+    region: Frankfurt
+    auth: { web_identity: { role_arn: gateway, token_file: t, session_name: a b, sts_endpoint: http://sts.internal } }
+    endpoint: https://me:hunter2-hunter2@vpc.internal
+    environments: [dev]
+  seven:
+    kind: aws_parameter_store
+    region: eu-west-1
+    auth: { access_key: { id: AKIAHUNTER2HUNTER2, secret: hunter2-hunter2 } }
+    environments: [dev]
+  eight: { kind: aws_parameter_store, region: eu-west-1, auth: { credentials_file: { file: c, secret_access_key: hunter2-hunter2 } }, environments: [dev] }",
+            ),
+        ),
         ("a token in the wrong place", with("stores: { v: { kind: vault, address: https://v.internal, token: hvs.hunter2hunter2hunter2, auth: { token_file: t }, environments: [dev] } }")),
         ("a password in a URL", with("audit: { directory: a, sink: { url: 'https://me:hunter2-hunter2@siem.internal/' } }")),
         ("a plain sink", with("audit: { directory: a, sink: { url: 'http://siem.internal/' } }")),
