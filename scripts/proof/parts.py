@@ -32,8 +32,19 @@ def gateway():
     named = os.environ.get("MCP_GATEWAY_BIN")
     if named:
         return Path(named).resolve()
-    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
-    built = target / "release" / "mcp-gateway"
+    built = built_in() / "mcp-gateway"
     if not built.exists():
         subprocess.run(["cargo", "build", "--release", "-p", "mcp-gateway"], cwd=ROOT, check=True)
+    return built
+
+
+def built_in():
+    return Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "release"
+
+
+def example(name):
+    """An example in Rust; the tests build them all, and whoever did not run those builds this one."""
+    built = built_in() / "examples" / name
+    if not built.exists():
+        subprocess.run(["cargo", "build", "--release", "--workspace", "--example", name], cwd=ROOT, check=True)
     return built

@@ -67,7 +67,7 @@ pub trait StatusPages: Send + Sync + fmt::Debug {
     async fn readiness(&self) -> Readiness;
     /// The metrics in the Prometheus text format.
     fn metrics(&self) -> String;
-    /// The public keys of receipts, as a JWK set (RFC 7517).
+    /// The public keys of the evidence's checkpoints, as a JWK set (RFC 7517).
     fn jwks(&self) -> serde_json::Value;
 }
 

@@ -63,6 +63,16 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Whom a token is about, and who acts for them (RFC 8693, section 4.1): the user where there is one,
+    /// else the agent, else the workload.
+    pub fn parties(&self) -> Option<(String, Option<String>)> {
+        let user = self.user.as_ref().map(ToString::to_string);
+        let agent = self.agent.as_ref().map(|agent| format!("agent:{agent}"));
+        let workload = self.workload.as_ref().map(|workload| format!("workload:{workload}"));
+        let mut parts = [user, agent, workload].into_iter().flatten();
+        parts.next().map(|subject| (subject, parts.next()))
+    }
+
     /// The stable identity that sessions are bound to: who acts, not which token said so.
     pub fn stable_id(&self) -> String {
         let user = self.user.as_ref().map(ToString::to_string).unwrap_or_default();

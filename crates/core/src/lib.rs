@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod operator;
 pub mod policy;
 pub mod ports;
+pub mod receipt;
 pub mod reference;
 pub mod refusal;
 pub mod scrub;

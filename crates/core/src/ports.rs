@@ -14,6 +14,7 @@ use crate::identity::{IdentityError, Presented, PresentedCertificates, VerifiedI
 use crate::lease::{SecretVersion, VersionId};
 use crate::manifest::{AgentSpec, Injection, Route};
 use crate::policy::Permit;
+use crate::receipt::Receipt;
 use crate::reference::ResolvedReference;
 use crate::refusal::{Code, Refusal};
 use crate::secret::Secret;
@@ -27,11 +28,18 @@ pub trait Random: Send + Sync + fmt::Debug {
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// The gateway's public keys, as its data listener shows them to anybody.
-pub trait PublicKeys: Send + Sync + fmt::Debug {
+/// The gateway's own keys: what its data listener shows of them to anybody, and the receipts they sign.
+pub trait OwnKeys: Send + Sync + fmt::Debug {
     /// The JSON Web Key Set (RFC 7517) of one purpose, or of all of them; `None` where there is no such
     /// purpose.
     fn key_set(&self, purpose: Option<&str>) -> Option<Bytes>;
+
+    /// Signs a receipt: a compact JWS (RFC 7515, section 3.1). Neither waits nor does I/O: it stands in the
+    /// way of a call.
+    ///
+    /// # Errors
+    /// [`Code::ReceiptUnavailable`](crate::refusal::Code::ReceiptUnavailable) where no key signs.
+    fn sign_receipt(&self, receipt: &Receipt<'_>) -> Result<String, Refusal>;
 }
 
 /// Verifies tokens of one kind.

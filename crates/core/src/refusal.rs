@@ -174,6 +174,8 @@ table! {
     AuditUnavailable: "audit.unavailable", 503, -31520, Operator, "the call was not made: evidence cannot be written", "the operator checks the audit directory and its disk";
     /// The state is older than its bound.
     StateStale: "state.stale", 503, -31521, Operator, "the gateway cannot prove that its state is current", "try again; the operator checks the state database";
+    /// The route asks for a receipt, and there is none.
+    ReceiptUnavailable: "receipt.unavailable", 503, -31523, Operator, "the call was not made: the server asks for a signed receipt, and there is none", "the operator checks the signing key file";
     /// The gateway is stopping.
     Draining: "gateway.draining", 503, -31522, Operator, "the gateway is stopping", "try again: another replica or the restarted one will answer";
     /// A fault of ours.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use gateway_core::audit::{Ended, Event, EventKind};
 use gateway_core::connect::ConnectPages;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
-use gateway_core::ports::{AuditSink, CredentialIssuer, IdentityVerifier, LiveTraffic, PublicKeys, Random};
+use gateway_core::ports::{AuditSink, CredentialIssuer, IdentityVerifier, LiveTraffic, OwnKeys, Random};
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::snapshot::Snapshot;
@@ -56,7 +56,7 @@ pub struct Gateway {
     /// The credential sources beyond stored secrets.
     pub issuer: Arc<dyn CredentialIssuer>,
     /// The gateway's own public keys.
-    pub keys: Arc<dyn PublicKeys>,
+    pub keys: Arc<dyn OwnKeys>,
     /// Where evidence goes.
     pub audit: Arc<dyn AuditSink>,
     /// The clock.
@@ -105,7 +105,7 @@ pub struct Wiring {
     /// See [`Gateway::issuer`].
     pub issuer: Arc<dyn CredentialIssuer>,
     /// See [`Gateway::keys`].
-    pub keys: Arc<dyn PublicKeys>,
+    pub keys: Arc<dyn OwnKeys>,
     /// See [`Gateway::audit`].
     pub audit: Arc<dyn AuditSink>,
     /// See [`Gateway::clock`].

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::audit::{Decision, Event, EventKind, Outcome};
+use gateway_core::id::RequestId;
 use gateway_core::manifest::{HttpRoute, Route};
 use gateway_core::policy::Permit;
 use gateway_core::ports::{Candidate, CredentialProbe};
 use gateway_core::refusal::{Code, Refusal};
-use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 
 use crate::gateway::Gateway;
 use crate::materials::{Material, Placement, prepare};
 use crate::mcp::challenge::Refused;
-use crate::path::inject::{BINDING, MODE, ProcessCredential};
+use crate::path::inject::{BINDING, MODE, ProcessCredential, REQUEST_ID};
+use crate::path::receipt::{self, About, RECEIPT};
 use crate::upstream::Upstreams;
 use crate::upstream::stdio::Standing;
 
@@ -49,10 +51,12 @@ impl Prober {
         permit: &Permit,
         candidate: &Candidate<'_>,
         material: Arc<Material>,
+        intent: &Event,
     ) -> Result<Option<HandshakeAnswer>, Refusal> {
         match candidate.route {
             Route::Http(route) => {
-                let request = handshake(permit, route, material.placement())?;
+                let mut request = handshake(permit, route, material.placement())?;
+                self.account_for(permit, candidate, route, intent, request.headers_mut())?;
                 let response = self.upstreams.send(route, request).await?;
                 let (status, mode) = (response.status(), permit.binding().spec.mode);
                 let refused = Refused::read(status, response.headers(), mode, &material.needles);
@@ -70,8 +74,40 @@ impl Prober {
         }
     }
 
+    /// Adds what joins the handshake with the evidence: the request id, and the receipt where one is asked
+    /// for. A server that takes no message without one takes the probe's.
+    fn account_for(
+        &self,
+        permit: &Permit,
+        candidate: &Candidate<'_>,
+        route: &HttpRoute,
+        intent: &Event,
+        headers: &mut HeaderMap,
+    ) -> Result<(), Refusal> {
+        let Some(request_id) = &intent.request_id else { return Ok(()) };
+        let id = HeaderValue::from_str(request_id.as_str());
+        headers.insert(REQUEST_ID, id.map_err(|error| Refusal::new(Code::Internal).because(error))?);
+        let about = About {
+            request_id,
+            environment: candidate.environment,
+            server: &permit.binding().spec.server,
+            method: intent.method.clone(),
+            tool: None,
+            at: intent.time,
+            content: HANDSHAKE,
+        };
+        if let Some(receipt) = receipt::sign(&self.gateway, route, permit, about)? {
+            headers.insert(RECEIPT, receipt);
+        }
+        Ok(())
+    }
+
     async fn intent(&self, permit: &Permit, candidate: &Candidate<'_>) -> Result<Event, Refusal> {
-        let mut event = Event::new(EventKind::Intent, self.gateway.clock.now());
+        let now = self.gateway.clock.now();
+        let mut random = [0_u8; 10];
+        self.gateway.random.fill(&mut random);
+        let mut event = Event::new(EventKind::Intent, now);
+        event.request_id = Some(RequestId::mint(now, random));
         event.environment = Some(candidate.environment.clone());
         event.server = Some(permit.binding().spec.server.clone());
         event.method = Some("initialize".to_owned());
@@ -94,7 +130,7 @@ impl CredentialProbe for Prober {
         let material = prepare(&spec, Arc::clone(&candidate.material), &[])?;
         let mut event = self.intent(permit, &candidate).await?;
         let started = event.time;
-        let outcome = self.shake(permit, &candidate, Arc::new(material)).await;
+        let outcome = self.shake(permit, &candidate, Arc::new(material), &event).await;
         let status = outcome.as_ref().ok().and_then(Option::as_ref).map(|answer| answer.status);
         event.kind = EventKind::Outcome;
         event.time = self.gateway.clock.now();

@@ -10,6 +10,7 @@ mod issued;
 mod key_sets;
 mod matrix;
 mod presets;
+mod receipts;
 mod rotation;
 mod sign_in;
 mod svids;

@@ -1,5 +1,6 @@
 //! One key: made, opened, shown, used.
 
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -22,6 +23,9 @@ pub(super) struct SigningKey {
     pub(super) state: KeyState,
     kid: String,
     pair: Pair,
+    /// Makes the pseudonyms of receipts. Of the private half, so that replicas agree, nobody else can
+    /// try names, and pseudonyms end with the key.
+    pseudonyms: hmac::Key,
 }
 
 enum Pair {
@@ -99,7 +103,23 @@ impl SigningKey {
         if kid != record.kid {
             return Err(SigningError::Damaged(record.kid.clone(), "is the id of another key"));
         }
-        Ok(Self { purpose: record.purpose, algorithm: record.algorithm, state: record.state, kid, pair })
+        let pseudonyms = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, document), b"receipt pseudonyms");
+        Ok(Self {
+            purpose: record.purpose,
+            algorithm: record.algorithm,
+            state: record.state,
+            kid,
+            pair,
+            pseudonyms: hmac::Key::new(hmac::HMAC_SHA256, pseudonyms.as_ref()),
+        })
+    }
+
+    /// What this audience knows a party by, for as long as this key signs: another audience knows it by
+    /// something else.
+    pub(super) fn pseudonym(&self, audience: &str, id: &str) -> String {
+        let tag = hmac::sign(&self.pseudonyms, format!("{audience}\0{id}").as_bytes());
+        let short = tag.as_ref().get(..16).unwrap_or_default();
+        format!("pseudonym:{}", URL_SAFE_NO_PAD.encode(short))
     }
 
     /// Whether this is the key that signs.
@@ -117,8 +137,8 @@ impl SigningKey {
         members.into()
     }
 
-    /// Signs the claims.
-    pub(super) fn sign(&self, claims: &Map<String, Value>) -> Result<Secret, SigningError> {
+    /// Signs the claims: a compact JWS (RFC 7515, section 3.1).
+    pub(super) fn sign(&self, claims: &Map<String, Value>) -> Result<String, SigningError> {
         let header =
             json!({ "alg": self.algorithm.word(), "kid": self.kid, "typ": self.purpose.typ() }).to_string();
         let claims = serde_json::to_string(claims).map_err(|_| SigningError::NotMade)?;
@@ -137,6 +157,6 @@ impl SigningKey {
         };
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-        Ok(Secret::new(token.into_bytes()))
+        Ok(token)
     }
 }

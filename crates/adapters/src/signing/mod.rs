@@ -5,6 +5,7 @@
 //! until the last token it signed has expired; `retired` is neither, and its private half is gone.
 
 mod key;
+mod receipt;
 mod record;
 mod rotation;
 
@@ -14,7 +15,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway_core::ports::{PublicKeys, StoreError};
+use gateway_core::ports::{OwnKeys, StoreError};
+use gateway_core::receipt::Receipt;
+use gateway_core::refusal::{Code, Refusal};
 use gateway_core::secret::Secret;
 use gateway_core::time::Timestamp;
 use serde_json::{Map, Value, json};
@@ -37,11 +40,13 @@ pub enum Purpose {
     Actor,
     /// Assertions about a subject (RFC 7523, section 2.1), and about the gateway as a client (2.2).
     Assertion,
+    /// Receipts for servers' owners (DESIGN, section 10.10).
+    Receipt,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 4] = [Self::Minted, Self::AccessToken, Self::Actor, Self::Assertion];
+    pub const ALL: [Self; 5] = [Self::Minted, Self::AccessToken, Self::Actor, Self::Assertion, Self::Receipt];
 
     /// The `typ` of its tokens (RFC 7515, section 4.1.9).
     pub const fn typ(self) -> &'static str {
@@ -51,6 +56,7 @@ impl Purpose {
             Self::Actor => "mcpgw-actor+jwt",
             // RFC 7523 defines none, and providers refuse what they do not know.
             Self::Assertion => "JWT",
+            Self::Receipt => "mcpgw-receipt+jwt",
         }
     }
 
@@ -60,6 +66,7 @@ impl Purpose {
             Self::Minted => Duration::from_secs(900),
             Self::AccessToken => Duration::from_secs(3_600),
             Self::Actor | Self::Assertion => Duration::from_secs(600),
+            Self::Receipt => Duration::from_secs(120),
         }
     }
 
@@ -70,6 +77,7 @@ impl Purpose {
             Self::AccessToken => "access-token",
             Self::Actor => "actor",
             Self::Assertion => "assertion",
+            Self::Receipt => "receipt",
         }
     }
 }
@@ -162,6 +170,12 @@ impl Ring {
         Ok(Self { keys, records })
     }
 
+    /// The key that signs.
+    fn active(&self, purpose: Purpose, algorithm: Algorithm) -> Result<&SigningKey, SigningError> {
+        let mut keys = self.keys.iter();
+        keys.find(|key| key.signs_for(purpose, algorithm)).ok_or(SigningError::NoKey(purpose))
+    }
+
     fn document(&self, purpose: Option<Purpose>) -> Value {
         let wanted = |key: &&SigningKey| purpose.is_none_or(|purpose| key.purpose == purpose);
         let keys: Vec<Value> = self.keys.iter().filter(wanted).map(SigningKey::public).collect();
@@ -183,7 +197,8 @@ impl Signer {
     ///
     /// # Errors
     /// See [`SigningError`]. A file that cannot be written does where every purpose has a key that signs:
-    /// then whoever mounts the file rotates it.
+    /// then whoever mounts the file rotates it. It may do without keys for receipts, which are younger than
+    /// such files: calls that need one are refused.
     pub fn open(config: &SigningConfig, now: Timestamp) -> Result<Self, SigningError> {
         private_file::make_directory(&config.key_file)?;
         let records = record::read(&config.key_file)?;
@@ -229,9 +244,8 @@ impl Signer {
         if !lifetime.is_some_and(held) {
             return Err(SigningError::Lifetime(purpose, longest));
         }
-        let ring = self.ring();
-        let mut keys = ring.keys.iter();
-        keys.find(|key| key.signs_for(purpose, algorithm)).ok_or(SigningError::NoKey(purpose))?.sign(claims)
+        let token = self.ring().active(purpose, algorithm)?.sign(claims)?;
+        Ok(Secret::new(token.into_bytes()))
     }
 
     /// The public keys of the purpose, or of all, as a JSON Web Key Set (RFC 7517).
@@ -265,11 +279,8 @@ impl Signer {
 
     fn is_complete(&self) -> bool {
         let ring = self.ring();
-        let signs = |purpose, algorithm| {
-            let mut keys = ring.keys.iter();
-            keys.any(|key| key.signs_for(purpose, algorithm))
-        };
-        Purpose::ALL.iter().all(|purpose| Algorithm::ALL.iter().all(|with| signs(*purpose, *with)))
+        let mut needed = Purpose::ALL.iter().filter(|purpose| **purpose != Purpose::Receipt);
+        needed.all(|purpose| Algorithm::ALL.iter().all(|with| ring.active(*purpose, *with).is_ok()))
     }
 
     fn ring(&self) -> Arc<Ring> {
@@ -277,13 +288,18 @@ impl Signer {
     }
 }
 
-impl PublicKeys for Signer {
+impl OwnKeys for Signer {
     fn key_set(&self, purpose: Option<&str>) -> Option<Bytes> {
         let purpose = match purpose {
             Some(word) => Some(Purpose::ALL.into_iter().find(|purpose| purpose.word() == word)?),
             None => None,
         };
         Some(Bytes::from(self.jwks(purpose).to_string()))
+    }
+
+    fn sign_receipt(&self, receipt: &Receipt<'_>) -> Result<String, Refusal> {
+        receipt::sign(&self.ring(), receipt)
+            .map_err(|error| Refusal::new(Code::ReceiptUnavailable).because(error))
     }
 }
 

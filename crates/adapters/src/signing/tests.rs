@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gateway_core::ports::PublicKeys as _;
+use gateway_core::ports::OwnKeys as _;
 use gateway_core::secret::Secret;
 use gateway_core::time::Timestamp;
 use serde_json::{Map, Value, json};

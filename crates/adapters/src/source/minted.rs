@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gateway_core::actor::Actor;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName, ToolName};
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::{AgentSpec, MintedToken, Route, ToolSelector};
@@ -142,7 +141,7 @@ impl Minted {
         say("server", json!(binding.spec.server));
         say("binding", json!(binding.name_at_revision()));
         let (subject, acting) =
-            parties(actor).ok_or_else(|| refused("the actor has no part that a token can name"))?;
+            actor.parties().ok_or_else(|| refused("the actor has no part that a token can name"))?;
         say("sub", json!(subject));
         if let Some(acting) = acting {
             say("act", json!({ "sub": acting }));
@@ -191,16 +190,6 @@ impl Minted {
     fn held(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whom the token is about, and who acts for them (RFC 8693, section 4.1): the user where there is one,
-/// else the agent, else the workload.
-fn parties(actor: &Actor) -> Option<(String, Option<String>)> {
-    let user = actor.user.as_ref().map(ToString::to_string);
-    let agent = actor.agent.as_ref().map(|agent| format!("agent:{agent}"));
-    let workload = actor.workload.as_ref().map(|workload| format!("workload:{workload}"));
-    let mut parts = [user, agent, workload].into_iter().flatten();
-    parts.next().map(|subject| (subject, parts.next()))
 }
 
 /// The tools of this server that the agent owns and the binding covers, as far as both may go; `*` where

@@ -26,7 +26,7 @@ pub(crate) async fn metrics(State(context): Shared) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], context.pages.metrics()).into_response()
 }
 
-#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "health", responses((status = 200, description = "Public keys of receipts (RFC 7517)", body = serde_json::Value)))]
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "health", responses((status = 200, description = "Public keys of checkpoints (RFC 7517)", body = serde_json::Value)))]
 pub(crate) async fn jwks(State(context): Shared) -> Response {
     json(&context.pages.jwks())
 }

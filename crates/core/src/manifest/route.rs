@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::receipt::ReceiptMode;
+
 /// Kinds of address that the address guard refuses unless the route names them (rule 4).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,6 +59,8 @@ pub struct HttpRoute {
     pub proxy: Option<Url>,
     /// The one generation of the protocol that the server speaks; absent: the gateway finds out.
     pub generation: Option<Spoken>,
+    /// Whether messages to the server carry a signed receipt.
+    pub receipt: ReceiptMode,
     /// Seconds until the response head must have come.
     pub timeout_seconds: u32,
 }
@@ -135,6 +139,9 @@ struct Written {
     limits: Option<ChildLimits>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     generation: Option<Spoken>,
+    // Left out where it is off, so that routes from before there were receipts keep their ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    receipt: Option<ReceiptMode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout_seconds: Option<u32>,
 }
@@ -144,7 +151,7 @@ struct Written {
 pub enum RouteError {
     /// Neither form, or parts of both.
     #[error(
-        "`route` takes either `url` (with `addresses`, `socket`, `ca_file`, `client_certificate`, `proxy`) or `command` (with `environment`, `directory`, `limits`)"
+        "`route` takes either `url` (with `addresses`, `socket`, `ca_file`, `client_certificate`, `proxy`, `receipt`) or `command` (with `environment`, `directory`, `limits`)"
     )]
     Form,
     /// Neither `http` nor `https`.
@@ -162,6 +169,11 @@ pub enum RouteError {
     /// A certificate on a connection without TLS.
     #[error("`client_certificate` needs an `https://` URL")]
     Certificate,
+    /// A receipt for a process, which has no headers and no URL.
+    #[error(
+        "`receipt` needs a `url`: a server that is a process hears nobody but the gateway that started it"
+    )]
+    Receipt,
     /// Zero or more than ten minutes.
     #[error("`timeout_seconds` must be between 1 and 600")]
     Timeout,
@@ -222,6 +234,7 @@ impl HttpRoute {
             client_certificate: None,
             proxy: None,
             generation: None,
+            receipt: ReceiptMode::Off,
             timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
         }
     }
@@ -339,6 +352,10 @@ impl TryFrom<Written> for Route {
             || written.proxy.is_some();
         let of_stdio =
             !written.environment.is_empty() || written.directory.is_some() || written.limits.is_some();
+        let receipt = written.receipt.unwrap_or_default();
+        if !written.command.is_empty() && !receipt.is_off() {
+            return Err(RouteError::Receipt);
+        }
         match written.url {
             Some(url) if written.command.is_empty() && !of_stdio => Ok(Self::Http(Box::new(HttpRoute {
                 url,
@@ -348,6 +365,7 @@ impl TryFrom<Written> for Route {
                 client_certificate: written.client_certificate,
                 proxy: written.proxy,
                 generation: written.generation,
+                receipt,
                 timeout_seconds,
             }))),
             None if !written.command.is_empty() && !of_http => Ok(Self::Stdio(StdioRoute {
@@ -377,6 +395,7 @@ impl From<Route> for Written {
             directory: None,
             limits: None,
             generation: None,
+            receipt: None,
             timeout_seconds: None,
         };
         match route {
@@ -388,6 +407,7 @@ impl From<Route> for Written {
                 client_certificate: route.client_certificate,
                 proxy: route.proxy,
                 generation: route.generation,
+                receipt: Some(route.receipt).filter(|receipt| !receipt.is_off()),
                 timeout_seconds: Some(route.timeout_seconds),
                 ..empty
             },

@@ -64,7 +64,7 @@ pub(super) struct PreflightArguments {
 pub(super) struct RotateArguments {
     #[command(flatten)]
     config: ConfigFile,
-    /// What the keys sign: minted, access-token, actor or assertion; all where absent
+    /// What the keys sign: minted, access-token, actor, assertion or receipt; all where absent
     #[arg(long, value_name = "PURPOSE", value_parser = purpose)]
     purpose: Option<Purpose>,
     /// Somebody else has the keys: withdraw them at once, and every token that they signed
@@ -74,7 +74,7 @@ pub(super) struct RotateArguments {
 
 fn purpose(text: &str) -> Result<Purpose, &'static str> {
     let found = Purpose::ALL.into_iter().find(|purpose| purpose.word() == text);
-    found.ok_or("the purposes are minted, access-token, actor and assertion")
+    found.ok_or("the purposes are minted, access-token, actor, assertion and receipt")
 }
 
 impl ConfigFile {

@@ -21,6 +21,7 @@ mod policy_cases;
 mod preflight;
 mod print;
 mod problem;
+mod receipt;
 mod secret;
 mod session;
 mod stdio_child;
@@ -119,6 +120,9 @@ enum Command {
     /// The evidence: search, follow, verify
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Receipts that servers get: verify, without the gateway
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptCommand),
     /// Write a completion script for a shell
     Completions(CompletionArguments),
     /// Become a server's process (the gateway starts it so)
@@ -216,6 +220,7 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Session(command) => live::run(session, &command),
         Command::Grant(command) => grant::run(session, &command),
         Command::Audit(command) => audit::run(session, &command),
+        Command::Receipt(command) => receipt::run(session, &command),
         Command::Completions(arguments) => Ok(completions(session, &arguments)),
         Command::Demo(_) | Command::FixtureServer(_) | Command::StdioChild(_) => Ok(Exit::Ok),
     }

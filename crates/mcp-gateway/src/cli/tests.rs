@@ -30,7 +30,7 @@ fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
 }
 
 /// Runs a command as the process would, and gives back its exit code, its output and its errors.
-fn play(arguments: &[&str], output: Output) -> (u8, String, String) {
+pub(super) fn play(arguments: &[&str], output: Output) -> (u8, String, String) {
     let cli = parse(arguments).unwrap();
     let (out, error) = (Captured::default(), Captured::default());
     let printer = Printer::into(Box::new(out.clone()), Box::new(error.clone()), output);

@@ -20,6 +20,7 @@ use super::intent;
 use super::journey::Journey;
 use super::obtain::{Obtained, binding_key, obtain, obtain_again};
 use super::outcome::Trail;
+use super::receipt::receipt;
 use crate::gateway::Gateway;
 use crate::limits::Place;
 use crate::live::Pass;
@@ -204,7 +205,9 @@ pub(crate) async fn send(
     let used =
         obtained.as_ref().map(|obtained| (obtained.lease.version(), obtained.lease.store_request_id()));
     let (recorded, mut trail) = intent::record(gateway, trip, permit, used).await?;
-    let outbound = match inject(trip, permit, message, obtained, &recorded) {
+    let receipt = receipt(gateway, trip, permit, &message, &recorded);
+    let injected = receipt.and_then(|receipt| inject(trip, permit, message, obtained, receipt, &recorded));
+    let outbound = match injected {
         Ok(outbound) => outbound,
         Err(refusal) => {
             trail.fail(refusal.code());

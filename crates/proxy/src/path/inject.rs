@@ -16,6 +16,7 @@ use super::admit::{Trip, Verb};
 use super::identify::Call;
 use super::intent::Intent;
 use super::obtain::Obtained;
+use super::receipt::RECEIPT;
 use crate::materials::{Material, Placement};
 use crate::mcp::version::Generation;
 use crate::session::SESSION_HEADER;
@@ -122,6 +123,7 @@ pub fn inject(
     permit: &Permit,
     message: Message<'_>,
     obtained: Option<Obtained>,
+    receipt: Option<HeaderValue>,
     _recorded: &Intent,
 ) -> Result<Outbound, Refusal> {
     let mut headers = carried(message.headers, message.generation);
@@ -134,6 +136,9 @@ pub fn inject(
     headers.insert(REQUEST_ID, text(trip.request_id.as_str())?);
     headers.insert(MODE, HeaderValue::from_static(permit.binding().spec.mode.word()));
     headers.insert(BINDING, text(&permit.binding().name_at_revision().to_string())?);
+    if let Some(receipt) = receipt {
+        headers.insert(RECEIPT, receipt);
+    }
     let mut uri = endpoint(&permit.binding().route).to_owned();
     let mut credential = None;
     if let Some(Obtained { lease, material, .. }) = obtained {
@@ -234,6 +239,9 @@ mod tests {
         }
         for name in ["host", "authorization", "x-api-key", "cookie", "mcp-session-id", "x-forwarded-for"] {
             assert!(is_dropped(name), "{name}");
+        }
+        for ours in [REQUEST_ID, MODE, BINDING, RECEIPT] {
+            assert!(is_dropped(ours.as_str()), "{ours}");
         }
     }
 }

@@ -8,19 +8,28 @@ use gateway_core::lease::VersionId;
 use gateway_core::policy::{Permit, Subject};
 use gateway_core::ports::Sequence;
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::time::Timestamp;
 
 use super::admit::Trip;
 use super::outcome::Trail;
 use crate::gateway::Gateway;
 
-/// The proof that the intent is durable. [`super::inject`] demands it.
+/// The proof that the intent is durable. [`super::receipt`] and [`super::inject`] demand it.
 #[derive(Debug)]
-pub struct Intent(Sequence);
+pub struct Intent {
+    sequence: Sequence,
+    at: Timestamp,
+}
 
 impl Intent {
     /// Where it stands in the chain.
     pub const fn sequence(&self) -> Sequence {
-        self.0
+        self.sequence
+    }
+
+    /// The time that it bears.
+    pub const fn at(&self) -> Timestamp {
+        self.at
     }
 }
 
@@ -36,10 +45,11 @@ pub async fn record(
     permit: &Permit,
     version: Option<(&VersionId, Option<&VersionId>)>,
 ) -> Result<(Intent, Trail), Refusal> {
-    let event = describe(trip, permit, version, gateway.clock.now());
+    let at = gateway.clock.now();
+    let event = describe(trip, permit, version, at);
     let trail = Trail::open(gateway, event.clone(), trip.started);
     match gateway.audit.record(event).await {
-        Ok(sequence) => Ok((Intent(sequence), trail)),
+        Ok(sequence) => Ok((Intent { sequence, at }, trail)),
         Err(error) => {
             trail.forget();
             Err(Refusal::new(Code::AuditUnavailable).because(error))
@@ -51,7 +61,7 @@ fn describe(
     trip: &Trip,
     permit: &Permit,
     version: Option<(&VersionId, Option<&VersionId>)>,
-    now: gateway_core::time::Timestamp,
+    now: Timestamp,
 ) -> Event {
     let binding = permit.binding();
     let mut event = facts(trip, EventKind::Intent, now);
@@ -72,7 +82,7 @@ fn describe(
 }
 
 /// What the trip knows, as an event.
-pub fn facts(trip: &Trip, kind: EventKind, now: gateway_core::time::Timestamp) -> Event {
+pub fn facts(trip: &Trip, kind: EventKind, now: Timestamp) -> Event {
     let mut event = Event::new(kind, now);
     if let Some(actor) = &trip.actor {
         event = event.with_actor(actor);
@@ -82,7 +92,12 @@ pub fn facts(trip: &Trip, kind: EventKind, now: gateway_core::time::Timestamp) -
     event.source_address = Some(trip.source);
     event.environment = Some(trip.environment.clone());
     event.server = Some(trip.server.clone());
-    event.method = trip.method.as_ref().map(|method| method.chars().take(64).collect());
+    event.method = method(trip);
     event.tool = trip.tool.as_ref().and_then(|tool| ToolName::parse(tool).ok());
     event
+}
+
+/// The JSON-RPC method, cut so that no caller decides how long a record gets.
+pub(super) fn method(trip: &Trip) -> Option<String> {
+    trip.method.as_ref().map(|method| method.chars().take(64).collect())
 }

@@ -1,6 +1,6 @@
 //! The path of a request, in order of travel. Each stage consumes what the last one made.
 //!
-//! `admit → authenticate → identify → authorize (→ Permit) → obtain (→ Lease) → intent → inject →
+//! `admit → authenticate → identify → authorize (→ Permit) → obtain (→ Lease) → intent → receipt → inject →
 //! forward → answer → outcome`
 
 pub mod admit;
@@ -16,6 +16,7 @@ pub mod intent;
 pub mod journey;
 pub mod obtain;
 pub mod outcome;
+pub mod receipt;
 pub mod refuse;
 
 mod heartbeat;

@@ -33,6 +33,7 @@ pub struct TestBroker {
     pub store: Arc<FakeStore>,
     pub issuer: Arc<FakeIssuer>,
     pub connect: Arc<FakeConnect>,
+    pub keys: Arc<FakeKeys>,
     pub verifier: Arc<FakeVerifier>,
     pub address: SocketAddr,
     pub outside: Arc<Outside>,
@@ -154,6 +155,7 @@ impl TestBroker {
         let mut settings = Settings::new(&format!("http://{address}"));
         settle(&mut settings);
         let (issuer, connect) = (Arc::new(FakeIssuer::default()), Arc::new(FakeConnect::default()));
+        let keys = Arc::new(FakeKeys::default());
         let (audit, verifier) = (Arc::new(FakeAudit::default()), Arc::new(FakeVerifier::default()));
         let snapshot = Snapshot::build(&state, &FakePolicy, &[]).unwrap();
         let gateway = Gateway::new(Wiring {
@@ -161,7 +163,7 @@ impl TestBroker {
             verifier: verifier.clone(),
             stores: Arc::new(Stores::new([(StoreName::parse("local").unwrap(), entry)])),
             issuer: issuer.clone(),
-            keys: Arc::new(FakeKeys),
+            keys: keys.clone(),
             audit: audit.clone(),
             clock: outside.clone(),
             random: outside.clone(),
@@ -178,6 +180,7 @@ impl TestBroker {
             store,
             issuer,
             connect,
+            keys,
             verifier,
             address,
             outside,

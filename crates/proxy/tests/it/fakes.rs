@@ -16,9 +16,10 @@ use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::ContentHash;
 use gateway_core::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict};
 use gateway_core::ports::{
-    AuditError, AuditSink, CredentialIssuer, CredentialWish, IdentityVerifier, PublicKeys, Random,
-    SecretCache, SecretStore, Sequence, StoreError, StoreErrorKind,
+    AuditError, AuditSink, CredentialIssuer, CredentialWish, IdentityVerifier, OwnKeys, Random, SecretCache,
+    SecretStore, Sequence, StoreError, StoreErrorKind,
 };
+use gateway_core::receipt::Receipt;
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::secret::Secret;
@@ -189,17 +190,26 @@ impl PolicyEngine for FakePolicy {
     }
 }
 
-/// One key set with a name.
-#[derive(Debug)]
-pub struct FakeKeys;
+/// One key set with a name; receipts are their claims, unsigned.
+#[derive(Debug, Default)]
+pub struct FakeKeys {
+    pub down: AtomicBool,
+}
 
-impl PublicKeys for FakeKeys {
+impl OwnKeys for FakeKeys {
     fn key_set(&self, purpose: Option<&str>) -> Option<Bytes> {
         match purpose {
             None => Some(Bytes::from_static(br#"{"keys":["all"]}"#)),
             Some("minted") => Some(Bytes::from_static(br#"{"keys":["minted"]}"#)),
             Some(_) => None,
         }
+    }
+
+    fn sign_receipt(&self, receipt: &Receipt<'_>) -> Result<String, Refusal> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Code::ReceiptUnavailable.into());
+        }
+        Ok(serde_json::Value::Object(receipt.claims(|_| "somebody".to_owned())).to_string())
     }
 }
 

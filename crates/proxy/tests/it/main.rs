@@ -25,6 +25,7 @@ mod fakes;
 mod generations;
 mod network;
 mod operators;
+mod receipts;
 mod revocation;
 mod sessions;
 mod site;

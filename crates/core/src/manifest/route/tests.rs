@@ -77,6 +77,7 @@ fn a_route_survives_json() {
     for json in [
         serde_json::json!({"url": "https://a/", "timeout_seconds": 9}),
         serde_json::json!({"url": "https://a/", "generation": "legacy"}),
+        serde_json::json!({"url": "https://a/", "receipt": "pseudonymous"}),
         serde_json::json!({"command": ["/bin/cat"], "generation": "modern"}),
         serde_json::json!({"command": ["/bin/cat"], "environment": {"A": "b"}, "limits": {"open_files": 64}}),
     ] {
@@ -84,4 +85,19 @@ fn a_route_survives_json() {
         let again = route(serde_json::to_value(&one).unwrap()).unwrap();
         assert_eq!(one, again);
     }
+}
+
+#[test]
+fn receipts_are_off_unless_asked_for_and_leave_no_trace_then() {
+    let Route::Http(silent) = route(serde_json::json!({"url": "https://a/"})).unwrap() else { panic!() };
+    assert!(silent.receipt.is_off());
+    let off = route(serde_json::json!({"url": "https://a/", "receipt": "off"})).unwrap();
+    assert_eq!(off, Route::Http(silent));
+    assert!(!serde_json::to_string(&off).unwrap().contains("receipt"), "the route keeps its id");
+}
+
+#[test]
+fn a_process_gets_no_receipts() {
+    let json = serde_json::json!({"command": ["/bin/cat"], "receipt": "header"});
+    assert_eq!(route(json).unwrap_err(), RouteError::Receipt.to_string());
 }

@@ -57,6 +57,17 @@ fn cases() -> Vec<(&'static str, String)> {
         ("a date that is none", format!("{BINDING}review_by: 2027-02-30\n")),
         ("a route of another kind", server("https://github.internal/mcp", "ftp://github.internal")),
         ("a route with a user", server("https://github.internal/mcp", "https://me@github.internal/mcp")),
+        (
+            "a receipt of no kind, and one for a process",
+            format!(
+                "{}---\n{}",
+                server("/mcp }", "/mcp, receipt: meta }"),
+                SERVER.replace("name: github", "name: local").replace(
+                    "url: https://github.internal/mcp",
+                    "command: [/bin/cat], receipt: header"
+                )
+            ),
+        ),
         ("an agent that nothing proves", "kind: Agent\nname: a\nenvironments: []\nowner: t\nrisk_ceiling: read\nproofs: []\n".to_owned()),
         (
             "proofs of many mistakes",
@@ -85,6 +96,10 @@ fn every_bad_manifest_is_told_what_and_where() {
 fn the_good_ones_are_good() {
     let text = format!("{SERVER}---\n{BINDING}");
     assert_eq!(parse(&[Source { name: "m".to_owned(), text }]).unwrap().len(), 2);
+    for mode in ["off", "header", "pseudonymous"] {
+        let text = SERVER.replace("/mcp }", &format!("/mcp, receipt: {mode} }}"));
+        assert_eq!(parse(&[Source { name: "m".to_owned(), text }]).unwrap().len(), 1, "{mode}");
+    }
 }
 
 #[test]
