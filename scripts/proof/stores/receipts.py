@@ -159,7 +159,7 @@ def observe(stage, house):
     house.gateway.keep_metrics()
     house.gateway.stop()
     lines = shown_as_it_is()
-    return (f"the receipt equals its intent; {owners.judged} verdicts by owners in Rust, Python and TypeScript as they should "
+    return (f"the receipt ({len(early.text)} bytes) equals its intent; {owners.judged} verdicts by owners in Rust, Python and TypeScript as they should "
             f"be; an owner who never asked gets none; {rotated}; docs/receipts.md shows {lines} lines of the examples")
 
 

@@ -170,9 +170,7 @@ pub enum RouteError {
     #[error("`client_certificate` needs an `https://` URL")]
     Certificate,
     /// A receipt for a process, which has no headers and no URL.
-    #[error(
-        "`receipt` needs a `url`: a server that is a process hears nobody but the gateway that started it"
-    )]
+    #[error("receipts need a `url`: a server that is a process hears nobody but the gateway that started it")]
     Receipt,
     /// Zero or more than ten minutes.
     #[error("`timeout_seconds` must be between 1 and 600")]
