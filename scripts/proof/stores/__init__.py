@@ -1,7 +1,8 @@
-"""What follows from a store's secret: who was told what about its use (issue 5)."""
+"""The stores that secrets stay in, and what follows from a secret: who was told what about its use (issue 5)."""
 
-from . import receipts
+from . import aws, receipts
 
 CLAIMS = (
+    *aws.CLAIMS,
     *receipts.CLAIMS,
 )
