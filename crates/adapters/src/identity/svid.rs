@@ -12,7 +12,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{CertificateError, RootCertStore};
 use sha2::{Digest, Sha256};
 
-use super::der::{self, CRL_SIGN, DIGITAL_SIGNATURE, KEY_CERT_SIGN};
+use super::certificate;
 
 /// The authorities of one trust domain.
 #[derive(Debug)]
@@ -96,12 +96,11 @@ impl Leaf {
     /// [`IdentityError::Certificate`] names the rule it breaks.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, IdentityError> {
         let wrong = IdentityError::Certificate;
-        let said = der::read(bytes).ok_or(wrong("it is no X.509 certificate"))?;
+        let said = certificate::read(bytes).ok_or(wrong("it is no X.509 certificate"))?;
         if said.authority {
             return Err(wrong("it is an authority's, not a workload's"));
         }
-        let usage = said.key_usage.unwrap_or(0);
-        if usage & DIGITAL_SIGNATURE == 0 || usage & (KEY_CERT_SIGN | CRL_SIGN) != 0 {
+        if !said.signs || said.signs_certificates {
             return Err(wrong("its key is not for signatures, or for signing certificates"));
         }
         let uri = match said.uris.as_slice() {
