@@ -22,6 +22,8 @@
 //   OIDC_TRUST_FILE  whose tokens and assertions count in token exchange and JWT bearer (oidc-grants.mjs);
 //                  without it there are no such grants.
 //   OIDC_REGISTRATION=1  lets clients register themselves (RFC 7591).
+//   OIDC_CLIENT_DOCUMENTS=1  reads clients' metadata documents, on this machine too; NODE_EXTRA_CA_CERTS
+//                  names whose certificates count then.
 //   OIDC_LEDGER    a file that gets one line for each request that matters; the sums are at ISSUER/ledger.
 //
 // Clients that may use refresh_token get rotating refresh tokens; a second use ends the whole grant.
@@ -57,6 +59,9 @@ const host = process.env.OIDC_HOST ?? '127.0.0.1';
 const format = process.env.OIDC_TOKENS ?? 'jwt';
 // What the custom grants say about the tokens they issue.
 const exchanged = new WeakMap();
+const readsDocuments = process.env.OIDC_CLIENT_DOCUMENTS === '1';
+// The library fetches from public addresses only; here everything is on the loopback.
+const unguarded = { fetch: (url, options) => fetch(url, { ...options, dispatcher: undefined }) };
 
 async function newKey() {
   const [kind, parameters] = KEY_KINDS[algorithm];
@@ -109,6 +114,7 @@ function configuration(jwks) {
     scopes: ['openid', 'offline_access', ...scopes.split(' ')],
     claims: { openid: ['sub', 'groups', 'email', 'name'] },
     pkce: { required: () => true },
+    ...(readsDocuments ? unguarded : {}),
     cookies: { keys: [crypto.randomUUID()] },
     extraTokenClaims: claimsOfToken,
     rotateRefreshToken: true,
@@ -121,6 +127,7 @@ function configuration(jwks) {
       introspection: { enabled: true },
       revocation: { enabled: true },
       registration: { enabled: process.env.OIDC_REGISTRATION === '1' },
+      ...(readsDocuments ? { clientIdMetadataDocument: { enabled: true, ack: 'draft-02' } } : {}),
       resourceIndicators: {
         enabled: true,
         useGrantedResource: () => true,

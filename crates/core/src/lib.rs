@@ -7,6 +7,7 @@ pub mod actor;
 pub mod address;
 pub mod audit;
 pub mod card;
+pub mod client;
 pub mod connect;
 pub mod consent;
 pub mod departure;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::audit::{Ended, Event, EventKind};
+use gateway_core::client::ClientDocument;
 use gateway_core::connect::ConnectPages;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
 use gateway_core::ports::{AuditSink, CredentialIssuer, IdentityVerifier, LiveTraffic, OwnKeys, Random};
@@ -254,12 +255,16 @@ impl Gateway {
         Ok(open)
     }
 
-    /// What anybody may read: the key sets, and the metadata of protected resources.
+    /// What anybody may read: the key sets, the metadata of protected resources, and what the gateway says
+    /// of itself as a client of providers.
     fn well_known(&self, request: &Request<Incoming>) -> Option<Response<AnswerBody>> {
         let name = request.uri().path().strip_prefix("/.well-known/")?;
-        let document = match name.strip_prefix("oauth-protected-resource") {
-            Some(door) => self.protected_resource(door),
-            None => self.key_set(name.strip_prefix("jwks")?),
+        let document = if let Some(door) = name.strip_prefix("oauth-protected-resource") {
+            self.protected_resource(door)
+        } else if let Some(place) = name.strip_prefix("oauth-client/") {
+            ClientDocument::parse(place).and_then(|document| document.render(&self.settings.public_url))
+        } else {
+            self.key_set(name.strip_prefix("jwks")?)
         };
         if request.method() != Method::GET {
             return Some(plain(405, Bytes::new()));

@@ -34,6 +34,14 @@ impl OidcServer {
     /// # Panics
     /// Where Node or the package is not installed, or the server does not start.
     pub async fn start(clients: &Value, tokens: &str) -> Self {
+        Self::start_with(clients, tokens, &[]).await
+    }
+
+    /// The same, with more of what `oidc.mjs` reads from its environment.
+    ///
+    /// # Panics
+    /// As [`OidcServer::start`].
+    pub async fn start_with(clients: &Value, tokens: &str, more: &[(&str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests-real/npm");
         for file in FILES {
@@ -52,6 +60,7 @@ impl OidcServer {
             .env("OIDC_SCOPES", "notes.read notes.write")
             .env("OIDC_TOKENS", tokens)
             .env("OIDC_TRUST_FILE", directory.path().join("trust.json"))
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(directory.path().join("oidc.log")).unwrap())

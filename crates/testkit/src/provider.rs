@@ -25,6 +25,8 @@ pub struct Asked {
     pub headers: HashMap<String, String>,
     /// The form, in order.
     pub form: Vec<(String, String)>,
+    /// The body as it came.
+    pub body: String,
 }
 
 impl Asked {
@@ -254,6 +256,8 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Asked> {
             return None;
         }
     }
-    let form = url::form_urlencoded::parse(bytes.get(start..)?).into_owned().collect();
-    Some(Asked { path, headers, form })
+    let body = bytes.get(start..)?;
+    let form = url::form_urlencoded::parse(body).into_owned().collect();
+    let body = String::from_utf8_lossy(body).into_owned();
+    Some(Asked { path, headers, form, body })
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
 use gateway_core::lease::{SecretVersion, VersionId};
-use gateway_core::manifest::CredentialSource;
+use gateway_core::manifest::{CredentialSource, Registration};
 use gateway_core::ports::{AuditSink, CredentialIssuer, CredentialWish, Random, StateWriter, Tickets};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::stores::Stores;
@@ -26,7 +26,7 @@ use self::asked::Asked;
 use self::grant::{GrantParts, Grants};
 use self::leases::Leases;
 use self::minted::Minted;
-use self::provider::{ProviderClient, ProviderSettings};
+use self::provider::{OwnClient, ProviderClient, ProviderSettings};
 use crate::signing::Signer;
 
 /// What the sources need.
@@ -59,6 +59,8 @@ pub struct Sources {
     minted: Minted,
     leases: Arc<Leases>,
     stores: Arc<Stores>,
+    /// Whether providers can read what the gateway says of itself as a client.
+    has_documents: bool,
 }
 
 impl Sources {
@@ -66,8 +68,14 @@ impl Sources {
     pub fn new(parts: SourceParts) -> Self {
         let SourceParts { signer, public_url, stores, state, tickets, audit, clock, random } = parts;
         let settings = ProviderSettings::default();
+        let own = OwnClient {
+            public_url: public_url.clone(),
+            signer: signer.clone(),
+            tickets: tickets.clone(),
+            audit: audit.clone(),
+        };
         let providers = ProviderClient::new(stores.clone(), clock.clone(), random.clone(), settings);
-        let providers = Arc::new(providers);
+        let providers = Arc::new(providers.with_own(own));
         let grants = GrantParts {
             providers: Arc::clone(&providers),
             stores: stores.clone(),
@@ -91,12 +99,15 @@ impl Sources {
             minted: Minted::new(signer, random, &public_url),
             leases: Arc::new(Leases::new(audit, clock)),
             stores,
+            has_documents: gateway_core::client::has_documents(&public_url),
         }
     }
 
-    /// The words of the sources that are there; manifests that name another are refused.
+    /// The words of the sources, and of the registrations at providers, that are there; manifests that name
+    /// another are refused.
     pub fn words(&self) -> BTreeSet<&'static str> {
-        BTreeSet::from([
+        let mut words = BTreeSet::from([
+            Registration::Dynamic.word(),
             "app_installation",
             "client_credentials",
             "grant",
@@ -105,7 +116,9 @@ impl Sources {
             "leased",
             "minted",
             "token_exchange",
-        ])
+        ]);
+        words.extend(self.has_documents.then_some(Registration::MetadataDocument.word()));
+        words
     }
 
     /// Who asks providers.

@@ -7,6 +7,7 @@ mod aws;
 mod fixture;
 mod leases;
 mod openbao;
+mod own_client;
 mod postgres;
 mod sources;
 

@@ -57,7 +57,7 @@ pub struct Facts {
     pub process_durability: bool,
     /// What the gateway's configuration says about servers that are processes.
     pub stdio: StdioRules,
-    /// The credential sources that this gateway has, by their words.
+    /// The credential sources and the registrations at providers that this gateway has, by their words.
     pub sources: BTreeSet<&'static str>,
 }
 

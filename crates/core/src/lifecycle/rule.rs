@@ -62,7 +62,7 @@ rules! {
     PROVIDER_UNKNOWN: "provider.undeclared", 422, "the author", "declare the provider in this environment, or correct its name";
     PROVIDER_ISSUER: "provider.issuer", 422, "the author", "write an https URL without user, query or fragment; plain http is only for loopback addresses";
     PROVIDER_ORIGIN: "provider.origin", 422, "the author", "write origins as `https://host` or `https://host:port`, without a path";
-    PROVIDER_CLIENT: "provider.client", 422, "the author", "register the gateway at the provider, and give the client the `id` it got there";
+    PROVIDER_CLIENT: "provider.client", 422, "the author", "give the client the `id` it got at the provider, or a `registration` that this gateway has";
     PROVIDER_GRANTS: "provider.grants", 422, "the author", "name under `grants` a path without field, version or template, in a store that takes values";
     STORE_UNKNOWN: "store.unknown", 422, "the gateway's operator", "configure the store in `gateway.yaml`, or correct the reference";
     STORE_ENVIRONMENT: "store.environment", 422, "the author", "use a store that serves this environment";

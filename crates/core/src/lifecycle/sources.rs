@@ -150,12 +150,7 @@ impl Judge<'_> {
         if spec.origins.iter().any(|origin| !is_origin(origin)) {
             self.find(&rule::PROVIDER_ORIGIN, key, "an entry of `origins` is no origin");
         }
-        if spec.client.registration != Registration::Registered {
-            let message = "this gateway cannot register itself at providers: register it there by hand";
-            self.find(&rule::PROVIDER_CLIENT, key, message);
-        } else if spec.client.id.as_deref().is_none_or(str::is_empty) {
-            self.find(&rule::PROVIDER_CLIENT, key, "there is no `client.id`");
-        }
+        self.client(key, spec);
         for reference in spec.references() {
             self.place(key, &spec.environment, reference);
             if reference.has_templates() {
@@ -179,6 +174,44 @@ impl Judge<'_> {
                 }
                 Some(_) => {}
             }
+        }
+    }
+
+    /// How the provider comes to know the gateway, and what that asks of the rest.
+    fn client(&mut self, key: &ObjectKey, spec: &ProviderSpec) {
+        let client = &spec.client;
+        if client.registration == Registration::Registered {
+            if client.id.as_deref().is_none_or(str::is_empty) {
+                self.find(&rule::PROVIDER_CLIENT, key, "there is no `client.id`");
+            }
+            return;
+        }
+        if !self.facts.sources.contains(client.registration.word()) {
+            let message = match client.registration {
+                Registration::MetadataDocument => {
+                    "no provider could read this gateway's client document: its `public_url` is not https"
+                }
+                _ => "this gateway cannot register itself at providers",
+            };
+            self.find(&rule::PROVIDER_CLIENT, key, message);
+        }
+        if client.id.is_some() {
+            let message = "`client.id` is of clients that somebody registered";
+            self.find(&rule::PROVIDER_CLIENT, key, message);
+        }
+        if !matches!(client.authentication, ClientAuthentication::None | ClientAuthentication::GatewayKey) {
+            let message = "`client.authentication` is of clients that somebody registered: leave it out, or \
+                           write `gateway_key`";
+            self.find(&rule::PROVIDER_CLIENT, key, message);
+        }
+        if spec.endpoints.is_some() {
+            let message = "`endpoints` are written out, and only the provider's metadata can say that it \
+                           takes this `client.registration`";
+            self.find(&rule::PROVIDER_CLIENT, key, message);
+        }
+        if client.registration == Registration::Dynamic && spec.grants.is_none() {
+            let message = "`registration: dynamic` needs `grants`: the registration is kept there";
+            self.find(&rule::PROVIDER_GRANTS, key, message);
         }
     }
 

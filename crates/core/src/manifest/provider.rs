@@ -83,6 +83,17 @@ pub enum Registration {
     Dynamic,
 }
 
+impl Registration {
+    /// The word in manifests.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::MetadataDocument => "metadata_document",
+            Self::Dynamic => "dynamic",
+        }
+    }
+}
+
 /// How the gateway proves to be the client (RFC 6749, section 2.3; RFC 7523; RFC 8705).
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -113,6 +124,9 @@ pub enum ClientAuthentication {
         /// The certificate and its key.
         certificate: ClientCertificate,
     },
+    /// An assertion that the gateway signs with its own keys (RFC 7523, section 2.2): the provider verifies
+    /// it by the gateway's key set, and there is no secret to keep.
+    GatewayKey,
 }
 
 impl ClientAuthentication {
@@ -121,7 +135,7 @@ impl ClientAuthentication {
         match self {
             Self::ClientSecretBasic { secret } | Self::ClientSecretPost { secret } => Some(secret),
             Self::PrivateKeyJwt { key, .. } => Some(key),
-            Self::None | Self::TlsClientAuth { .. } => None,
+            Self::None | Self::TlsClientAuth { .. } | Self::GatewayKey => None,
         }
     }
 }

@@ -207,3 +207,34 @@ async fn key_sets_are_anybodys_to_read_and_nothing_else_is_there() {
     assert_eq!(posted.status(), 405);
     assert_eq!(upstream.count(), 0);
 }
+
+#[tokio::test]
+async fn a_client_document_is_there_for_every_name_and_only_where_it_can_be_a_client_id() {
+    let upstream = echo().await;
+    let settle = |settings: &mut gateway_proxy::settings::Settings| {
+        settings.public_url = "https://mcp.example".to_owned();
+    };
+    let broker = TestBroker::with(upstream.address, |_| {}, settle).await;
+    let at = |name: &str| format!("http://{}/.well-known/oauth-client/{name}", broker.address);
+    for (name, method) in [("dev/notes.json", "none"), ("nowhere/nothing/signed.json", "private_key_jwt")] {
+        let answer = reqwest::get(at(name)).await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers()["content-type"].to_str().unwrap()),
+            (200, "application/json"),
+            "{name}"
+        );
+        let document: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(document["client_id"], format!("https://mcp.example/.well-known/oauth-client/{name}"));
+        assert_eq!(document["redirect_uris"], serde_json::json!(["https://mcp.example/connect/callback"]));
+        assert_eq!(document["token_endpoint_auth_method"], method);
+    }
+    for name in ["", "dev", "dev/notes", "dev/Notes.json", "dev/notes/other.json"] {
+        assert_eq!(reqwest::get(at(name)).await.unwrap().status(), 404, "{name}");
+    }
+    let posted = reqwest::Client::new().post(at("dev/notes.json")).send().await.unwrap();
+    assert_eq!(posted.status(), 405);
+    let plain = TestBroker::start(upstream.address).await;
+    let address = format!("http://{}/.well-known/oauth-client/dev/notes.json", plain.address);
+    assert_eq!(reqwest::get(address).await.unwrap().status(), 404, "plain http is nobody's client id");
+    assert_eq!(upstream.count(), 0);
+}

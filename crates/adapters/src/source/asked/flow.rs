@@ -113,13 +113,13 @@ impl Shared {
         provider: &ProviderSpec,
         bearer: &JwtBearer,
     ) -> Result<(Tokens, VersionId), Refusal> {
-        let client = self.client.client_id(provider)?;
+        let client = self.client.client_id(provider).await?;
         let actor = order.actor.as_ref();
-        let subject = subject_of(bearer, client, actor).ok_or(Code::SubjectTokenMissing)?;
+        let subject = subject_of(bearer, &client, actor).ok_or(Code::SubjectTokenMissing)?;
         let metadata = self.client.metadata(provider).await?;
         let audience = if metadata.discovered { &*metadata.issuer } else { metadata.token.as_str() };
         let claims: Value = json!({"sub": subject, "aud": audience});
-        let assertion = self.client.assertion(provider, client, "JWT", claims).await?;
+        let assertion = self.client.assertion(provider, &client, "JWT", claims).await?;
         self.redeem(order, provider, &bearer.token, &assertion).await
     }
 

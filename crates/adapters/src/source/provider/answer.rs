@@ -88,7 +88,7 @@ pub(super) fn read(answer: &OutboundResponse, expected: &Expected<'_>) -> Result
     })
 }
 
-fn text(fields: &Fields<'_>, name: &'static str) -> Result<Option<String>, ProviderError> {
+pub(super) fn text(fields: &Fields<'_>, name: &'static str) -> Result<Option<String>, ProviderError> {
     let Some(raw) = fields.get(name).filter(|raw| raw.get() != "null") else { return Ok(None) };
     let text = serde_json::from_str(raw.get());
     text.map(Some).map_err(|_| ProviderError::malformed(format!("`{name}` is no text")))
@@ -164,7 +164,7 @@ pub(super) fn failure(answer: &OutboundResponse) -> ProviderError {
 }
 
 /// The error code (RFC 6749, section 5.2), if it is one: nothing else of the body is repeated anywhere.
-fn error_code(body: &[u8]) -> Option<String> {
+pub(super) fn error_code(body: &[u8]) -> Option<String> {
     let fields: Fields<'_> = serde_json::from_slice(body).ok()?;
     let code = text(&fields, "error").ok()??;
     let plain = (1..=48).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');

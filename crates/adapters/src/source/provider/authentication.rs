@@ -6,19 +6,22 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use gateway_core::lease::SecretVersion;
-use gateway_core::manifest::{ClientAuthentication, ProviderSpec, Registration};
+use gateway_core::manifest::{ClientAuthentication, ProviderSpec};
 use gateway_core::reference::{SecretReference, TemplateValues};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::secret::Secret;
 use http::{HeaderMap, HeaderValue, header};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use zeroize::Zeroizing;
 
 use super::ProviderClient;
+use super::client::Known;
 use super::error::ProviderError;
 use super::form::{Form, Value, push_encoded};
 use super::metadata::ProviderMetadata;
+use super::registration::Proof;
 use super::signing_key::SigningKey;
+use crate::signing::{Algorithm, Purpose};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -26,28 +29,29 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 const ASSERTION_SECONDS: i64 = 60;
 
 impl ProviderClient {
-    /// The gateway's client id at the provider.
-    ///
-    /// # Errors
-    /// `provider.refused` where there is none.
-    pub fn client_id<'a>(&'a self, spec: &'a ProviderSpec) -> Result<&'a str, ProviderError> {
-        let id = match spec.client.registration {
-            Registration::Registered => spec.client.id.as_deref(),
-            Registration::MetadataDocument => self.settings.client_metadata.as_ref().map(url::Url::as_str),
-            Registration::Dynamic => None,
-        };
-        id.ok_or_else(|| ProviderError::refused("the gateway has no client id at the provider"))
-    }
-
-    /// Adds the proof to a request for the endpoint.
+    /// Adds the client's proof to a request for the endpoint.
     pub(super) async fn authenticate(
         &self,
         spec: &ProviderSpec,
         metadata: &ProviderMetadata,
+        client: Known,
         form: &mut Form<'_>,
         headers: &mut HeaderMap,
     ) -> Result<(), ProviderError> {
-        let id = self.client_id(spec)?.to_owned();
+        let id = client.id;
+        if let Some(registered) = &client.registered {
+            match &registered.proof {
+                Proof::None => {}
+                Proof::Basic(secret) => {
+                    headers.insert(header::AUTHORIZATION, basic(&id, secret)?);
+                    return Ok(());
+                }
+                Proof::Post(secret) => form.push("client_secret", Value::Made(secret.duplicate())),
+                Proof::GatewayKey => assert_by(form, self.own_assertion(&id, audience(metadata))?),
+            }
+            form.push("client_id", Value::Text(Cow::Owned(id)));
+            return Ok(());
+        }
         match &spec.client.authentication {
             ClientAuthentication::None | ClientAuthentication::TlsClientAuth { .. } => {}
             ClientAuthentication::ClientSecretBasic { secret } => {
@@ -60,18 +64,33 @@ impl ProviderClient {
                 form.push("client_secret", Value::Fetched(secret));
             }
             ClientAuthentication::PrivateKeyJwt { .. } => {
-                // The issuer is what RFC 7523bis asks for; who writes endpoints out has a provider of the
-                // older kind, which wants its token endpoint.
-                let audience =
-                    if metadata.discovered { metadata.issuer.as_str() } else { metadata.token.as_str() };
-                let claims = json!({"sub": id, "aud": audience});
-                let assertion = self.assertion(spec, &id, "JWT", claims).await?;
-                form.push("client_assertion_type", Value::Text(Cow::Borrowed(ASSERTION_TYPE)));
-                form.push("client_assertion", Value::Made(assertion));
+                let claims = json!({"sub": id, "aud": audience(metadata)});
+                assert_by(form, self.assertion(spec, &id, "JWT", claims).await?);
+            }
+            ClientAuthentication::GatewayKey => {
+                assert_by(form, self.own_assertion(&id, audience(metadata))?);
             }
         }
         form.push("client_id", Value::Text(Cow::Owned(id)));
         Ok(())
+    }
+
+    /// Signs with the gateway's own keys that it is this client (RFC 7523, section 2.2).
+    fn own_assertion(&self, id: &str, audience: &str) -> Result<Secret, ProviderError> {
+        let own = self.registrar.as_ref().map(|registrar| registrar.own());
+        let own = own.ok_or_else(|| ProviderError::refused("the gateway has no keys to sign as a client"))?;
+        let now = self.clock.now().seconds();
+        let mut number = [0_u8; 16];
+        self.random.fill(&mut number);
+        let mut claims = Map::new();
+        claims.insert("iss".to_owned(), id.into());
+        claims.insert("sub".to_owned(), id.into());
+        claims.insert("aud".to_owned(), audience.into());
+        claims.insert("iat".to_owned(), now.into());
+        claims.insert("exp".to_owned(), now.saturating_add(ASSERTION_SECONDS).into());
+        claims.insert("jti".to_owned(), URL_SAFE_NO_PAD.encode(number).into());
+        let signed = own.signer.sign(Purpose::Assertion, Algorithm::Es256, &claims);
+        signed.map_err(|error| Refusal::new(Code::Internal).because(error).into())
     }
 
     /// Signs claims with the private key of the provider's client; adds `iss`, `iat`, `exp` (60 s) and `jti`.
@@ -114,6 +133,17 @@ impl ProviderClient {
         let entry = self.stores.open(&spec.environment, &resolved.store)?;
         Ok(entry.store.fetch(&resolved).await?)
     }
+}
+
+/// The issuer is what RFC 7523bis asks for; who writes endpoints out has a provider of the older kind, which
+/// wants its token endpoint.
+fn audience(metadata: &ProviderMetadata) -> &str {
+    if metadata.discovered { &metadata.issuer } else { metadata.token.as_str() }
+}
+
+fn assert_by(form: &mut Form<'_>, assertion: Secret) {
+    form.push("client_assertion_type", Value::Text(Cow::Borrowed(ASSERTION_TYPE)));
+    form.push("client_assertion", Value::Made(assertion));
 }
 
 /// Client id and secret are form-encoded before they become user and password (RFC 6749, section 2.3.1).

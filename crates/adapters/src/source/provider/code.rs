@@ -74,11 +74,12 @@ impl ProviderClient {
         let endpoint = metadata.authorization.as_ref();
         let endpoint =
             endpoint.ok_or_else(|| ProviderError::refused("the provider has no authorization endpoint"))?;
+        let client = self.client_id(spec).await?;
         let mut url = endpoint.clone();
         let scope = wish.scopes.join(" ");
         let always = [
             ("response_type", "code"),
-            ("client_id", self.client_id(spec)?),
+            ("client_id", client.as_str()),
             ("redirect_uri", wish.redirect_uri),
             ("state", wish.state),
             ("code_challenge", wish.challenge),

@@ -94,7 +94,7 @@ impl ProviderClient {
         };
         let now = self.clock.now().seconds();
         let (start, end) = (now.saturating_sub(BACK), now.saturating_add(FORWARD));
-        let claims = json!({ "iss": self.client_id(spec)?, "iat": start, "exp": end });
+        let claims = json!({ "iss": self.client_id(spec).await?, "iat": start, "exp": end });
         let pem = self.fetch(spec, key).await?;
         SigningKey::from_pem(&pem.secret)?.sign("JWT", key_id.as_deref(), &claims)
     }

@@ -1,7 +1,7 @@
 //! What a provider says about itself (RFC 8414, `OpenID` Connect Discovery 1.0), judged against the pinned
 //! specification: the issuer must be the very one, and every endpoint must be at an approved origin.
 
-use gateway_core::manifest::{ProviderEndpoints, ProviderSpec};
+use gateway_core::manifest::{ProviderEndpoints, ProviderSpec, Registration};
 use serde::Deserialize;
 use url::{Origin, Url};
 
@@ -27,6 +27,12 @@ pub struct ProviderMetadata {
     pub offers_s256: bool,
     /// Whether all this was read from the provider, and not written out in the manifest.
     pub discovered: bool,
+    /// Whether it says that it reads client id metadata documents.
+    pub reads_documents: bool,
+    /// The registration endpoint (RFC 7591), where the manifest lets the gateway register itself.
+    pub registration: Option<Url>,
+    /// The ways of client authentication at the token endpoint; absent where it does not say.
+    pub authentication_methods: Option<Vec<String>>,
     /// The same endpoints for clients that prove themselves by certificate (RFC 8705, section 5).
     pub(super) mutual_tls: Aliases,
 }
@@ -50,6 +56,10 @@ struct Document {
     code_challenge_methods_supported: Vec<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
+    #[serde(default)]
+    client_id_metadata_document_supported: bool,
+    registration_endpoint: Option<String>,
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
     #[serde(default)]
     mtls_endpoint_aliases: AliasDocument,
 }
@@ -75,6 +85,9 @@ impl ProviderMetadata {
         let token = document.token_endpoint.as_deref();
         let token = token.ok_or_else(|| ProviderError::malformed("the metadata names no token endpoint"))?;
         let aliases = &document.mtls_endpoint_aliases;
+        // Of no concern to clients that somebody registered: it may be anywhere then.
+        let dynamic = spec.client.registration == Registration::Dynamic;
+        let registration = document.registration_endpoint.as_deref().filter(|_| dynamic);
         Ok(Self {
             token: places.endpoint("token", token)?,
             authorization: places.optional("authorization", document.authorization_endpoint.as_deref())?,
@@ -83,6 +96,9 @@ impl ProviderMetadata {
             sends_issuer: document.authorization_response_iss_parameter_supported,
             offers_s256: document.code_challenge_methods_supported.iter().any(|method| method == "S256"),
             discovered: true,
+            reads_documents: document.client_id_metadata_document_supported,
+            registration: places.optional("registration", registration)?,
+            authentication_methods: document.token_endpoint_auth_methods_supported,
             mutual_tls: Aliases {
                 token: places.optional("token", aliases.token_endpoint.as_deref())?,
                 revocation: places.optional("revocation", aliases.revocation_endpoint.as_deref())?,
@@ -106,6 +122,9 @@ impl ProviderMetadata {
             sends_issuer: false,
             offers_s256: true,
             discovered: false,
+            reads_documents: false,
+            registration: None,
+            authentication_methods: None,
             mutual_tls: Aliases::default(),
         })
     }

@@ -4,8 +4,10 @@
 //! own environment, and goes to the issuer's own origin and to the listed ones, nowhere else.
 
 mod account;
+mod advertised;
 mod answer;
 mod authentication;
+mod client;
 mod code;
 mod error;
 mod form;
@@ -13,6 +15,7 @@ mod installation;
 mod link;
 mod metadata;
 mod proof_key;
+mod registration;
 mod revocation;
 mod signing_key;
 
@@ -27,7 +30,9 @@ use gateway_core::time::Clock;
 use http::{HeaderMap, HeaderValue, Method, header};
 use url::Url;
 
+pub use self::advertised::{Advertised, AdvertisedError, AuthorizationServer, Reach, advertised};
 pub use self::answer::Tokens;
+pub use self::client::OwnClient;
 pub use self::code::{AuthorizationRequest, AuthorizationWish, CodeAnswer};
 pub use self::error::ProviderError;
 pub use self::metadata::ProviderMetadata;
@@ -39,6 +44,7 @@ pub(in crate::source) use self::form::Form;
 
 use self::answer::{Expected, LARGEST_ANSWER};
 use self::link::{Link, Links};
+use self::registration::Registrar;
 use crate::https::{OutboundRequest, OutboundResponse};
 
 /// The client's numbers.
@@ -52,9 +58,6 @@ pub struct ProviderSettings {
     pub default_lifetime: Duration,
     /// A longer lifetime is cut to this. Default 24 hours.
     pub longest_lifetime: Duration,
-    /// The address of the gateway's client id metadata document, which is its client id at providers with
-    /// `registration: metadata_document`.
-    pub client_metadata: Option<Url>,
 }
 
 impl Default for ProviderSettings {
@@ -64,7 +67,6 @@ impl Default for ProviderSettings {
             metadata_time_to_live: Duration::from_mins(10),
             default_lifetime: Duration::from_mins(5),
             longest_lifetime: Duration::from_hours(24),
-            client_metadata: None,
         }
     }
 }
@@ -76,6 +78,7 @@ pub struct ProviderClient {
     random: Arc<dyn Random>,
     settings: ProviderSettings,
     links: Links,
+    registrar: Option<Arc<Registrar>>,
 }
 
 impl fmt::Debug for ProviderClient {
@@ -92,7 +95,7 @@ impl ProviderClient {
         random: Arc<dyn Random>,
         settings: ProviderSettings,
     ) -> Self {
-        Self { stores, clock, random, settings, links: Links::default() }
+        Self { stores, clock, random, settings, links: Links::default(), registrar: None }
     }
 
     /// What the provider says about itself, or what the manifest writes out; cached.
@@ -142,13 +145,24 @@ impl ProviderClient {
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(header::CONTENT_TYPE, kind);
-        self.authenticate(spec, metadata, &mut form, &mut headers).await?;
+        let client = self.known(spec, link, metadata).await?;
+        let registered = client.registered.as_ref().map(|_| client.id.clone());
+        self.authenticate(spec, metadata, client, &mut form, &mut headers).await?;
         let mut request = OutboundRequest::new(Method::POST, endpoint);
         request.headers = headers;
         request.body = Some(form.encode());
         request.max_body = Some(LARGEST_ANSWER);
-        Ok(link.client(spec, &self.settings)?.send(request).await?)
+        let answer = link.client(spec, &self.settings)?.send(request).await?;
+        if let Some(id) = registered.filter(|_| disowns(&answer)) {
+            self.disowned(spec, link, metadata, &id).await;
+        }
+        Ok(answer)
     }
+}
+
+/// RFC 6749, section 5.2.
+fn disowns(answer: &OutboundResponse) -> bool {
+    answer.status.is_client_error() && answer::error_code(&answer.body).as_deref() == Some("invalid_client")
 }
 
 #[cfg(test)]

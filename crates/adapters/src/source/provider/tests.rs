@@ -22,11 +22,15 @@ use sha2::{Digest as _, Sha256};
 use super::*;
 
 mod accounts;
+mod advertised;
 mod answers;
 mod certificates;
 mod clients;
 mod codes;
 mod discovery;
+mod documents;
+mod own;
+mod registrations;
 
 /// Counts up, so that every draw differs.
 #[derive(Debug, Default)]

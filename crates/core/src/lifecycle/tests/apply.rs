@@ -113,6 +113,41 @@ fn a_provider_that_cannot_be_asked_is_refused_with_its_code() {
 }
 
 #[test]
+fn a_client_of_the_gateways_own_passes_where_the_gateway_has_that_registration() {
+    let mut bench = Bench::production();
+    let provider = |client: serde_json::Value| {
+        json!({
+            "kind": "Provider", "name": "notes", "environment": "production", "owner": "support",
+            "issuer": "https://auth.example", "client": client
+        })
+    };
+    let documented = || provider(json!({"registration": "metadata_document"}));
+    let dynamic =
+        || with(provider(json!({"registration": "dynamic"})), "grants", json!("vault://kv/support/notes"));
+    for json in [documented(), dynamic()] {
+        assert!(refused(&mut bench, json.clone()).contains(&"provider.client"), "not there yet: {json}");
+    }
+    bench.facts.sources = ["metadata_document", "dynamic"].into();
+    let basic = json!({"client_secret_basic": {"secret": "vault://kv/support/client#secret"}});
+    let endpoints = json!({"token": "https://auth.example/token"});
+    for (json, code) in [
+        (provider(json!({"registration": "metadata_document", "id": "gateway"})), "provider.client"),
+        (provider(json!({"registration": "dynamic", "authentication": basic})), "provider.client"),
+        (with(documented(), "endpoints", endpoints.clone()), "provider.client"),
+        (with(dynamic(), "endpoints", endpoints), "provider.client"),
+        (provider(json!({"registration": "dynamic"})), "provider.grants"),
+    ] {
+        assert!(refused(&mut bench, json.clone()).contains(&code), "{code}: {json}");
+    }
+    // The test's store takes no values; nothing else stands in the way.
+    assert_eq!(refused(&mut bench, dynamic()), ["provider.grants"]);
+    let signed = json!({"registration": "metadata_document", "authentication": "gateway_key"});
+    for json in [documented(), provider(signed)] {
+        assert!(bench.apply(&operator("i|alice", Role::Editor), &[spec(json)]).is_ok());
+    }
+}
+
+#[test]
 fn an_assertion_about_a_user_names_the_issuer_that_the_provider_knows() {
     let mut bench = Bench::production();
     let named = refused(&mut bench, sourced(of_user(json!("https://idp.example")), "user_delegated"));
