@@ -278,7 +278,7 @@ async fn a_document_alone_makes_it_a_client_public_or_with_the_gateways_own_key(
         let (id, _) = connect(&client, &spec, &public).await;
         assert_eq!(id, format!("{public}/.well-known/oauth-client/dev/notes{end}"));
     }
-    assert_eq!(listener.asked(KEYS_PATH).len(), 1, "the second client proved itself by the key set");
+    assert!(!listener.asked(KEYS_PATH).is_empty(), "the second client proved itself by the key set");
     assert_eq!(house.store.paths(), [""; 0], "nothing is kept of either");
 }
 

@@ -21,6 +21,7 @@ mod policy_cases;
 mod preflight;
 mod print;
 mod problem;
+mod provider;
 mod receipt;
 mod secret;
 mod session;
@@ -101,7 +102,7 @@ enum Command {
     Workload(workload::WorkloadCommand),
     /// Providers that credential sources ask
     #[command(subcommand)]
-    Provider(object::ReadCommand),
+    Provider(provider::ProviderCommand),
     /// Policies: check, test, explain
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -213,7 +214,7 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Server(command) => object::read(session, Kind::Server, &command),
         Command::Agent(command) => agent_token::run(session, command),
         Command::Workload(command) => workload::run(session, command),
-        Command::Provider(command) => object::read(session, Kind::Provider, &command),
+        Command::Provider(command) => provider::run(session, command),
         Command::Policy(command) => policy::run(session, command),
         Command::Environment(command) => object::read(session, Kind::Environment, &command),
         Command::Secret(command) => secret::run(session, &command),

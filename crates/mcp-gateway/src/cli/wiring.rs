@@ -62,7 +62,8 @@ pub(super) fn rotate_signing_keys(
     })
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+/// A runtime for one command.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Failure::new(Exit::Refused, "the command line's own machinery cannot start").because(&error)
     })

@@ -11,5 +11,6 @@
 )]
 
 mod browser;
+mod discover;
 mod login;
 mod provider;

@@ -13,7 +13,8 @@ pub struct Provider {
     _child: Child,
 }
 
-fn part(path: &str) -> PathBuf {
+/// Where a real part is.
+pub fn part(path: &str) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "where the parts are is told to tests by the environment")]
     let parts = std::env::var("MCP_GATEWAY_PARTS").map(PathBuf::from);
     let parts = parts.unwrap_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.parts"));

@@ -61,6 +61,13 @@ impl Refused {
     }
 }
 
+/// Where a server says that its metadata is (RFC 9728, section 5.1), as it says it.
+pub fn resource_metadata(headers: &HeaderMap) -> Option<String> {
+    let challenges = oauth_challenges(headers);
+    let mut found = challenges.iter().filter_map(|challenge| challenge.parameter("resource_metadata"));
+    found.next().map(str::to_owned)
+}
+
 /// Scrubbed first, so that no cut or dropped character hides a value from the scrubber.
 fn kept(text: &str, needles: &Needles) -> String {
     let text = if needles.is_empty() { text.to_owned() } else { needles.scrub_text(text).0 };
@@ -185,6 +192,11 @@ mod tests {
             let refused = read(401, fields).unwrap();
             assert_eq!(refused.code, Code::UpstreamOauthRequired, "{fields:?}");
             assert_eq!(refused.metadata.as_deref(), Some("https://m/x"), "{fields:?}");
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(header::WWW_AUTHENTICATE, field.parse().unwrap());
+            }
+            assert_eq!(resource_metadata(&headers).as_deref(), Some("https://m/x"), "{fields:?}");
         }
     }
 
