@@ -25,7 +25,7 @@ use crate::pages::Connected;
 use crate::session::Signed;
 
 /// Where providers send browsers back to; every provider knows this address.
-pub const CALLBACK: &str = "/connect/callback";
+pub const CALLBACK: &str = gateway_core::client::CALLBACK_PATH;
 /// Where the form goes that sends a person to a provider.
 const BEGIN: &str = "/connect/begin";
 /// The page of a person's grants.

@@ -32,7 +32,7 @@ pub(super) enum ProviderCommand {
     /// Show one
     Get(GetArguments),
     /// Read what an MCP server says about who issues its tokens, and print manifests to review and apply
-    Discover(DiscoverArguments),
+    Discover(Box<DiscoverArguments>),
 }
 
 /// Which server is asked, and what is drafted.

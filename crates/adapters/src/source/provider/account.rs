@@ -38,10 +38,10 @@ impl ProviderClient {
         let Some(id_token) = &tokens.id_token else { return Ok(None) };
         let claims =
             claims(id_token).ok_or_else(|| ProviderError::malformed("the ID token cannot be read"))?;
-        let client = self.client_id(spec)?;
+        let client = self.used_id(spec)?;
         let for_us = match &claims.aud {
-            Audience::One(audience) => audience == client,
-            Audience::Several(audiences) => audiences.iter().any(|audience| audience == client),
+            Audience::One(audience) => *audience == client,
+            Audience::Several(audiences) => audiences.contains(&client),
         };
         if claims.iss != spec.issuer || !for_us {
             return Err(ProviderError::malformed("the ID token is of another issuer or for another client"));

@@ -78,8 +78,19 @@ impl ProviderClient {
                     Some(registered) => registered,
                     None => registrar.bring(spec, self.way(spec, link, metadata)?, None).await?,
                 };
+                registrar.uses(spec, &registered.id)?;
                 Ok(Known { id: registered.id.clone(), registered: Some(registered) })
             }
+        }
+    }
+
+    /// The client id that the provider was last asked with: what it issued is for that one. Asks nobody.
+    pub(super) fn used_id(&self, spec: &ProviderSpec) -> Result<String, ProviderError> {
+        let registrar = || self.registrar.as_ref().ok_or_else(nobody);
+        match spec.client.registration {
+            Registration::Registered => declared(spec),
+            Registration::MetadataDocument => Ok(address(spec, registrar()?.own())),
+            Registration::Dynamic => registrar()?.used(spec)?.ok_or_else(nobody),
         }
     }
 
@@ -96,12 +107,7 @@ impl ProviderClient {
                 "the provider's metadata does not say that it reads client id metadata documents",
             ));
         }
-        let document = ClientDocument {
-            environment: spec.environment.clone(),
-            provider: spec.name.clone(),
-            signed: spec.client.authentication == ClientAuthentication::GatewayKey,
-        };
-        Ok(document.address(&own.public_url))
+        Ok(address(spec, own))
     }
 
     fn way(
@@ -143,6 +149,15 @@ impl ProviderClient {
             }
         }
     }
+}
+
+fn address(spec: &ProviderSpec, own: &OwnClient) -> String {
+    let document = ClientDocument {
+        environment: spec.environment.clone(),
+        provider: spec.name.clone(),
+        signed: spec.client.authentication == ClientAuthentication::GatewayKey,
+    };
+    document.address(&own.public_url)
 }
 
 fn declared(spec: &ProviderSpec) -> Result<String, ProviderError> {

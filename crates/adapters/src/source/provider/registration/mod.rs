@@ -50,6 +50,8 @@ pub(super) struct Registrar {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     turns: Mutex<HashMap<String, Arc<Turn>>>,
+    /// The client id that each provider was last asked with.
+    used: Mutex<HashMap<String, String>>,
 }
 
 /// One registration at a time in this process; what went wrong last, and until when that is the answer.
@@ -90,7 +92,7 @@ impl Registrar {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
-        Self { own, stores, clock, random, turns: Mutex::default() }
+        Self { own, stores, clock, random, turns: Mutex::default(), used: Mutex::default() }
     }
 
     pub(super) const fn own(&self) -> &OwnClient {
@@ -103,6 +105,21 @@ impl Registrar {
         let entry = self.entry(spec, &place)?;
         let found = read(entry.store.fetch(&place.reference).await)?;
         Ok(found.filter(|found| !found.is_over(self.clock.now())).map(Arc::new))
+    }
+
+    /// Remembers with which client id the provider is asked.
+    pub(super) fn uses(&self, spec: &ProviderSpec, id: &str) -> Result<(), ProviderError> {
+        let place = self.place(spec)?;
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.insert(place.name, id.to_owned());
+        Ok(())
+    }
+
+    /// The client id that the provider was last asked with.
+    pub(super) fn used(&self, spec: &ProviderSpec) -> Result<Option<String>, ProviderError> {
+        let place = self.place(spec)?;
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(used.get(&place.name).cloned())
     }
 
     /// Brings a registration: the one that somebody made meanwhile, or a new one.

@@ -324,3 +324,26 @@ async fn another_provider_issuer_or_address_of_the_gateway_is_another_registrati
     house.ask(&moved, &spec).await.unwrap();
     assert_eq!((registrations(&house), house.store.paths().len()), (3, 3));
 }
+
+#[tokio::test]
+async fn an_id_token_is_for_the_client_that_the_provider_was_asked_with() {
+    let house = house().await;
+    let (client, spec) = (house.replica(), dynamic(&house));
+    let claims = json!({"iss": house.provider.issuer(), "aud": "client-1", "sub": "alice"}).to_string();
+    let mut tokens = Tokens {
+        access_token: Secret::copy_from(b"access"),
+        refresh_token: None,
+        id_token: Some(Secret::new(format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(&claims)).into_bytes())),
+        lifetime: Duration::from_secs(60),
+        scopes: Vec::new(),
+    };
+    assert_eq!(code(client.account(&spec, &tokens)), Code::ProviderRefused, "nobody was asked yet");
+    house.ask(&client, &spec).await.unwrap();
+    // An outage of the store is no reason to think that they are somebody else's.
+    house.store.fail(Some(StoreErrorKind::Unavailable));
+    assert_eq!(client.account(&spec, &tokens).unwrap().as_deref(), Some("alice"));
+    let claims = claims.replace("client-1", "client-2");
+    let other = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(&claims));
+    tokens.id_token = Some(Secret::new(other.into_bytes()));
+    assert_eq!(code(client.account(&spec, &tokens)), Code::ProviderMalformed);
+}
