@@ -10,6 +10,7 @@ use gateway_core::connect::Offer;
 use gateway_core::grant::GivenBack;
 use gateway_core::login::Fault;
 use gateway_core::state::GrantRecord;
+use gateway_core::time::Timestamp;
 use http::{HeaderMap, Response, StatusCode};
 
 use super::link::Link;
@@ -79,8 +80,10 @@ fn one(login: &Login, grant: &GrantRecord, signed: &Signed) -> Html {
         .raw("</h2><dl><dt>Environment</dt><dd>")
         .text(grant.environment.as_str())
         .html(&account(grant))
-        .raw("</dd><dt>Connected</dt><dd><time>")
+        .raw("</dd><dt>Connected</dt><dd><time datetime=\"")
         .text(&grant.created_at.to_string())
+        .raw("\">")
+        .text(&minute(grant.created_at))
         .raw("</time></dd><dt>You granted</dt><dd>")
         .html(&scope_list(&grant.scopes))
         .raw("</dd></dl><form method=\"post\" action=\"/grants/end\">")
@@ -89,6 +92,13 @@ fn one(login: &Login, grant: &GrantRecord, signed: &Signed) -> Html {
         .raw("<button>Disconnect ")
         .text(grant.provider.as_str())
         .raw("</button></form></section>")
+}
+
+/// The time for people, to the minute.
+fn minute(time: Timestamp) -> String {
+    let text = time.to_string();
+    let minute: String = text.chars().take("2026-11-26T18:15".len()).collect();
+    format!("{} UTC", minute.replace('T', " "))
 }
 
 /// The account there, where the provider told it.
