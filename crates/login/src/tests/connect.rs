@@ -262,6 +262,7 @@ async fn people_see_their_own_grants_and_end_them() {
     site.accounts.offers.lock().unwrap().push(offer("mail", None));
     let mut browser = signed_in(&site).await;
     let page = site.get(&mut browser, "/grants").await;
+    assert!(page.text.contains("1970-01-01 00:16 UTC"), "{}", page.text);
     assert!(
         page.text.contains("g-alice") && !page.text.contains("g-bob") && !page.text.contains("secret-plans")
     );
