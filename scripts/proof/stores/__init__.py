@@ -1,8 +1,9 @@
 """The stores that secrets stay in, and what follows from a secret: who was told what about its use (issue 5)."""
 
-from . import aws, receipts
+from . import aws, canary, receipts
 
 CLAIMS = (
     *aws.CLAIMS,
     *receipts.CLAIMS,
+    *canary.CLAIMS,
 )
