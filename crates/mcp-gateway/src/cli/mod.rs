@@ -4,11 +4,13 @@
 //! as any client of it does.
 
 mod access;
+mod adopt;
 mod agent_token;
 mod audit;
 mod binding;
 mod card;
 mod client;
+mod client_config;
 mod failure;
 mod grant;
 mod host;
@@ -124,6 +126,10 @@ enum Command {
     /// Receipts that servers get: verify, without the gateway
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
+    /// Find loose keys in client configurations, .env files, source and logs; never shows one
+    Adopt(adopt::AdoptArguments),
+    /// Print what to paste into an MCP client so that it uses the gateway; no secret in it
+    ClientConfig(client_config::ClientConfigArguments),
     /// Write a completion script for a shell
     Completions(CompletionArguments),
     /// Become a server's process (the gateway starts it so)
@@ -222,6 +228,8 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Grant(command) => grant::run(session, &command),
         Command::Audit(command) => audit::run(session, &command),
         Command::Receipt(command) => receipt::run(session, &command),
+        Command::Adopt(arguments) => adopt::run(session, &arguments),
+        Command::ClientConfig(arguments) => client_config::run(session, &arguments),
         Command::Completions(arguments) => Ok(completions(session, &arguments)),
         Command::Demo(_) | Command::FixtureServer(_) | Command::StdioChild(_) => Ok(Exit::Ok),
     }

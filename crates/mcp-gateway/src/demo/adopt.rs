@@ -1,5 +1,5 @@
-//! The smallest `adopt`: finds the loose keys in one client configuration of the usual shape
-//! (`mcpServers`), and rewrites it to point at the gateway.
+//! The smallest `adopt`: finds the loose keys in one client configuration as the command does, and
+//! rewrites it to point at the gateway.
 //!
 //! ```json
 //! {"mcpServers": {"issues": {"url": "https://…/mcp", "headers": {"Authorization": "Bearer KEY"}}}}
@@ -9,15 +9,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use gateway_adopt::{Finding, Scanned, Slot, Way, scan};
 use gateway_core::secret::Secret;
 use serde_json::{Map, Value, json};
 use url::Url;
-
-/// A value shorter than this is taken for a word, not for a key.
-const SHORTEST_KEY: usize = 16;
-
-/// Words in the names of headers that carry keys.
-const TELLING: [&str; 6] = ["auth", "key", "token", "secret", "credential", "password"];
 
 /// A key found in a client's configuration.
 pub struct LooseKey {
@@ -39,36 +34,26 @@ impl fmt::Debug for LooseKey {
     }
 }
 
-/// Finds every loose key. A header that refers to a variable (`${NAME}`) holds none.
-pub fn find(document: &Value) -> Vec<LooseKey> {
-    let servers = document.get("mcpServers").and_then(Value::as_object);
-    let mut found = Vec::new();
-    for (server, entry) in servers.into_iter().flatten() {
-        let url = entry.get("url").and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
-        let headers = entry.get("headers").and_then(Value::as_object);
-        let (Some(url), Some(headers)) = (url, headers) else { continue };
-        for (header, text) in headers {
-            let text = text.as_str().unwrap_or_default();
-            let Some((before, value)) = loose(header, text) else { continue };
-            found.push(LooseKey {
-                server: server.clone(),
-                url: url.clone(),
-                header: header.clone(),
-                format: format!("{before}{{secret}}"),
-                value: Secret::copy_from(value.as_bytes()),
-            });
-        }
-    }
-    found
-}
-
-/// Splits a header's text into a scheme and a key, if there is a key.
-fn loose<'t>(header: &str, text: &'t str) -> Option<(&'t str, &'t str)> {
-    let name = header.to_ascii_lowercase();
-    let telling = TELLING.iter().any(|word| name.contains(word));
-    let key_at = text.find(' ').map_or(0, |space| space.saturating_add(1));
-    let (before, value) = text.split_at_checked(key_at)?;
-    (telling && value.len() >= SHORTEST_KEY && !value.contains("${")).then_some((before, value))
+/// Finds every loose key in a header of a server, as `mcp-gateway adopt` does.
+#[must_use]
+pub fn find(file: &str, text: &str) -> Vec<LooseKey> {
+    let Scanned { findings, servers, .. } = scan(file, text.as_bytes());
+    let loose = |finding: Finding| {
+        let server = servers.get(finding.place.server?)?;
+        let (Slot::Header { name, before }, Way::Http { url: Some(url), .. }) =
+            (finding.place.slot, &server.way)
+        else {
+            return None;
+        };
+        Some(LooseKey {
+            server: server.name.clone(),
+            url: url.clone(),
+            header: name,
+            format: format!("{before}{{secret}}"),
+            value: finding.secret,
+        })
+    };
+    findings.into_iter().filter_map(loose).collect()
 }
 
 /// Points one server of the configuration at the gateway. The agent's own token comes from its

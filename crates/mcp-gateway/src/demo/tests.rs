@@ -10,21 +10,26 @@ fn configuration(header: &str, text: &str) -> Value {
     }})
 }
 
+fn found(document: &Value) -> Vec<adopt::LooseKey> {
+    adopt::find("client/mcp.json", &document.to_string())
+}
+
 #[test]
 fn finds_pasted_keys_and_leaves_references_alone() {
-    let found = adopt::find(&configuration("Authorization", "Bearer abcdefghijklmnop"));
-    assert_eq!(found.len(), 1);
-    assert_eq!((found[0].server.as_str(), found[0].format.as_str()), ("issues", "Bearer {secret}"));
-    assert_eq!(adopt::find(&configuration("X-Api-Key", "abcdefghijklmnop"))[0].format, "{secret}");
-    assert!(adopt::find(&configuration("Authorization", "Bearer ${SOME_LONG_VARIABLE}")).is_empty());
-    assert!(adopt::find(&configuration("X-Trace", "abcdefghijklmnop")).is_empty());
+    let fresh = key::Key::fresh().unwrap().text();
+    let pasted = found(&configuration("Authorization", &format!("Bearer {fresh}")));
+    assert_eq!(pasted.len(), 1);
+    assert_eq!((pasted[0].server.as_str(), pasted[0].format.as_str()), ("issues", "Bearer {secret}"));
+    assert_eq!(found(&configuration("X-Api-Key", &fresh))[0].format, "{secret}");
+    assert!(found(&configuration("Authorization", "Bearer ${SOME_LONG_VARIABLE}")).is_empty());
+    assert!(found(&configuration("X-Trace", "abcdefghijklmnop")).is_empty());
 }
 
 #[test]
 fn neither_the_rewritten_configuration_nor_the_backup_holds_the_key() {
     let fresh = key::Key::fresh().unwrap();
     let mut document = configuration("Authorization", &format!("Bearer {}", fresh.text()));
-    let found = adopt::find(&document);
+    let found = found(&document);
     let search = Search::new(&[&fresh]).unwrap();
     assert!(search.finds(document.to_string()));
     let backup = adopt::backup(&document, &found[0], "local://a#b");

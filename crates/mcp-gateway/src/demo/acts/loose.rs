@@ -18,8 +18,9 @@ pub(super) async fn play(stage: &mut Stage, act: &mut Act<'_>) -> Result<(), Fai
     std::fs::create_dir(&folder)?;
     let file = folder.join("mcp.json");
     adopt::write(&file, &pasted(stage))?;
-    let document: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
-    let found = adopt::find(&document);
+    let text = std::fs::read_to_string(&file)?;
+    let document: Value = serde_json::from_str(&text)?;
+    let found = adopt::find("client/mcp.json", &text);
     let [key] = found.as_slice() else {
         return Err(Failure::new(format!("{} loose keys were found, not one", found.len())));
     };

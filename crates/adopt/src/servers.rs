@@ -1,0 +1,325 @@
+//! The servers of clients' configurations, and the places in their entries that hold keys.
+
+use std::ops::Range;
+
+use url::Url;
+
+use crate::client::Client;
+use crate::document::{Node, Scalar, Value};
+use crate::finding::{Rule, Slot};
+use crate::formats;
+use crate::names::{self, Telling, is_harmless, telling};
+use crate::scan::Collector;
+use crate::source::{Reading, hits, is_entropic, judged, split_scheme};
+use crate::urls;
+use crate::value::{is_keylike, is_path, is_plausible, is_random};
+
+/// A server in a client's configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServerEntry {
+    /// The file, relative to what was scanned.
+    pub file: String,
+    /// The client.
+    pub client: Client,
+    /// Its name there.
+    pub name: String,
+    /// The keys that lead to its entry.
+    pub keys: Vec<String>,
+    /// How the client reaches it.
+    pub way: Way,
+}
+
+/// How a client reaches a server.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Way {
+    /// Over HTTP.
+    Http {
+        /// Without user information, query and fragment; a part of the path that looks like a key is
+        /// `…`, and `whole` is then `false`.
+        url: Option<Url>,
+        /// Whether nothing had to be left out of the path.
+        whole: bool,
+    },
+    /// As a process.
+    Process {
+        /// The program.
+        command: String,
+        /// Its arguments; those that are not plainly harmless are left out.
+        arguments: Vec<Option<String>>,
+        /// The names of its variables.
+        variables: Vec<String>,
+    },
+    /// Neither.
+    Unknown,
+}
+
+/// The keys under which clients keep their servers.
+const KEYS: [&str; 4] = ["mcpServers", "context_servers", "mcp_servers", "mcp.servers"];
+
+/// Looks through the whole document: entries of servers by their places, everything else by names.
+pub(crate) fn walk(node: &Node, path: &str, collector: &mut Collector<'_>) {
+    for item in node.items() {
+        walk_value(item, "", path, collector);
+    }
+    for entry in node.entries() {
+        let below = joined(path, &entry.key);
+        let vscode = entry.key == "servers" && is_vscode(collector.file(), path);
+        collector.step_into(&entry.key);
+        if (KEYS.contains(&entry.key.as_str()) || vscode) && !entry.node.entries().is_empty() {
+            let key = if vscode || entry.key == "mcp.servers" { "servers" } else { entry.key.as_str() };
+            let client = Client::of(collector.file(), key);
+            for server in entry.node.entries() {
+                server_entry(&server.node, client, &server.key, &joined(&below, &server.key), collector);
+            }
+        } else {
+            walk_value(&entry.node, &entry.key, &below, collector);
+        }
+        collector.step_out();
+    }
+}
+
+/// `servers` is too common a word to count anywhere.
+fn is_vscode(file: &str, path: &str) -> bool {
+    let named = file.rsplit('/').next() == Some("mcp.json") && path.is_empty();
+    named || path == "mcp" || path.ends_with(".mcp")
+}
+
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn walk_value(node: &Node, name: &str, path: &str, collector: &mut Collector<'_>) {
+    match &node.value {
+        Value::Text(scalar) => named(scalar, name, path, Rule::NamedValue, collector),
+        Value::Other => {}
+        Value::List(_) | Value::Map(_) => {
+            // Lists of `{name, value}`, as Kubernetes and others write variables.
+            if let (Some(label), Some(value)) =
+                (node.get("name").and_then(Node::text), node.get("value").and_then(Node::scalar))
+            {
+                named(value, label, &joined(path, label), Rule::NamedValue, collector);
+            }
+            walk(node, path, collector);
+        }
+    }
+}
+
+/// A text under a name: by the name, else by what stands in it, else by its randomness.
+pub(crate) fn named(scalar: &Scalar, name: &str, path: &str, rule: Rule, collector: &mut Collector<'_>) {
+    let (before, value) = split_scheme(scalar.text());
+    let range = before.len()..scalar.text().len();
+    let slot = match rule {
+        Rule::ServerEnvironment => Slot::Environment(name.to_owned()),
+        _ => Slot::Named(name.to_owned()),
+    };
+    if let Some(kind) = judged(name, value) {
+        collector.part(scalar, range, rule, kind, slot, path, value);
+    } else if is_entropic(value) && !is_harmless(name) && !is_path(value) {
+        let rule = if rule == Rule::ServerEnvironment { rule } else { Rule::Entropy };
+        collector.part(scalar, range, rule, "random string", slot, path, value);
+    }
+    within(scalar, path, collector);
+}
+
+/// Keys inside a longer text.
+fn within(scalar: &Scalar, path: &str, collector: &mut Collector<'_>) {
+    for hit in hits(scalar.text(), Reading::Loose) {
+        let found = scalar.text().get(hit.range.clone()).unwrap_or_default().to_owned();
+        let value = hit.value.unwrap_or_else(|| zeroize::Zeroizing::new(found));
+        collector.part(scalar, hit.range, hit.rule, hit.kind, hit.slot, path, &value);
+    }
+}
+
+fn server_entry(node: &Node, client: Client, name: &str, path: &str, collector: &mut Collector<'_>) {
+    let way = way(node);
+    let keys = collector.keys(name);
+    let file = collector.file().to_owned();
+    collector.enter(ServerEntry { file, client, name: name.to_owned(), keys, way });
+    fields(node, path, collector);
+    collector.leave();
+}
+
+fn fields(node: &Node, path: &str, collector: &mut Collector<'_>) {
+    for entry in node.entries() {
+        let below = joined(path, &entry.key);
+        match (entry.key.as_str(), &entry.node.value) {
+            ("env" | "environment", _) => {
+                for variable in entry.node.entries() {
+                    if let Some(scalar) = variable.node.scalar() {
+                        let path = joined(&below, &variable.key);
+                        named(scalar, &variable.key, &path, Rule::ServerEnvironment, collector);
+                    }
+                }
+            }
+            ("headers" | "http_headers", _) => {
+                for header in entry.node.entries() {
+                    if let Some(scalar) = header.node.scalar() {
+                        let text = 0..scalar.text().len();
+                        headed(scalar, text, &header.key, &joined(&below, &header.key), collector);
+                    }
+                }
+            }
+            // These hold the names of variables, not values.
+            ("env_http_headers" | "bearer_token_env_var" | "env_vars", _) => {}
+            ("args", Value::List(items)) => arguments(items, &below, collector),
+            ("url" | "serverUrl" | "httpUrl", Value::Text(scalar)) => address(scalar, &below, collector),
+            (_, Value::Map(_)) => fields(&entry.node, &below, collector),
+            _ => walk_value(&entry.node, &entry.key, &below, collector),
+        }
+    }
+}
+
+/// The value of a header, in a part of a text.
+fn headed(scalar: &Scalar, part: Range<usize>, name: &str, path: &str, collector: &mut Collector<'_>) {
+    let text = scalar.text().get(part.clone()).unwrap_or_default();
+    let (before, value) = split_scheme(text);
+    let format = formats::kind(value);
+    let tells = match telling(name) {
+        Telling::No => is_random(value) && !is_harmless(name),
+        _ => is_plausible(value) || is_cookie(name, value),
+    };
+    if tells || format.is_some() {
+        let slot = Slot::Header { name: name.to_owned(), before: before.to_owned() };
+        let start = part.start.saturating_add(before.len());
+        let kind = format.unwrap_or_else(|| match names::kind(name) {
+            "credential" if before.is_empty() => "credential",
+            "credential" => "HTTP credential",
+            kind => kind,
+        });
+        collector.part(scalar, start..part.end, Rule::Header, kind, slot, path, value);
+    } else {
+        within(scalar, path, collector);
+    }
+}
+
+fn is_cookie(name: &str, value: &str) -> bool {
+    name.eq_ignore_ascii_case("cookie") && value.split(['=', ';', ' ']).any(is_keylike)
+}
+
+fn arguments(items: &[Node], path: &str, collector: &mut Collector<'_>) {
+    let mut flag: Option<&str> = None;
+    for (index, item) in items.iter().enumerate() {
+        let Some(scalar) = item.scalar() else {
+            flag = None;
+            continue;
+        };
+        let text = scalar.text();
+        let path = format!("{path}[{index}]");
+        let all = 0..text.len();
+        let before = flag.take();
+        match before {
+            Some("-H" | "--header") => header_argument(scalar, all, &path, collector),
+            Some(name) if !text.starts_with('-') && !name.starts_with("-e") && name != "--env" => {
+                argument(scalar, all, name, index, &path, collector);
+            }
+            _ => match text.split_once('=') {
+                Some((name @ ("-H" | "--header"), _)) => {
+                    header_argument(scalar, name.len().saturating_add(1)..text.len(), &path, collector);
+                }
+                Some((name, _)) if !name.contains([' ', '{', '/']) => {
+                    argument(scalar, name.len().saturating_add(1)..text.len(), name, index, &path, collector);
+                }
+                _ => argument(scalar, all, "", index, &path, collector),
+            },
+        }
+        if text.starts_with('-') && !text.contains(['=', ' ']) {
+            flag = Some(text);
+        }
+    }
+}
+
+fn header_argument(scalar: &Scalar, part: Range<usize>, path: &str, collector: &mut Collector<'_>) {
+    let text = scalar.text().get(part.clone()).unwrap_or_default();
+    let Some((name, value)) = text.split_once(':') else { return within(scalar, path, collector) };
+    let value = value.trim_start();
+    let start = part.end.saturating_sub(value.len());
+    headed(scalar, start..part.end, name.trim(), path, collector);
+}
+
+fn argument(
+    scalar: &Scalar,
+    part: Range<usize>,
+    name: &str,
+    index: usize,
+    path: &str,
+    collector: &mut Collector<'_>,
+) {
+    let value = scalar.text().get(part.clone()).unwrap_or_default();
+    let kind = judged(name, value).or_else(|| {
+        let random = is_random(value) && !is_harmless(name) && !is_path(value);
+        let key = matches!(name, "--key" | "-k") && is_keylike(value);
+        (random || key).then_some("random string")
+    });
+    match kind {
+        Some(kind) => {
+            collector.part(scalar, part, Rule::Argument, kind, Slot::Argument(index), path, value);
+        }
+        None => within(scalar, path, collector),
+    }
+}
+
+/// The address of the server itself.
+fn address(scalar: &Scalar, path: &str, collector: &mut Collector<'_>) {
+    for part in urls::parts(scalar.text(), true) {
+        let kind = formats::kind(&part.value).unwrap_or("key in a URL");
+        collector.part(scalar, part.range, part.rule, kind, part.slot, path, &part.value);
+    }
+}
+
+fn way(node: &Node) -> Way {
+    let address = ["url", "serverUrl", "httpUrl"].iter().find_map(|key| node.get(key)?.text());
+    if let Some(address) = address {
+        let (url, whole) = shown_url(address);
+        return Way::Http { url, whole };
+    }
+    // Zed once wrote the whole command as an object.
+    let inner = node.get("command").filter(|command| !command.entries().is_empty());
+    let holder = inner.unwrap_or(node);
+    let command = holder.get("path").or_else(|| node.get("command")).and_then(Node::text);
+    let Some(command) = command.filter(|command| is_harmless_argument(command)) else { return Way::Unknown };
+    let items = holder.get("args").map(Node::items).unwrap_or_default();
+    let shown = |item: &Node| item.text().filter(|text| is_harmless_argument(text)).map(str::to_owned);
+    let variables = holder.get("env").map(Node::entries).unwrap_or_default();
+    Way::Process {
+        command: command.to_owned(),
+        arguments: items.iter().map(shown).collect(),
+        variables: variables.iter().map(|entry| entry.key.clone()).collect(),
+    }
+}
+
+/// A URL that can be shown: what may hold a key is left out, found or not.
+fn shown_url(address: &str) -> (Option<Url>, bool) {
+    let Ok(mut url) = Url::parse(address) else { return (None, false) };
+    let plain = url.set_username("").is_ok() && url.set_password(None).is_ok();
+    url.set_query(None);
+    url.set_fragment(None);
+    let masked: Vec<String> = url
+        .path()
+        .split('/')
+        .map(|part| if part.len() < 16 || is_word_like(part) { part.to_owned() } else { "…".to_owned() })
+        .collect();
+    let path = masked.join("/");
+    let whole = path == url.path();
+    if !whole {
+        url.set_path(&path);
+    }
+    (Some(url).filter(|url| plain && matches!(url.scheme(), "http" | "https")), whole)
+}
+
+/// Words joined by dashes: nothing that could be a key, found or not.
+fn is_word_like(part: &str) -> bool {
+    let words = part.split(['-', '_', '.', '@']);
+    part.is_ascii() && words.clone().all(|word| word.len() <= 14 && !mixes(word))
+}
+
+fn mixes(word: &str) -> bool {
+    let digit = word.bytes().any(|byte| byte.is_ascii_digit());
+    let letter = word.bytes().any(|byte| byte.is_ascii_alphabetic());
+    digit && letter && word.len() > 4
+}
+
+/// Flags, packages and paths of plain words: whatever else stands in an argument is not shown.
+fn is_harmless_argument(text: &str) -> bool {
+    let text = text.trim_start_matches('-');
+    text.len() <= 200 && text.split('/').all(is_word_like) && !text.contains(['=', ':', '?'])
+}
