@@ -1,8 +1,10 @@
 """A person connects an account with a real browser, and what must not work on the way."""
 
 import json
+import os
 from urllib.parse import parse_qs, urlsplit
 
+from .. import parts
 from ..claim import Claim, demand
 from ..spine.clients import act
 from .connected import CALLBACK, GRANTS, READ, WRITE, Enterprise
@@ -17,7 +19,7 @@ def judge(stage):
     link = asked(alice, "grant.missing")
     strangers = [others_link(stage, house, link), *ways_back(stage, house)]
     connected = connects(stage, house, alice, bob, link)
-    stepped = steps_up(stage, alice)
+    stepped = steps_up(stage, house, alice, bob)
     ended = ends(stage, house, alice)
     house.gateways[0].keep_metrics()
     house.stop()
@@ -94,21 +96,51 @@ def connects(stage, house, alice, bob, link):
             "still refused")
 
 
-def steps_up(stage, alice):
-    """A tool that needs more asks for that, and for nothing else."""
-    link = asked(alice, "grant.scope_missing", "write_notes")
-    wanted = parse_qs(urlsplit(link).query)["scope"][0].split()
-    demand(sorted(wanted) == [READ, WRITE], f"the step up asks for {wanted}")
-    stage.browser.walked("alice", link)
-    authority = alice.served("write_notes")
-    demand(scopes(authority) == {READ, WRITE}, f"the upstream saw {authority}")
-    return "a step up to the second scope"
+def steps_up(stage, house, alice, bob):
+    """A tool that needs more asks for that, and for nothing else: real clients show the address and come back."""
+    stage.browser.walked("bob", house.page())
+    asking = (("npm", "modern", "alice", alice), ("pypi", "modern", "bob", bob))
+    for client, era, person, door in asking:
+        outcome, links = Asking(stage, client, era, person, door).run()
+        demand(outcome["ok"], f"{client}, {era}: {outcome['error']}")
+        wanted = {tuple(sorted(parse_qs(urlsplit(link).query)["scope"][0].split())) for link in links}
+        demand(wanted == {(READ, WRITE)}, f"{client}, {era}: the step up asks for {wanted}")
+        authority = door.served("write_notes")
+        demand(scopes(authority) == {READ, WRITE} and authority["sub"] == person, f"the upstream saw {authority}")
+    return f"a step up to the second scope, asked for by {' and '.join(f'{client} ({era})' for client, era, _, _ in asking)}"
+
+
+class Asking:
+    """A real client that is told to call `write_notes`, and a person who opens what it shows."""
+
+    PROGRAMS = {"npm": lambda: [parts.program("node"), parts.NPM / "elicit.mjs"],
+                "pypi": lambda: [parts.python(), parts.PYTHON / "elicit.py"]}
+
+    def __init__(self, stage, client, era, person, door):
+        self.stage, self.person = stage, person
+        command = [*self.PROGRAMS[client](), "--url", door.url, "--token-env", "TOKEN", "--era", era,
+                   "--call", "write_notes", "--timeout", "60"]
+        env = {**os.environ, "TOKEN": door.token, "NO_PROXY": "127.0.0.1"}
+        self.child = stage.children.start(f"asking-{client}", command, reads=True, env=env)
+
+    def run(self):
+        """The outcome that it prints, and the addresses that it showed."""
+        links = []
+        for line in self.child.process.stdout:
+            said = json.loads(line)
+            if "asked" not in said:
+                self.stage.keep("clients", json.dumps(said))
+                return said, links
+            if said["asked"]["url"] not in links:
+                links.append(said["asked"]["url"])
+                self.stage.browser.walked(self.person, said["asked"]["url"])
+        demand(False, f"the client said nothing: {self.child.tail()}")
 
 
 def ends(stage, house, alice):
     """On her own page; the provider says that it is over."""
     gateway = house.gateways[0]
-    grants = gateway.cli("grant", "list")["items"]
+    grants = [grant for grant in gateway.cli("grant", "list")["items"] if grant["user"].endswith("|alice")]
     demand(len(grants) == 1, f"grants: {json.dumps(grants)[:300]}")
     tokens = json.loads(house.kept(grants[0]["id"])["grant"])
     for name in ("access_token", "refresh_token"):
