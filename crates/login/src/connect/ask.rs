@@ -92,8 +92,8 @@ fn describe(asked: &Asked, link: &Link, signed: &Signed, had: &[String]) -> Html
     }
     let mut content = Html::new()
         .raw("<p>Tools need your own account. You are sent to the provider, which asks you whether this gateway may \
-              act for you there. Your password stays with the provider, and what you grant stays with this gateway: \
-              no application and no tool ever sees it.</p><dl><dt>Provider</dt><dd><strong>")
+              act for you there. Your password stays with the provider. What you grant is kept for this gateway: \
+              applications never get it, and a server gets only the token that its own call needs.</p><dl><dt>Provider</dt><dd><strong>")
         .text(provider.name.as_str())
         .raw("</strong> at ")
         .text(&provider.issuer)
