@@ -57,11 +57,8 @@ pub(crate) async fn authenticate(
     };
     match context.operators.verify(&presented, context.now()).await {
         Ok(operator) => {
-            let name = operator.name.clone();
             request.extensions_mut().insert(Caller(operator));
-            let mut response = next.run(request).await;
-            response.extensions_mut().insert(name);
-            response
+            named(request, next).await
         }
         Err(IdentityError::KeysUnavailable) => {
             Problem::from(gateway_core::refusal::Refusal::new(gateway_core::refusal::Code::IssuerUnavailable))
@@ -69,6 +66,16 @@ pub(crate) async fn authenticate(
         }
         Err(error) => Problem::unauthenticated(&error.to_string()).into_response(),
     }
+}
+
+/// Tells the recorder of refusals who acted.
+pub(crate) async fn named(request: Request, next: Next) -> Response {
+    let name = request.extensions().get::<Caller>().map(|caller| caller.0.name.clone());
+    let mut response = next.run(request).await;
+    if let Some(name) = name {
+        response.extensions_mut().insert(name);
+    }
+    response
 }
 
 /// How many refused logins a minute leave evidence: strangers must not fill the disk.

@@ -19,7 +19,7 @@ pub use ports::{
     OperatorVerifier, Readiness, SnapshotSource, StatusPages, StoredOperators, TokenKind, TokenMinter,
 };
 pub use problem::Problem;
-pub use router::{control_router, openapi_document};
+pub use router::{OperatorRoutes, control_router, openapi_document};
 
 #[cfg(test)]
 mod tests;

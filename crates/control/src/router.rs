@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use gateway_core::operator::Operator;
 use http::header;
+use tower::ServiceExt as _;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::{Strangers, authenticate, record};
+use crate::auth::{Caller, Strangers, authenticate, named, record};
 use crate::context::ControlContext;
 use crate::problem::Problem;
 use crate::routes::{
@@ -109,9 +111,32 @@ pub fn openapi_document() -> utoipa::openapi::OpenApi {
     api
 }
 
+/// The routes of operators, for a caller inside this process that has proven itself who the operator is: the
+/// console. Decisions, evidence and answers are those of the API.
+#[derive(Clone, Debug)]
+pub struct OperatorRoutes(Router);
+
+impl OperatorRoutes {
+    /// The same state as the router of the listener.
+    pub fn new(context: &Arc<ControlContext>) -> Self {
+        let (routes, _) = manifests().merge(operators()).split_for_parts();
+        let routes = routes
+            .route_layer(from_fn(named))
+            .fallback(|| async { Problem::no_route() })
+            .layer(from_fn_with_state((Arc::clone(context), Arc::new(Strangers::default())), record));
+        Self(routes.with_state(Arc::clone(context)))
+    }
+
+    /// Answers as the API answers this operator.
+    pub async fn call(&self, operator: Operator, mut request: Request) -> Response {
+        request.extensions_mut().insert(Caller(operator));
+        let Ok(response) = self.0.clone().oneshot(request).await;
+        response
+    }
+}
+
 /// The whole control plane, for its own listener.
-pub fn control_router(context: ControlContext) -> Router {
-    let context = Arc::new(context);
+pub fn control_router(context: Arc<ControlContext>) -> Router {
     let document: Arc<str> = openapi_document().to_json().unwrap_or_default().into();
     let openapi = move || async move {
         ([(header::CONTENT_TYPE, "application/json")], document.to_string()).into_response()

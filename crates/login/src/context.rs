@@ -12,6 +12,7 @@ use crate::allowance::Allowance;
 use crate::cookie::Jar;
 use crate::evidence::Strangers;
 use crate::oauth::{Facade, FacadeSettings};
+use crate::realm::Realm;
 use crate::seal::SealKey;
 use crate::session::SessionSettings;
 use crate::sign_in;
@@ -25,6 +26,8 @@ pub struct Source(pub IpAddr);
 pub struct Wiring {
     /// The URL that people know: scheme, host and port, without a trailing slash.
     pub public_url: String,
+    /// Whose sessions these are.
+    pub realm: Realm,
     /// The identity provider.
     pub provider: Arc<dyn PersonProvider>,
     /// The records that all replicas share.
@@ -61,6 +64,7 @@ pub struct FacadeWiring {
 pub struct Login {
     public_url: String,
     jar: Jar,
+    pub(crate) realm: Realm,
     pub(crate) provider: Arc<dyn PersonProvider>,
     pub(crate) tickets: Arc<dyn Tickets>,
     pub(crate) audit: Arc<dyn AuditSink>,
@@ -79,7 +83,8 @@ impl Login {
     pub fn new(wiring: Wiring) -> Arc<Self> {
         let public_url = wiring.public_url.trim_end_matches('/').to_owned();
         Arc::new(Self {
-            jar: Jar { secure: public_url.starts_with("https://") },
+            jar: Jar { secure: public_url.starts_with("https://"), realm: wiring.realm },
+            realm: wiring.realm,
             facade: wiring.facade.map(Facade::new),
             connections: wiring.connections,
             public_url,

@@ -4,6 +4,8 @@ use gateway_core::secret::Secret;
 use http::{HeaderMap, HeaderValue, header};
 use zeroize::Zeroizing;
 
+use crate::realm::Realm;
+
 /// What a cookie is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -19,6 +21,8 @@ pub struct Jar {
     /// Whether the gateway is reached over https. Over plain http, which only loopback addresses may
     /// have, browsers take neither `Secure` nor the `__Host-` prefix.
     pub secure: bool,
+    /// Whose they are.
+    pub realm: Realm,
 }
 
 /// Every value of ours has this length: 256 bits in base64url.
@@ -26,12 +30,7 @@ const LENGTH: usize = 43;
 
 impl Jar {
     const fn name(self, kind: Kind) -> &'static str {
-        match (kind, self.secure) {
-            (Kind::Session, true) => "__Host-mcpgw",
-            (Kind::Session, false) => "mcpgw",
-            (Kind::Browser, true) => "__Host-mcpgw-browser",
-            (Kind::Browser, false) => "mcpgw-browser",
-        }
+        self.realm.cookie(kind, self.secure)
     }
 
     /// The cookie's value; nothing where it is absent, malformed, or there twice.

@@ -141,7 +141,7 @@ pub fn redirect(url: &str) -> Response<Body> {
 }
 
 /// The headers of every answer of the pages.
-pub(crate) fn guard(response: &mut Response<Body>) {
+pub fn guard(response: &mut Response<Body>) {
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     for (name, value) in [

@@ -67,7 +67,7 @@ async fn begin(
             .html(&sign_out_form(login, &signed.cookie));
         return Ok(page(StatusCode::OK, "Logged in", &content));
     }
-    let return_to = return_to.map_or_else(|| ReturnTo::parse("/login"), Ok)?;
+    let return_to = return_to.map_or_else(|| ReturnTo::parse(login.realm.home()), Ok)?;
     let way = login.begin(headers, return_to, again, source).await?;
     Ok(going(&way))
 }
@@ -128,7 +128,7 @@ async fn leave(login: &Login, headers: &HeaderMap, body: &[u8]) -> Result<Respon
 }
 
 /// The button that ends the session; for other pages too.
-pub(crate) fn sign_out_form(login: &Login, cookie: &gateway_core::secret::Secret) -> Html {
+pub fn sign_out_form(login: &Login, cookie: &gateway_core::secret::Secret) -> Html {
     Html::new()
         .raw("<form method=\"post\" action=\"/login/out\">")
         .hidden(FIELD, &login.form_token(cookie, SIGN_OUT))
@@ -136,7 +136,7 @@ pub(crate) fn sign_out_form(login: &Login, cookie: &gateway_core::secret::Secret
 }
 
 /// Sends the browser on its way.
-pub(crate) fn going(way: &Way) -> Response<Body> {
+pub fn going(way: &Way) -> Response<Body> {
     with_cookies(redirect(&way.url), way)
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Login;
 use crate::cookie::Kind;
-use crate::seal::{digest, public_id, random_secret};
+use crate::seal::{public_id, random_secret};
 
 /// A session's rest is written down this often at most.
 const TOUCH: Duration = Duration::from_secs(60);
@@ -90,7 +90,7 @@ impl Login {
     /// [`Fault::Unavailable`] where the records do not answer.
     pub async fn signed(&self, headers: &HeaderMap) -> Result<Option<Signed>, Fault> {
         let Some(cookie) = self.jar().read(headers, Kind::Session) else { return Ok(None) };
-        let key = digest(&cookie);
+        let key = self.realm.record(&cookie);
         let Some((content, text)) = self.session(&key).await? else { return Ok(None) };
         let now = self.now();
         if now.since(content.seen) >= TOUCH {
@@ -115,7 +115,7 @@ impl Login {
         consent: Option<String>,
     ) -> Result<(Secret, String), Fault> {
         let cookie = random_secret(&*self.random);
-        let key = digest(&cookie);
+        let key = self.realm.record(&cookie);
         let now = self.now();
         let content = Content {
             person: KeptPerson::of(person),
@@ -132,7 +132,8 @@ impl Login {
     /// # Errors
     /// [`Fault::Unavailable`]: it may still be there.
     pub async fn end_session(&self, cookie: &Secret) -> Result<(), Fault> {
-        let taken = self.tickets.take(TicketKind::BrowserSession, &digest(cookie), self.now()).await;
+        let taken =
+            self.tickets.take(TicketKind::BrowserSession, &self.realm.record(cookie), self.now()).await;
         taken.map(drop).map_err(unavailable)
     }
 

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use gateway_core::audit::{Decision, EventKind};
+use gateway_core::audit::Decision;
+use gateway_core::id::OperatorName;
 use gateway_core::login::{Arrival, Departure, Fault};
 use gateway_core::ports::{Ticket, TicketKind};
 use gateway_core::secret::Secret;
@@ -16,6 +17,7 @@ use crate::context::Login;
 use crate::cookie::Kind;
 use crate::evidence::About;
 use crate::fields::Fields;
+use crate::realm::Realm;
 use crate::seal::{Purpose, digest, random_secret};
 use crate::session::unavailable;
 
@@ -28,7 +30,7 @@ pub(crate) fn allowance() -> Allowance {
     Allowance::new(60, 120, 3_000)
 }
 /// Pages that a login may lead back to.
-const RETURNS: [&str; 4] = ["/login", "/oauth/authorize", "/connect", "/grants"];
+const RETURNS: [&str; 5] = ["/login", "/oauth/authorize", "/connect", "/grants", "/console"];
 /// The longest way back.
 const RETURN_BYTES: usize = 8 * 1024;
 
@@ -138,7 +140,7 @@ impl Login {
         let content = Content { browser: digest(&browser), return_to, consent };
         let ticket = Ticket {
             kind: TicketKind::Login,
-            key: digest(&state),
+            key: self.realm.record(&state),
             content: serde_json::to_string(&content).map_err(|_| Fault::Unavailable)?,
             expires_at: now.plus(WAY),
         };
@@ -168,7 +170,11 @@ impl Login {
     ) -> Result<Way, Fault> {
         let now = self.now();
         let state = fields.secret("state").ok_or(Fault::StateUnknown)?;
-        let taken = self.tickets.take(TicketKind::Login, &digest(&state), now).await.map_err(unavailable)?;
+        let taken = self
+            .tickets
+            .take(TicketKind::Login, &self.realm.record(&state), now)
+            .await
+            .map_err(unavailable)?;
         let content: Content = match taken {
             Some(ticket) => serde_json::from_str(&ticket.content).map_err(|_| Fault::Unavailable)?,
             None => return Err(Fault::StateUnknown),
@@ -192,7 +198,10 @@ impl Login {
         }
         let (cookie, id) = self.open_session(&person, content.consent).await?;
         let about = About { user: Some(&person.user), source, session: Some(&id), client: None };
-        let mut event = self.event(EventKind::PersonLogin, about);
+        let mut event = self.event(self.realm.login_event(), about);
+        if self.realm == Realm::Operators {
+            event.operator = OperatorName::parse(&person.user.to_string()).ok();
+        }
         event.decision = Some(Decision::Allow);
         if let Err(fault) = self.record(event).await {
             self.end_session(&cookie).await?;

@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use gateway_core::actor::Groups;
 use gateway_core::id::{EnvironmentName, GroupName, OperatorName, TeamName};
-use gateway_core::identity::{IdentityError, Presented, VerifiedClaims};
+use gateway_core::identity::{IdentityError, Presented};
+use gateway_core::login::Person;
 use gateway_core::operator::{Operator, Role, RoleGrant};
 use gateway_core::time::Timestamp;
 use serde::Deserialize;
@@ -187,7 +189,7 @@ impl OidcOperators {
         let claims = identity.claims();
         let user = claims.user.as_ref().ok_or(IdentityError::Claims)?;
         let name = OperatorName::parse(&user.to_string()).map_err(|_| IdentityError::Claims)?;
-        Ok(Operator { name, grants: self.grants(claims) })
+        Ok(Operator { name, grants: self.grants(&claims.issuer, &claims.subject, &claims.groups) })
     }
 
     /// Fetches keys that are no longer fresh; see [`super::OidcVerifier::refresh_stale`].
@@ -200,11 +202,19 @@ impl OidcOperators {
         self.verifier.probe(now).await
     }
 
-    fn grants(&self, claims: &VerifiedClaims) -> Vec<RoleGrant> {
-        let mappings = self.roles.get(&*claims.issuer).map(Vec::as_slice).unwrap_or_default();
+    /// The operator that a person is who has just logged in by the browser at one of the issuers; absent where the
+    /// issuer is none of them, or no role is mapped to the person.
+    pub fn of_person(&self, person: &Person) -> Option<Operator> {
+        let name = OperatorName::parse(&person.user.to_string()).ok()?;
+        let grants = self.grants(&person.user.issuer, &person.user.subject, &person.groups);
+        (!grants.is_empty()).then_some(Operator { name, grants })
+    }
+
+    fn grants(&self, issuer: &str, person: &str, groups: &Groups) -> Vec<RoleGrant> {
+        let mappings = self.roles.get(issuer).map(Vec::as_slice).unwrap_or_default();
         let held = mappings.iter().filter(|mapping| match (&mapping.group, &mapping.subject) {
-            (Some(group), None) => claims.groups.contains(group),
-            (None, Some(subject)) => **subject == *claims.subject,
+            (Some(group), None) => groups.contains(group),
+            (None, Some(subject)) => subject == person,
             _ => false,
         });
         held.map(|mapping| RoleGrant {

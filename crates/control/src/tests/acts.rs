@@ -181,3 +181,26 @@ async fn explain_names_the_winner_and_why_others_lost() {
     let answer = office.post("carol", "/v1/policies/test", cases).await;
     assert_eq!((answer.status, &answer.body["passed"]), (200, &json!(false)), "{}", answer.body);
 }
+
+#[tokio::test]
+async fn a_caller_inside_the_process_is_judged_and_recorded_like_one_of_the_listener() {
+    let office = Office::new();
+    office.apply("root", &world()).await;
+    let operator = |name: &str, role| gateway_core::operator::Operator {
+        name: name.parse().unwrap(),
+        grants: vec![RoleGrant::everywhere(role)],
+    };
+    let call = |who, path: &str, body: &str| {
+        let request = Request::post(path).body(Body::from(body.to_owned())).unwrap();
+        office.routes.call(who, request)
+    };
+    let path = "/v1/objects/server/production/github/approve";
+    let own = call(operator("idp|root", Role::Admin), path, r#"{"revision":1}"#).await;
+    let viewer = call(operator("idp|vera", Role::Viewer), path, r#"{"revision":1}"#).await;
+    assert_eq!((own.status().as_u16(), viewer.status().as_u16()), (403, 403));
+    let refused: Vec<_> =
+        office.chain.all().into_iter().filter(|event| event.kind == EventKind::OperatorRefused).collect();
+    let told: Vec<_> = refused.iter().map(|event| event.operator.as_ref().unwrap().as_str()).collect();
+    assert_eq!(told, ["idp|root", "idp|vera"]);
+    assert_eq!(call(operator("idp|root", Role::Admin), "/v1/nowhere", "").await.status().as_u16(), 404);
+}

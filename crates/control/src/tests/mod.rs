@@ -25,7 +25,7 @@ use http::Request;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{ControlContext, control_router};
+use crate::{ControlContext, OperatorRoutes, control_router};
 use fakes::{Chain, Compiler, Keeper, Live, People, Plain, Probe, VALUE, Vault, World};
 
 const BINDING: &str = "/v1/bindings/production/bot-github";
@@ -33,6 +33,7 @@ const PERMIT: &str = "permit (principal, action, resource);";
 
 struct Office {
     router: Router,
+    routes: OperatorRoutes,
     state: Arc<MemoryState>,
     chain: Arc<Chain>,
     live: Arc<Live>,
@@ -106,7 +107,7 @@ impl Office {
             ("vault".parse().unwrap(), store(&vault, &["production"], &delegated, false)),
             ("sealed".parse().unwrap(), store(&vault, &["dev"], &[], true)),
         ]);
-        let router = control_router(ControlContext {
+        let context = Arc::new(ControlContext {
             state: Arc::clone(&state) as _,
             stores: Arc::new(stores),
             facts: Facts::default(),
@@ -127,7 +128,8 @@ impl Office {
             random: plain,
             fingerprints: FingerprintKey::new([5; 32]),
         });
-        Self { router, state, chain, live, world, keeper, probe, vault, people }
+        let (router, routes) = (control_router(Arc::clone(&context)), OperatorRoutes::new(&context));
+        Self { router, routes, state, chain, live, world, keeper, probe, vault, people }
     }
 
     async fn call(&self, who: &str, method: &str, path: &str, body: Value) -> Answer {

@@ -43,7 +43,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::context::{FacadeWiring, Source};
-use crate::{FacadeSettings, Login, MetadataDomain, SealKey, SessionSettings, Wiring, login_router};
+use crate::{FacadeSettings, Login, MetadataDomain, Realm, SealKey, SessionSettings, Wiring, login_router};
 
 const ORIGIN: &str = "https://mcp.example";
 const RESOURCE: &str = "https://mcp.example/mcp/dev/tools";
@@ -328,6 +328,7 @@ impl Site {
         settle(&mut settings);
         let login = Login::new(Wiring {
             public_url: public_url.to_owned(),
+            realm: Realm::People,
             provider: provider.clone(),
             tickets: records.clone(),
             audit: audit.clone(),

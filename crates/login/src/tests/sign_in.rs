@@ -36,7 +36,7 @@ async fn over_plain_http_cookies_have_no_prefix_and_are_not_marked_secure() {
     let site = Site::with("http://127.0.0.1:8080", |_| {});
     let page = site.get(&mut Browser::default(), "/oauth/authorize").await;
     assert_eq!(page.status, StatusCode::BAD_REQUEST);
-    let jar = crate::cookie::Jar { secure: false };
+    let jar = crate::cookie::Jar { secure: false, realm: crate::realm::Realm::People };
     let line = jar.set(crate::cookie::Kind::Session, &Secret::copy_from(&[b'a'; 43])).unwrap();
     let line = line.to_str().unwrap();
     assert!(line.starts_with("mcpgw=") && line.ends_with("; Path=/; HttpOnly; SameSite=Lax"), "{line}");

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use axum::Router;
 use gateway_adapters::audit::Durability;
+use gateway_console::PREFIX;
 use gateway_control::{ControlContext, StoredOperators, control_router};
 use gateway_core::lifecycle::Facts;
+use gateway_login::context::Source;
 use gateway_proxy::probe::Prober;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,12 +20,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
 
 use super::operators::Operators;
 use super::parts::Parts;
 use super::ports::{Current, Evidence, Minter, Pages};
 use super::system::SystemClock;
-use super::{StartError, keys, tls};
+use super::{StartError, console, keys, tls};
 use crate::config::Config;
 
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -44,8 +47,26 @@ pub(super) async fn serve(
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         TlsAcceptor::from(Arc::new(config))
     });
-    let router = control_router(context(config, parts)?);
+    let context = Arc::new(context(config, parts)?);
+    let mut router = control_router(Arc::clone(&context));
+    if let Some(section) = &config.operators.console {
+        // The console answers below its own paths; what is nowhere stays the API's to say.
+        let pages = console::router(section, &context, parts)?;
+        router = below(router, pages);
+    }
     Ok((bound, tokio::spawn(accept(listener, tls, router, stopped))))
+}
+
+/// The pages below their paths, the API everywhere else.
+fn below(api: Router, pages: Router) -> Router {
+    Router::new().fallback(move |request: axum::extract::Request| {
+        let path = request.uri().path();
+        let under = |prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let chosen = if under(PREFIX) || under("/login") { pages.clone() } else { api.clone() };
+        async move { chosen.oneshot(request).await }
+    })
 }
 
 fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError> {
@@ -104,7 +125,11 @@ async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => drop(tokio::spawn(connection(stream, tls.clone(), router.clone()))),
+            Ok((stream, peer)) => {
+                // The pages' login limits what one address may begin.
+                let router = router.clone().layer(axum::Extension(Source(peer.ip())));
+                drop(tokio::spawn(connection(stream, tls.clone(), router)));
+            }
             Err(error) => {
                 tracing::warn!(%error, "an operator's connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(20)).await;

@@ -14,7 +14,7 @@ use gateway_core::connect::Connections;
 use gateway_core::ports::{AuditSink, IdentityVerifier, Tickets};
 use gateway_core::stores::Stores;
 use gateway_login::context::{FacadeWiring, Source};
-use gateway_login::{Login, PREFIXES, SealKey, Wiring, login_router};
+use gateway_login::{Login, PREFIXES, Realm, SealKey, Wiring, login_router};
 use gateway_proxy::site::Site;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -58,6 +58,7 @@ pub(super) fn open(config: &Config, login: &LoginConfig, shared: Shared) -> Resu
     };
     Ok(Login::new(Wiring {
         public_url: config.public_url.as_str().to_owned(),
+        realm: Realm::People,
         provider: Arc::new(provider),
         tickets: shared.tickets,
         audit: shared.audit,

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod connect;
+mod console;
 mod control;
 mod harden;
 mod house;
@@ -106,7 +107,7 @@ pub struct Running {
 /// # Errors
 /// The first part that cannot start; nothing keeps running then.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let parts = Parts::open(&config).await?;
+    let parts = Box::pin(Parts::open(&config)).await?;
     let (stop, stopped) = watch::channel(false);
     let (data_address, threads) = listen::data(&config, &parts.gateway, &parts.verifier, &stopped)?;
     let (control_address, control) = control::serve(&config, &parts, stopped.clone()).await?;

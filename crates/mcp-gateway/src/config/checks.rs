@@ -14,6 +14,7 @@ use gateway_core::manifest::ContentHash;
 use url::Url;
 
 use super::clients;
+use super::console::Around;
 use super::issue::{Findings, IssueCode, Place};
 use super::login::Surroundings;
 use super::raw::{RawConfig, RawSigning, RawTls};
@@ -68,6 +69,13 @@ pub(super) fn config(
         issuers: &raw.identity.issuers,
         stores: &stores,
     };
+    let for_console = Around {
+        directory,
+        control_url: raw.control.public_url.as_ref(),
+        issuers: &raw.operators.issuers,
+        stores: &stores,
+    };
+    let console = raw.operators.console.and_then(|section| section.judge(document, &for_console, findings));
     let login = raw.login.map(|login| login.judge(document, &around, findings));
     Some(Config {
         listen: raw.listen,
@@ -99,6 +107,7 @@ pub(super) fn config(
         operators: OperatorsConfig {
             issuers: rebased(raw.operators.issuers, |issuer| &mut issuer.ca_file, directory),
             bootstrap_token_file: raw.operators.bootstrap_token_file.map(|file| directory.join(file)),
+            console,
         },
         environments: raw.environments,
         limits,

@@ -73,9 +73,9 @@ pub(super) struct RawLogin {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct RawSession {
-    idle_seconds: Option<u64>,
-    lifetime_seconds: Option<u64>,
+pub(super) struct RawSession {
+    pub(super) idle_seconds: Option<u64>,
+    pub(super) lifetime_seconds: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -183,7 +183,7 @@ impl RawLogin {
 
 impl RawSession {
     fn judge(&self, document: &Node, findings: &mut Findings) -> SessionSettings {
-        let mut bounded = Bounded { document, findings };
+        let mut bounded = Bounded { document, findings, section: "login" };
         let idle = bounded.seconds("session.idle_seconds", self.idle_seconds, 3_600, 60..=86_400);
         let lifetime =
             bounded.seconds("session.lifetime_seconds", self.lifetime_seconds, 28_800, 300..=604_800);
@@ -211,7 +211,7 @@ impl RawClients {
                 .add(place, IssueCode::InvalidValue, "no client could ever become known")
                 .hint("name hosts under `metadata_domains`, or set `registration: true`");
         }
-        let mut bounded = Bounded { document, findings };
+        let mut bounded = Bounded { document, findings, section: "login" };
         let access =
             bounded.seconds("clients.access_token_seconds", self.access_token_seconds, 600, 60..=3_600);
         let refresh_idle = bounded.seconds(
@@ -242,13 +242,15 @@ impl RawClients {
 }
 
 /// Reads numbers within their bounds.
-struct Bounded<'a> {
-    document: &'a Node,
-    findings: &'a mut Findings,
+pub(super) struct Bounded<'a> {
+    pub(super) document: &'a Node,
+    pub(super) findings: &'a mut Findings,
+    /// The section that the fields are in.
+    pub(super) section: &'static str,
 }
 
 impl Bounded<'_> {
-    fn seconds(
+    pub(super) fn seconds(
         &mut self,
         field: &str,
         written: Option<u64>,
@@ -257,7 +259,7 @@ impl Bounded<'_> {
     ) -> Duration {
         let seconds = written.unwrap_or(default);
         if !bounds.contains(&seconds) {
-            let place = self.document.place_of(&format!("login.{field}"));
+            let place = self.document.place_of(&format!("{}.{field}", self.section));
             let message = format!("must be from {} to {}", bounds.start(), bounds.end());
             self.findings.add(place, IssueCode::OutOfBounds, message);
         }

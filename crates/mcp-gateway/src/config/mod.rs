@@ -6,6 +6,7 @@
 
 mod checks;
 mod clients;
+mod console;
 pub mod issue;
 mod limits;
 mod literal;
@@ -33,6 +34,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
+pub use self::console::ConsoleConfig;
 use self::issue::{Findings, IssueCode, Place, Problems, unless_wrong};
 pub use self::limits::Limits;
 pub use self::login::{ClientsConfig, LoginConfig};
@@ -125,6 +127,8 @@ pub struct OperatorsConfig {
     pub issuers: Vec<OperatorIssuerConfig>,
     /// Where the first start leaves the token that works once.
     pub bootstrap_token_file: Option<PathBuf>,
+    /// The console; absent: no pages for operators.
+    pub console: Option<ConsoleConfig>,
 }
 
 /// The operator's log, which goes to standard error.

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
+use super::console::RawConsole;
 use super::limits::RawLimits;
 use super::login::RawLogin;
 use super::stdio::RawStdio;
@@ -106,6 +107,8 @@ pub(super) struct RawOperators {
     pub(super) issuers: Vec<OperatorIssuerConfig>,
     #[serde(default)]
     pub(super) bootstrap_token_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) console: Option<RawConsole>,
 }
 
 #[derive(Default, Deserialize)]

@@ -1,0 +1,187 @@
+//! What the buttons do: one request of the API each, as the operator who pressed it.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use gateway_core::id::{BindingName, EnvironmentName};
+use gateway_core::login::Fault;
+use gateway_login::page::{Html, refusal};
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::frame::Sheet;
+use crate::parts::{Facts, card_address, link, text, words};
+use crate::router::Console;
+use crate::trouble::Trouble;
+use crate::visit::Visit;
+
+/// What can be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Act {
+    Approve,
+    ApproveObject,
+    Rotate,
+    Disable,
+    Enable,
+    Revoke,
+    EndGrant,
+    EndSession,
+}
+
+impl Act {
+    const ALL: [Self; 8] = [
+        Self::Approve,
+        Self::ApproveObject,
+        Self::Rotate,
+        Self::Disable,
+        Self::Enable,
+        Self::Revoke,
+        Self::EndGrant,
+        Self::EndSession,
+    ];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::ApproveObject => "approve-object",
+            Self::Rotate => "rotate",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::Revoke => "revoke",
+            Self::EndGrant => "end-grant",
+            Self::EndSession => "end-session",
+        }
+    }
+
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Approve | Self::ApproveObject => "Signed",
+            Self::Rotate => "Rotated",
+            Self::Disable => "Disabled",
+            Self::Enable => "Enabled",
+            Self::Revoke => "Revoked",
+            Self::EndGrant => "The grant has ended",
+            Self::EndSession => "Ended",
+        }
+    }
+}
+
+/// The request that an act is, and the page to go on to.
+#[derive(Debug)]
+struct Order {
+    path: String,
+    body: Value,
+    back: String,
+}
+
+/// Takes a form of ours and does what it says.
+pub(crate) async fn act(
+    State(console): State<Arc<Console>>,
+    Path(word): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let Some(act) = Act::ALL.into_iter().find(|act| act.word() == word) else {
+        return refusal(Fault::RequestMalformed, &Html::new()).into_response();
+    };
+    let action = format!("/console/act/{}", act.word());
+    let visit = match Visit::of_form(&console, &headers, &body, &action).await {
+        Ok(visit) => visit,
+        Err(instead) => return instead.into_response(),
+    };
+    let made = perform(&visit, act).await;
+    visit.answer(made)
+}
+
+async fn perform(visit: &Visit, act: Act) -> Result<Sheet, Trouble> {
+    let order = match order(visit, act) {
+        Ok(order) => order,
+        Err(Unsaid::Name) => return Ok(unconfirmed()),
+        Err(Unsaid::Malformed) => return Err(Trouble::NotThere),
+    };
+    let answer = visit.send(&order.path, &order.body).await?;
+    let facts = answer.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let facts = facts.fold(Facts::default(), |facts, (name, value)| {
+        facts.named(&name.replace('_', " "), &text(&words(value)))
+    });
+    let waits = answer.get("missing").and_then(Value::as_array).is_some_and(|missing| !missing.is_empty());
+    let title = if waits && act == Act::Rotate { "Waits for signatures" } else { act.done() };
+    let content = Html::new()
+        .raw("<div class=\"notice good\" role=\"status\">The gateway has done it, and its evidence is written.</div>")
+        .html(&facts.finish())
+        .raw("<p>")
+        .html(&link(&order.back, "Go on"))
+        .raw("</p>");
+    Ok(Sheet::new(title, content))
+}
+
+fn unconfirmed() -> Sheet {
+    let content = Html::new().raw(
+        "<p class=\"notice wait\" role=\"alert\">Nothing was done: to revoke a binding for ever, type its name as it stands.</p>",
+    );
+    Sheet::new("Not confirmed", content)
+}
+
+/// What a form does not say.
+enum Unsaid {
+    /// The name that confirms a revocation.
+    Name,
+    /// Something that our own pages always send.
+    Malformed,
+}
+
+fn order(visit: &Visit, act: Act) -> Result<Order, Unsaid> {
+    match act {
+        Act::Approve => binding(visit, "approve", json!({ "revision": revision(visit)? })),
+        Act::Rotate => {
+            let reference = visit.query.text("reference").map(str::trim).filter(|text| !text.is_empty());
+            binding(visit, "rotate", reference.map_or_else(|| json!({}), |to| json!({ "reference": to })))
+        }
+        Act::Disable => binding(visit, "disable", json!({})),
+        Act::Enable => binding(visit, "enable", json!({})),
+        Act::Revoke => {
+            let confirmed = visit.query.text("confirm").map(str::trim);
+            if confirmed.is_none() || confirmed != visit.query.text("name") {
+                return Err(Unsaid::Name);
+            }
+            binding(visit, "revoke", json!({}))
+        }
+        Act::ApproveObject => {
+            let [kind, environment, name] = ["kind", "environment", "name"].map(|field| plain(visit, field));
+            let path = format!("/v1/objects/{}/{}/{}/approve", kind?, environment?, name?);
+            let body = json!({ "revision": revision(visit)? });
+            Ok(Order { path, body, back: "/console/approvals".to_owned() })
+        }
+        Act::EndGrant => ended(visit, "grants", "revoke"),
+        Act::EndSession => ended(visit, "sessions", "terminate"),
+    }
+}
+
+fn binding(visit: &Visit, verb: &str, body: Value) -> Result<Order, Unsaid> {
+    let said = |field| visit.query.text(field).ok_or(Unsaid::Malformed);
+    let environment = EnvironmentName::parse(said("environment")?).map_err(|_| Unsaid::Malformed)?;
+    let name = BindingName::parse(said("name")?).map_err(|_| Unsaid::Malformed)?;
+    let back = card_address(environment.as_str(), name.as_str());
+    Ok(Order { path: format!("/v1/bindings/{environment}/{name}/{verb}"), body, back })
+}
+
+fn ended(visit: &Visit, list: &str, verb: &str) -> Result<Order, Unsaid> {
+    let id = plain(visit, "id")?;
+    Ok(Order { path: format!("/v1/{list}/{id}/{verb}"), body: json!({}), back: format!("/console/{list}") })
+}
+
+fn revision(visit: &Visit) -> Result<u32, Unsaid> {
+    visit.query.text("revision").and_then(|text| text.parse().ok()).ok_or(Unsaid::Malformed)
+}
+
+/// A part of a path that cannot be more than one.
+fn plain<'a>(visit: &'a Visit, field: &str) -> Result<&'a str, Unsaid> {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+    visit
+        .query
+        .text(field)
+        .filter(|text| text.bytes().all(safe) && *text != "." && *text != "..")
+        .ok_or(Unsaid::Malformed)
+}

@@ -1,0 +1,79 @@
+//! The list of bindings.
+
+use axum::response::Response;
+use gateway_login::page::Html;
+
+use crate::frame::Sheet;
+use crate::parts::{Table, badge, card_address, choice, code, field, link, text};
+use crate::shapes::{Card, Cards};
+use crate::trouble::Trouble;
+use crate::visit::{Visit, address};
+
+const FILTERS: [&str; 6] = ["environment", "server", "agent", "policy", "owner", "status"];
+
+pub(crate) async fn page(visit: Visit) -> Response {
+    let made = list(&visit).await;
+    visit.answer(made)
+}
+
+async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
+    let mut query: Vec<(&str, Option<&str>)> =
+        FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
+    query.push(("after", visit.query.text("after")));
+    let cards: Cards = visit.read("/v1/bindings", &query).await?;
+    let columns = &["Binding", "Environment", "Server", "Who", "Mode", "Risk", "Status"];
+    let rows = cards.items.iter().fold(Table::new(columns), |table, card| table.row(&row(card)));
+    let mut content = filters(visit).html(&rows.finish(
+        "Bindings that your roles cover",
+        "There is no binding here. Write a manifest and apply it: mcp-gateway apply.",
+    ));
+    if let Some(next) = &cards.next {
+        content = content.raw("<p>").html(&link(&further(visit, next), "Further bindings")).raw("</p>");
+    }
+    Ok(Sheet::new("Bindings", content))
+}
+
+fn row(card: &Card) -> [Html; 7] {
+    let address = card_address(&card.environment, &card.name);
+    let mut status = badge(&card.status);
+    if card.pending.is_some() && card.status != "pending" {
+        status = status.raw(" ").html(&badge("pending"));
+    }
+    let name = link(&address, &card.name);
+    [
+        name,
+        text(&card.environment),
+        text(&card.server),
+        text(&card.who),
+        code(&card.mode),
+        text(&card.risk),
+        status,
+    ]
+}
+
+fn filters(visit: &Visit) -> Html {
+    let said = |name: &str| visit.query.text(name).unwrap_or_default();
+    let statuses = [
+        ("", "any"),
+        ("active", "active"),
+        ("pending", "pending"),
+        ("disabled", "disabled"),
+        ("expired", "expired"),
+        ("revoked", "revoked"),
+    ];
+    Html::new()
+        .raw("<form class=\"bar\" method=\"get\" action=\"/console/bindings\">")
+        .html(&field("environment", "Environment", said("environment"), ""))
+        .html(&field("server", "Server", said("server"), ""))
+        .html(&field("agent", "Agent", said("agent"), ""))
+        .html(&field("owner", "Owner", said("owner"), ""))
+        .html(&choice("status", "Status", said("status"), &statuses))
+        .raw("<button>Filter</button></form>")
+}
+
+fn further(visit: &Visit, next: &str) -> String {
+    let mut query: Vec<(&str, Option<&str>)> =
+        FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
+    query.push(("after", Some(next)));
+    address("/console/bindings", &query)
+}

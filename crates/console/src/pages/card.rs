@@ -1,0 +1,153 @@
+//! The card of one binding: what a reviewer has to know, and what can be done about it.
+
+use axum::extract::Path;
+use axum::response::Response;
+use gateway_core::id::{BindingName, EnvironmentName};
+use gateway_login::page::Html;
+
+use crate::frame::Sheet;
+use crate::pages::approvals::{changes, missing, signatures};
+use crate::parts::{Facts, Table, Weight, act, badge, code, field, link, text, time, words};
+use crate::shapes::{Card, Pending};
+use crate::trouble::Trouble;
+use crate::visit::Visit;
+
+pub(crate) async fn page(visit: Visit, Path((environment, name)): Path<(String, String)>) -> Response {
+    let made = card(&visit, &environment, &name).await;
+    visit.answer(made)
+}
+
+async fn card(visit: &Visit, environment: &str, name: &str) -> Result<Sheet, Trouble> {
+    // Parsed, so that they are what they seem to be in the API's address.
+    let environment = EnvironmentName::parse(environment).map_err(|_| Trouble::NotThere)?;
+    let name = BindingName::parse(name).map_err(|_| Trouble::NotThere)?;
+    let card: Card = visit.read(&format!("/v1/bindings/{environment}/{name}"), &[]).await?;
+    let mut content = Html::new();
+    if let Some(pending) = &card.pending {
+        content = content.html(&waits(visit, &card, pending));
+    }
+    let evidence = format!("/console/audit?environment={environment}&binding={name}");
+    let content = content
+        .html(&what(&card))
+        .html(&acts(visit, &card))
+        .raw("<p>")
+        .html(&link(&evidence, "Every use and act in the evidence"))
+        .raw("</p>")
+        .html(&history(&card));
+    Ok(Sheet::new(format!("{environment}/{name}"), content))
+}
+
+fn what(card: &Card) -> Html {
+    let list = |items: &[String], all: &'static str| {
+        if items.is_empty() { Html::new().raw(all) } else { text(&items.join(", ")) }
+    };
+    let status = badge(&card.status).raw(" revision ").text(&card.revision.to_string());
+    let tools = list(&card.tools, "every tool of the server");
+    Facts::default()
+        .fact("Status", &status)
+        .fact("Who", &text(&card.who))
+        .fact("Server", &text(&card.server))
+        .fact("Goes to", &code(card.destination.as_deref().unwrap_or_default()))
+        .fact("Tools", &tools)
+        .fact("Further methods", &list(&card.methods, ""))
+        .fact("Highest risk", &badge(&card.risk))
+        .fact("Mode", &code(&card.mode))
+        .fact("Reference", &code(card.reference.as_deref().unwrap_or_default()))
+        .fact("Source", &text(&words(&card.source)))
+        .fact("Store", &text(card.store.as_deref().unwrap_or_default()))
+        .fact("Path owners", &list(&card.path_owners, ""))
+        .fact("Injected", &text(card.how.as_deref().unwrap_or_default()))
+        .fact("Policy", &policy(card))
+        .fact("Owner", &text(&card.owner))
+        .fact("Limits", &text(&words(&card.limits)))
+        .fact("Review by", &text(card.review_by.as_deref().unwrap_or_default()))
+        .fact("Ends", &time(card.expires_at.as_deref().unwrap_or_default()))
+        .fact("Exceptions", &text(&words(&card.exceptions)))
+        .fact("Takes over from", &text(&card.shadows.join(", ")))
+        .fact("Written", &text(&card.author).raw(", ").html(&time(&card.created_at)))
+        .fact("Signed", &signatures(&card.approvals))
+        .finish()
+}
+
+fn policy(card: &Card) -> Html {
+    let policy = text(&card.policy.name);
+    match (card.policy.revision, card.policy.current) {
+        (Some(pinned), Some(current)) if pinned != current => policy
+            .raw(", approved at revision ")
+            .text(&pinned.to_string())
+            .raw("; revision ")
+            .text(&current.to_string())
+            .raw(" must permit as well"),
+        (Some(pinned), _) => policy.raw(", revision ").text(&pinned.to_string()),
+        (None, _) => policy,
+    }
+}
+
+fn waits(visit: &Visit, card: &Card, pending: &Pending) -> Html {
+    let revision = pending.revision.to_string();
+    let sign = act(
+        visit,
+        "approve",
+        &[("environment", &card.environment), ("name", &card.name), ("revision", &revision)],
+        &Html::new(),
+        (&format!("Approve revision {revision}"), Weight::Main),
+    );
+    Html::new()
+        .raw("<section class=\"notice wait\"><h2>Revision ")
+        .text(&revision)
+        .raw(" waits for signatures</h2><p>Written by ")
+        .text(&pending.author)
+        .raw(", ")
+        .html(&time(&pending.created_at))
+        .raw(". Missing: ")
+        .text(&missing(&pending.missing))
+        .raw(".</p>")
+        .html(&Facts::default().fact("Signed so far", &signatures(&pending.approvals)).finish())
+        .html(&changes(&pending.changes))
+        .html(&sign)
+        .raw("</section>")
+}
+
+fn acts(visit: &Visit, card: &Card) -> Html {
+    let here: [(&'static str, &str); 2] = [("environment", &card.environment), ("name", &card.name)];
+    let nothing = Html::new();
+    let mut bar = Html::new().raw("<h2>Acts</h2><div class=\"acts\">");
+    match card.status.as_str() {
+        "active" => {
+            if card.reference.is_some() {
+                let to = field(
+                    "reference",
+                    "To the reference (empty: the newest value behind the present one)",
+                    "",
+                    "",
+                );
+                bar = bar.html(&act(visit, "rotate", &here, &to, ("Rotate", Weight::Plain)));
+            }
+            bar = bar.html(&act(visit, "disable", &here, &nothing, ("Disable", Weight::Plain)));
+        }
+        "disabled" => bar = bar.html(&act(visit, "enable", &here, &nothing, ("Enable", Weight::Plain))),
+        _ => {}
+    }
+    if card.status == "revoked" {
+        return Html::new()
+            .raw("<p class=\"notice bad\">This binding was revoked. Its name stays refused.</p>");
+    }
+    let confirm = field("confirm", "Type the binding's name to revoke it for ever", "", "");
+    bar.html(&act(visit, "revoke", &here, &confirm, ("Revoke", Weight::Final))).raw("</div>")
+}
+
+fn history(card: &Card) -> Html {
+    let columns = &["Revision", "Status", "Written by", "Written", "Changed", "Signed by", "Reference"];
+    let rows = card.history.iter().rev().fold(Table::new(columns), |table, revision| {
+        table.row(&[
+            text(&revision.revision.to_string()),
+            badge(&revision.status),
+            text(&revision.author),
+            time(&revision.created_at),
+            time(&revision.changed_at),
+            signatures(&revision.approvals),
+            code(revision.reference.as_deref().unwrap_or_default()),
+        ])
+    });
+    Html::new().raw("<h2>History</h2>").html(&rows.finish("Every revision, the newest first", "No revision."))
+}

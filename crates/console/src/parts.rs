@@ -1,0 +1,191 @@
+//! What pages are put together of. Every text is escaped on its way in.
+
+use gateway_login::form::FIELD;
+use gateway_login::page::Html;
+use serde_json::Value;
+
+use crate::visit::Visit;
+
+/// A table that becomes a list of cards on a narrow screen.
+#[derive(Debug)]
+pub(crate) struct Table {
+    columns: &'static [&'static str],
+    rows: Html,
+    count: usize,
+}
+
+impl Table {
+    pub(crate) fn new(columns: &'static [&'static str]) -> Self {
+        Self { columns, rows: Html::new(), count: 0 }
+    }
+
+    pub(crate) fn row(mut self, cells: &[Html]) -> Self {
+        let mut rows = self.rows.raw("<tr>");
+        for (column, cell) in self.columns.iter().zip(cells) {
+            rows = rows.raw("<td data-label=\"").raw(column).raw("\">").html(cell).raw("</td>");
+        }
+        self.rows = rows.raw("</tr>");
+        self.count = self.count.saturating_add(1);
+        self
+    }
+
+    /// The table, or what there is to say where it is empty.
+    pub(crate) fn finish(self, caption: &'static str, nothing: &'static str) -> Html {
+        if self.count == 0 {
+            return Html::new().raw("<p class=\"nothing\">").raw(nothing).raw("</p>");
+        }
+        let start = Html::new().raw("<table><caption>").raw(caption).raw("</caption><thead><tr>");
+        let heads = self
+            .columns
+            .iter()
+            .fold(start, |html, column| html.raw("<th scope=\"col\">").raw(column).raw("</th>"));
+        heads.raw("</tr></thead><tbody>").html(&self.rows).raw("</tbody></table>")
+    }
+}
+
+/// A list of facts.
+#[derive(Debug, Default)]
+pub(crate) struct Facts(Html);
+
+impl Facts {
+    pub(crate) fn fact(self, name: &'static str, value: &Html) -> Self {
+        if value.as_str().is_empty() {
+            return self;
+        }
+        Self(self.0.raw("<div><dt>").raw(name).raw("</dt><dd>").html(value).raw("</dd></div>"))
+    }
+
+    /// A fact whose name comes from outside.
+    pub(crate) fn named(self, name: &str, value: &Html) -> Self {
+        Self(self.0.raw("<div><dt>").text(name).raw("</dt><dd>").html(value).raw("</dd></div>"))
+    }
+
+    pub(crate) fn finish(self) -> Html {
+        if self.0.as_str().is_empty() {
+            return self.0;
+        }
+        Html::new().raw("<dl>").html(&self.0).raw("</dl>")
+    }
+}
+
+pub(crate) fn text(text: &str) -> Html {
+    Html::new().text(text)
+}
+
+pub(crate) fn code(text: &str) -> Html {
+    if text.is_empty() { Html::new() } else { Html::new().raw("<code>").text(text).raw("</code>") }
+}
+
+/// A link within the console; the address is ours, so that its parts are escaped already.
+pub(crate) fn link(address: &str, words: &str) -> Html {
+    Html::new().raw("<a href=\"").text(address).raw("\">").text(words).raw("</a>")
+}
+
+/// The address of a card.
+pub(crate) fn card_address(environment: &str, name: &str) -> String {
+    format!("/console/bindings/{environment}/{name}")
+}
+
+/// A status as a word with a colour; the word says it all.
+pub(crate) fn badge(word: &str) -> Html {
+    let class = match word {
+        "active" | "allow" | "ready" | "ok" => "badge good",
+        "pending" | "draft" | "disabled" | "expired" | "reminded" => "badge wait",
+        "revoked" | "deny" | "refused" | "destructive" | "missing" => "badge bad",
+        _ => "badge",
+    };
+    Html::new().raw("<span class=\"").raw(class).raw("\">").text(word).raw("</span>")
+}
+
+/// A time for people, to the second, in UTC.
+pub(crate) fn time(stamp: &str) -> Html {
+    if stamp.is_empty() {
+        return Html::new();
+    }
+    let second: String = stamp.chars().take("2026-11-26T18:15:00".len()).collect();
+    let shown = format!("{} UTC", second.replace('T', " "));
+    Html::new().raw("<time datetime=\"").text(stamp).raw("\">").text(&shown).raw("</time>")
+}
+
+/// A declared value in words.
+pub(crate) fn words(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let told = fields.iter().filter(|(_, value)| !value.is_null());
+            told.map(|(name, value)| format!("{name}: {}", words(value))).collect::<Vec<_>>().join("; ")
+        }
+    }
+}
+
+/// How pressing a button looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Weight {
+    /// What one came for.
+    Main,
+    /// One of several.
+    Plain,
+    /// Cannot be undone.
+    Final,
+}
+
+/// A form that does one act.
+pub(crate) fn act(
+    visit: &Visit,
+    name: &'static str,
+    hidden: &[(&'static str, &str)],
+    visible: &Html,
+    button: (&str, Weight),
+) -> Html {
+    let action = format!("/console/act/{name}");
+    let token = visit.console.login.form_token(&visit.signed.cookie, &action);
+    let mut form = Html::new().raw("<form method=\"post\" action=\"").text(&action).raw("\">");
+    for (field, value) in hidden {
+        form = form.hidden(field, value);
+    }
+    let class = match button.1 {
+        Weight::Main => "<button class=\"main\">",
+        Weight::Plain => "<button>",
+        Weight::Final => "<button class=\"final\">",
+    };
+    form.hidden(FIELD, &token).html(visible).raw(class).text(button.0).raw("</button></form>")
+}
+
+/// A labelled field of one line.
+pub(crate) fn field(id: &'static str, label: &str, value: &str, hint: &str) -> Html {
+    let mut html = Html::new()
+        .raw("<p class=\"field\"><label for=\"")
+        .raw(id)
+        .raw("\">")
+        .text(label)
+        .raw("</label><input autocomplete=\"off\" spellcheck=\"false\" id=\"")
+        .raw(id)
+        .raw("\" name=\"")
+        .raw(id)
+        .raw("\" value=\"")
+        .text(value)
+        .raw("\"");
+    if !hint.is_empty() {
+        html = html.raw(" placeholder=\"").text(hint).raw("\"");
+    }
+    html.raw("></p>")
+}
+
+/// A labelled choice.
+pub(crate) fn choice(id: &'static str, label: &str, chosen: &str, options: &[(&str, &str)]) -> Html {
+    let start = Html::new().raw("<p class=\"field\"><label for=\"").raw(id).raw("\">").text(label);
+    let mut html = start.raw("</label><select id=\"").raw(id).raw("\" name=\"").raw(id).raw("\">");
+    for (value, words) in options {
+        html = html.raw("<option value=\"").text(value).raw("\"");
+        if *value == chosen {
+            html = html.raw(" selected");
+        }
+        html = html.raw(">").text(words).raw("</option>");
+    }
+    html.raw("</select></p>")
+}

@@ -1,0 +1,160 @@
+//! The API's answers, as far as pages show them.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Some cards.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Cards {
+    pub(crate) items: Vec<Card>,
+    pub(crate) next: Option<String>,
+}
+
+/// A binding. What is shown as it is declared stays a JSON value.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Card {
+    pub(crate) name: String,
+    pub(crate) environment: String,
+    pub(crate) revision: u64,
+    pub(crate) status: String,
+    pub(crate) who: String,
+    pub(crate) server: String,
+    pub(crate) destination: Option<String>,
+    pub(crate) tools: Vec<String>,
+    pub(crate) methods: Vec<String>,
+    pub(crate) risk: String,
+    pub(crate) mode: String,
+    pub(crate) reference: Option<String>,
+    pub(crate) source: Value,
+    pub(crate) store: Option<String>,
+    pub(crate) path_owners: Vec<String>,
+    pub(crate) how: Option<String>,
+    pub(crate) policy: Policy,
+    pub(crate) owner: String,
+    pub(crate) limits: Value,
+    pub(crate) review_by: Option<String>,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) exceptions: Value,
+    pub(crate) author: String,
+    pub(crate) created_at: String,
+    pub(crate) approvals: Vec<Approval>,
+    pub(crate) shadows: Vec<String>,
+    pub(crate) pending: Option<Pending>,
+    pub(crate) history: Vec<Revision>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Policy {
+    pub(crate) name: String,
+    pub(crate) revision: Option<u64>,
+    pub(crate) current: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Approval {
+    pub(crate) approver: String,
+    pub(crate) at: String,
+}
+
+/// A revision that waits for signatures.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Pending {
+    pub(crate) revision: u64,
+    pub(crate) author: String,
+    #[serde(default)]
+    pub(crate) created_at: String,
+    pub(crate) approvals: Vec<Approval>,
+    pub(crate) missing: Vec<Requirement>,
+    #[serde(default)]
+    pub(crate) changes: Vec<Change>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Requirement {
+    pub(crate) any_of: Vec<Value>,
+    pub(crate) count: u8,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Change {
+    pub(crate) field: String,
+    pub(crate) effect: String,
+    pub(crate) before: Value,
+    pub(crate) after: Value,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Revision {
+    pub(crate) revision: u64,
+    pub(crate) status: String,
+    pub(crate) author: String,
+    pub(crate) created_at: String,
+    pub(crate) changed_at: String,
+    pub(crate) approvals: Vec<Approval>,
+    pub(crate) reference: Option<String>,
+}
+
+/// A list without pages.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Items<T> {
+    pub(crate) items: Vec<T>,
+}
+
+/// A server, an agent, a policy, an environment.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Object {
+    pub(crate) name: String,
+    pub(crate) environment: Option<String>,
+    pub(crate) revision: u64,
+    pub(crate) status: String,
+    pub(crate) author: String,
+    pub(crate) spec: Value,
+    pub(crate) pending: Option<Pending>,
+}
+
+/// A session, a stream or a process.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    pub(crate) environment: String,
+    pub(crate) server: String,
+    pub(crate) actor: Value,
+    pub(crate) bindings: Vec<String>,
+    pub(crate) opened_at: String,
+    pub(crate) method: Option<String>,
+    pub(crate) tool: Option<String>,
+}
+
+/// A user's grant, without its tokens.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Grant {
+    pub(crate) id: String,
+    pub(crate) environment: String,
+    pub(crate) provider: String,
+    pub(crate) user: String,
+    pub(crate) account: Option<String>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) created_at: String,
+    pub(crate) end_reason: Option<String>,
+}
+
+/// Some records of the chain.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Records {
+    pub(crate) records: Vec<Record>,
+    pub(crate) more: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) sequence: u64,
+    pub(crate) event: Map<String, Value>,
+}
+
+impl Record {
+    /// A field of the event as text; empty where it is absent.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.event.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+}

@@ -1,0 +1,118 @@
+use super::*;
+
+const CARD: &str = "/console/bindings/production/bot-github";
+const API_CARD: &str = "/v1/bindings/production/bot-github";
+
+fn set(fields: &mut [(String, String)], name: &str, value: &str) {
+    let field = fields.iter_mut().find(|(known, _)| known == name).unwrap_or_else(|| panic!("no {name}"));
+    value.clone_into(&mut field.1);
+}
+
+#[tokio::test]
+async fn a_signature_goes_to_the_revision_that_was_read_as_the_operator_who_read_it() {
+    let site = Site::start();
+    site.api.answers(API_CARD, 200, card("active", pending()));
+    site.api.answers(
+        &format!("{API_CARD}/approve"),
+        200,
+        json!({ "object": "x", "revision": 4, "missing": [] }),
+    );
+    let mut browser = site.signed("carol").await;
+    let form = site.get(&mut browser, CARD).await.form("/console/act/approve");
+    let page = site.post(&mut browser, "/console/act/approve", &form).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    let asked = site.api.asked.lock().unwrap().pop().unwrap();
+    let (who, method, address, body) = asked;
+    assert_eq!((who.as_str(), method.as_str()), ("https://idp.example|carol", "POST"));
+    assert_eq!((address, body), (format!("{API_CARD}/approve"), json!({ "revision": 4 })));
+}
+
+#[tokio::test]
+async fn a_revocation_needs_the_name_typed() {
+    let site = Site::start();
+    site.api.answers(API_CARD, 200, card("active", Value::Null));
+    site.api.answers(&format!("{API_CARD}/revoke"), 200, json!({ "ended": { "calls": 16 } }));
+    let mut browser = site.signed("carol").await;
+    let mut form = site.get(&mut browser, CARD).await.form("/console/act/revoke");
+    for wrong in ["", "bot", "bot-github2"] {
+        set(&mut form, "confirm", wrong);
+        let page = site.post(&mut browser, "/console/act/revoke", &form).await;
+        assert!(page.text.contains("Nothing was done"), "{wrong}: {}", page.text);
+    }
+    assert!(!site.api.asked().iter().any(|one| one.starts_with("POST")), "{:?}", site.api.asked());
+    set(&mut form, "confirm", "bot-github");
+    let page = site.post(&mut browser, "/console/act/revoke", &form).await;
+    assert!(page.text.contains("calls: 16"), "the answer's evidence is shown: {}", page.text);
+}
+
+#[tokio::test]
+async fn a_form_counts_in_its_own_browser_for_its_own_act_alone() {
+    let site = Site::start();
+    site.api.answers(API_CARD, 200, card("active", Value::Null));
+    let (mut carol, mut mallory) = (site.signed("carol").await, site.signed("mallory").await);
+    let page = site.get(&mut carol, CARD).await;
+    let form = page.form("/console/act/disable");
+    // Another's browser, another act, no token, no login at all.
+    let stolen = site.post(&mut mallory, "/console/act/disable", &form).await;
+    let other = site.post(&mut carol, "/console/act/revoke", &form).await;
+    let bare: Vec<_> = form.iter().filter(|(name, _)| name != "form_token").cloned().collect();
+    let untold = site.post(&mut carol, "/console/act/disable", &bare).await;
+    let nobody = site.post(&mut Browser::default(), "/console/act/disable", &form).await;
+    for (page, status) in [(stolen, 403), (other, 403), (untold, 403), (nobody, 401)] {
+        assert_eq!(page.status.as_u16(), status, "{}", page.text);
+    }
+    assert!(!site.api.asked().iter().any(|one| one.starts_with("POST")), "{:?}", site.api.asked());
+}
+
+#[tokio::test]
+async fn a_form_from_another_site_is_refused() {
+    let site = Site::start();
+    site.api.answers(API_CARD, 200, card("active", Value::Null));
+    let mut browser = site.signed("carol").await;
+    let form = site.get(&mut browser, CARD).await.form("/console/act/disable");
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&form).finish();
+    let request = Request::post("/console/act/disable")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header("sec-fetch-site", "cross-site")
+        .body(Body::from(body))
+        .unwrap();
+    let page = site.send(&site.router, &mut browser, request).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert!(!site.api.asked().iter().any(|one| one.starts_with("POST")));
+}
+
+#[tokio::test]
+async fn fields_that_would_lead_elsewhere_never_reach_the_api() {
+    let site = Site::start();
+    site.api.answers(
+        "/v1/grants",
+        200,
+        json!({ "items": [{
+            "id": "g1", "environment": "dev", "provider": "p", "user": "idp|a", "scopes": [],
+            "created_at": "2026-11-26T10:00:00Z"
+        }]}),
+    );
+    let mut browser = site.signed("carol").await;
+    let mut form = site.get(&mut browser, "/console/grants").await.form("/console/act/end-grant");
+    for odd in ["../bindings/production/bot", "g1/revoke?x=", "..", "g 1", "g%31"] {
+        set(&mut form, "id", odd);
+        assert_eq!(
+            site.post(&mut browser, "/console/act/end-grant", &form).await.status,
+            StatusCode::NOT_FOUND
+        );
+    }
+    assert!(!site.api.asked().iter().any(|one| one.starts_with("POST")), "{:?}", site.api.asked());
+}
+
+#[tokio::test]
+async fn what_the_api_refuses_is_not_called_done() {
+    let site = Site::start();
+    site.api.answers(API_CARD, 200, card("active", pending()));
+    let own = json!({ "code": "approval.own_work", "detail": "you wrote it", "hint": "another person signs", "fixer": "another approver" });
+    site.api.answers(&format!("{API_CARD}/approve"), 403, own);
+    let mut browser = site.signed("alice").await;
+    let form = site.get(&mut browser, CARD).await.form("/console/act/approve");
+    let page = site.post(&mut browser, "/console/act/approve", &form).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert!(page.text.contains("you wrote it") && !page.text.contains("Signed"), "{}", page.text);
+}

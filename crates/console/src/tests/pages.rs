@@ -1,0 +1,124 @@
+use super::*;
+
+#[tokio::test]
+async fn the_card_says_what_a_reviewer_has_to_know() {
+    let site = Site::start();
+    site.api.answers("/v1/bindings/production/bot-github", 200, card("active", pending()));
+    let mut browser = site.signed("carol").await;
+    let page = site.get(&mut browser, "/console/bindings/production/bot-github").await;
+    assert_eq!(page.status, StatusCode::OK);
+    for told in [
+        "agent bot",
+        "https://github.internal/mcp",
+        "vault://kv/support/bot#token",
+        "revision 2 must permit as well",
+        "Approve revision 4",
+        "an approver of the environment or an approver of platform, which owns the path",
+        "<del>write</del>",
+        "<ins>destructive</ins>",
+    ] {
+        assert!(page.text.replace("</span>", "").contains(told), "no {told:?} in {}", page.text);
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_manifest_says_is_text() {
+    let site = Site::start();
+    let mut odd = card("active", Value::Null);
+    odd["who"] = json!("<script>alert(1)</script> \"' & \u{202e}nimda");
+    site.api.answers("/v1/bindings", 200, json!({ "items": [odd], "next": "Binding/a/<b>&\"" }));
+    let mut browser = site.signed("carol").await;
+    let page = site.get(&mut browser, "/console/bindings").await;
+    assert!(page.text.contains("&lt;script&gt;alert(1)&lt;/script&gt; &quot;&#39; &amp; \u{fffd}nimda"));
+    assert!(page.text.contains("after=Binding%2Fa%2F%3Cb%3E%26%22"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn filters_and_pages_reach_the_api_as_they_were_said() {
+    let site = Site::start();
+    site.api.answers("/v1/bindings", 200, json!({ "items": [], "next": null }));
+    let mut browser = site.signed("carol").await;
+    let page =
+        site.get(&mut browser, "/console/bindings?environment=dev&status=active&unknown=1&server=").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.text.contains("There is no binding here"), "an empty page says what to do");
+    assert_eq!(site.api.asked(), ["GET /v1/bindings?environment=dev&status=active"]);
+}
+
+#[tokio::test]
+async fn what_the_api_refuses_is_told_in_its_own_words_with_its_status() {
+    let site = Site::start();
+    let problem = json!({
+        "status": 403, "code": "operator.forbidden", "detail": "this takes the role `auditor`",
+        "hint": "ask an administrator", "fixer": "an administrator"
+    });
+    site.api.answers("/v1/audit", 403, problem);
+    let mut browser = site.signed("carol").await;
+    let page = site.get(&mut browser, "/console/audit").await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    for told in ["this takes the role `auditor`", "ask an administrator", "operator.forbidden"] {
+        assert!(page.text.contains(told), "{}", page.text);
+    }
+}
+
+#[tokio::test]
+async fn unknown_and_forbidden_look_the_same_and_odd_names_never_reach_the_api() {
+    let site = Site::start();
+    let mut browser = site.signed("carol").await;
+    let unknown = site.get(&mut browser, "/console/bindings/dev/nothing").await;
+    let asked = site.api.asked().len();
+    for odd in [
+        "/console/bindings/dev/..%2F..%2Fv1%2Fexport",
+        "/console/bindings/%2e%2e/x",
+        "/console/bindings/dev/a%3Fb",
+        "/console/audit/..%2Fverify",
+    ] {
+        let page = site.get(&mut browser, odd).await;
+        assert_eq!((page.status, &page.text.len()), (StatusCode::NOT_FOUND, &page.text.len()), "{odd}");
+    }
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    assert_eq!(site.api.asked().len(), asked, "{:?}", site.api.asked());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_understood_is_no_empty_page() {
+    let site = Site::start();
+    site.api.answers("/v1/sessions", 200, json!({ "things": [] }));
+    let mut browser = site.signed("carol").await;
+    assert_eq!(site.get(&mut browser, "/console/sessions").await.status, StatusCode::BAD_GATEWAY);
+}
+
+#[tokio::test]
+async fn every_page_keeps_browsers_from_scripts_frames_and_caches() {
+    let site = Site::start();
+    let mut browser = site.signed("carol").await;
+    for path in ["/console", "/console/style.css", "/console/nothing-here", "/console/bindings/dev/x"] {
+        let page = site.get(&mut browser, path).await;
+        let said = |name: &str| page.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        let policy = said("content-security-policy").unwrap_or_else(|| panic!("{path} has no policy"));
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(said("x-frame-options").as_deref(), Some("DENY"), "{path}");
+        assert!(path.ends_with(".css") || said("cache-control").as_deref() == Some("no-store"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_story_of_one_call_shows_every_field_in_the_order_of_the_chain() {
+    let site = Site::start();
+    let record = |sequence: u64, kind: &str| {
+        json!({ "sequence": sequence, "hash": "00", "event": {
+            "time": "2026-11-26T10:00:00.5Z", "kind": kind, "binding": "bot@3", "outcome": { "upstream_status": 200 }
+        }})
+    };
+    site.api.answers(
+        "/v1/audit",
+        200,
+        json!({ "records": [record(7, "intent"), record(8, "outcome")], "more": false }),
+    );
+    let mut browser = site.signed("carol").await;
+    let page = site.get(&mut browser, "/console/audit/01KB0J1WZ00000000000000000").await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    let (intent, outcome) = (page.text.find("Record 7").unwrap(), page.text.find("Record 8").unwrap());
+    assert!(intent < outcome && page.text.contains("upstream_status: 200"));
+    assert!(site.api.asked().iter().any(|one| one.contains("order=oldest_first")), "{:?}", site.api.asked());
+}

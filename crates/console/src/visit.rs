@@ -1,0 +1,159 @@
+//! One request of a browser: who is logged in, what the query says, and the API as that operator.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use gateway_core::login::Fault;
+use gateway_core::operator::Operator;
+use gateway_login::context::Source;
+use gateway_login::fields::Fields;
+use gateway_login::page::{Html, refusal};
+use gateway_login::sign_in::ReturnTo;
+use gateway_login::{Signed, going};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, header};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::form_urlencoded::Serializer;
+
+use crate::frame;
+use crate::router::Console;
+use crate::trouble::Trouble;
+
+/// An operator's visit to a page.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) console: Arc<Console>,
+    pub(crate) signed: Signed,
+    pub(crate) operator: Operator,
+    /// The query of a page.
+    pub(crate) query: Fields,
+    /// The page's path, for its place in the navigation.
+    pub(crate) path: String,
+}
+
+/// An answer in place of a visit: the way to the login, or a page that says what is missing.
+#[derive(Debug)]
+pub(crate) struct Instead(Box<Response>);
+
+impl IntoResponse for Instead {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+fn faulty(fault: Fault) -> Instead {
+    Instead(Box::new(refusal(fault, &Html::new()).into_response()))
+}
+
+impl FromRequestParts<Arc<Console>> for Visit {
+    type Rejection = Instead;
+
+    async fn from_request_parts(parts: &mut Parts, console: &Arc<Console>) -> Result<Self, Instead> {
+        let path = parts.uri.path().to_owned();
+        let query = Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()).map_err(faulty)?;
+        let Some(signed) = console.login.signed(&parts.headers).await.map_err(faulty)? else {
+            let place = parts.uri.path_and_query().map_or("/console", |place| place.as_str());
+            let source = parts.extensions.get::<Source>().map(|Source(address)| *address);
+            return Err(to_login(console, &parts.headers, place, source).await);
+        };
+        Self::of(console, signed, query, path)
+    }
+}
+
+/// Sends the browser to log in, and back to the page it wanted.
+async fn to_login(console: &Console, headers: &HeaderMap, place: &str, source: Option<IpAddr>) -> Instead {
+    // A query that cannot be a way back is left behind.
+    let place = ReturnTo::parse(place).or_else(|_| ReturnTo::parse("/console"));
+    let begun = match place {
+        Ok(place) => console.login.begin(headers, place, false, source).await,
+        Err(fault) => Err(fault),
+    };
+    match begun {
+        Ok(way) => Instead(Box::new(going(&way).into_response())),
+        Err(fault) => faulty(fault),
+    }
+}
+
+impl Visit {
+    /// The visit of a person who is logged in; a page that says so where they have no role.
+    pub(crate) fn of(
+        console: &Arc<Console>,
+        signed: Signed,
+        query: Fields,
+        path: String,
+    ) -> Result<Self, Instead> {
+        match console.roles.of(&signed.person) {
+            Some(operator) => Ok(Self { console: Arc::clone(console), signed, operator, query, path }),
+            None => Err(Instead(Box::new(frame::no_role(console, &signed)))),
+        }
+    }
+
+    /// The visit of a form: from our own page, in the same browser.
+    pub(crate) async fn of_form(
+        console: &Arc<Console>,
+        headers: &HeaderMap,
+        body: &[u8],
+        action: &str,
+    ) -> Result<Self, Instead> {
+        let signed = console.login.signed(headers).await.map_err(faulty)?;
+        let signed = signed.ok_or_else(|| faulty(Fault::SessionMissing))?;
+        let fields = Fields::form(headers, body).map_err(faulty)?;
+        console
+            .login
+            .check_form(headers, &fields, gateway_login::cookie::Kind::Session, action)
+            .map_err(faulty)?;
+        Self::of(console, signed, fields, action.to_owned())
+    }
+
+    /// Reads from the API.
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, Option<&str>)],
+    ) -> Result<T, Trouble> {
+        self.ask(Method::GET, &address(path, query), Bytes::new()).await
+    }
+
+    /// Sends the API one act.
+    pub(crate) async fn send(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
+        self.ask(Method::POST, path, Bytes::from(body.to_string())).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        address: &str,
+        body: Bytes,
+    ) -> Result<T, Trouble> {
+        let request = Request::builder()
+            .method(method)
+            .uri(address)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .map_err(|_| Trouble::NotThere)?;
+        let answer = self.console.api.call(self.operator.clone(), request).await;
+        if !answer.status().is_success() {
+            return Err(Trouble::of(&answer));
+        }
+        serde_json::from_slice(answer.body()).map_err(|error| {
+            tracing::error!(%error, address, "the console does not understand the API");
+            Trouble::Senseless
+        })
+    }
+}
+
+/// A path with the parameters that say anything.
+pub(crate) fn address(path: &str, query: &[(&str, Option<&str>)]) -> String {
+    let mut pairs = Serializer::new(String::new());
+    for (name, value) in query {
+        if let Some(value) = value {
+            pairs.append_pair(name, value);
+        }
+    }
+    let query = pairs.finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
