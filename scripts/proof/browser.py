@@ -43,6 +43,20 @@ class Browser:
         self.stage.keep("browser", json.dumps(answer))
         return answer
 
+    def visit(self, person, url, picture=None):
+        """A page of the console, judged on wide and narrow screens, in the dark and without script."""
+        return self._shown({"do": "visit", "person": person, "url": url, "picture": picture})
+
+    def press(self, person, url, form, fill=None, **more):
+        """Fills in the form that goes to `form` and sends it."""
+        return self._shown({"do": "press", "person": person, "url": url, "form": form, "fill": fill or {}, **more})
+
+    def _shown(self, order):
+        answer = self._ask(order)
+        self.stage.keep("browser", json.dumps(answer))
+        demand(answer["ok"], f"{order['person']} at {order['url']}: {answer.get('error')}")
+        return answer
+
     def cookies(self, person):
         return self._ask({"do": "cookies", "person": person})
 

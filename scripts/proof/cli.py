@@ -11,7 +11,7 @@ from . import parts, table
 from .claim import judge
 from .stage import Stage
 
-TOPICS = ("spine", "transparency", "modes", "stores")
+TOPICS = ("spine", "transparency", "modes", "stores", "catalogue")
 SABOTAGE = {"leak": "canary", "revoke": "revocation", "audit": "kill9", "session": "conformance-server-2025-11-25"}
 
 

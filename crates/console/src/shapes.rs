@@ -83,6 +83,31 @@ pub(crate) struct Change {
     pub(crate) after: Value,
 }
 
+/// What a pending revision would do to the calls of late.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Effect {
+    pub(crate) calls: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) untold: u64,
+    pub(crate) gains: Vec<Replayed>,
+    pub(crate) losses: Vec<Replayed>,
+    pub(crate) moves: Vec<Replayed>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Replayed {
+    pub(crate) user: Option<String>,
+    pub(crate) agent: Option<String>,
+    pub(crate) workload: Option<String>,
+    pub(crate) server: String,
+    pub(crate) tool: Option<String>,
+    pub(crate) method: String,
+    pub(crate) calls: u64,
+    pub(crate) last: String,
+    pub(crate) before: Option<String>,
+    pub(crate) after: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 pub(crate) struct Revision {
     pub(crate) revision: u64,

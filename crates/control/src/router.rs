@@ -19,8 +19,8 @@ use crate::auth::{Caller, Strangers, authenticate, named, record};
 use crate::context::ControlContext;
 use crate::problem::Problem;
 use crate::routes::{
-    act, agent, apply, audit, binding, grant, health, login, object, policy, rotate, secret, session, token,
-    workload,
+    act, agent, apply, audit, binding, effect, grant, health, login, object, policy, rotate, secret, session,
+    token, workload,
 };
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
@@ -53,6 +53,8 @@ fn operators() -> Routes {
         .routes(routes!(binding::explain))
         .routes(routes!(act::approve_binding))
         .routes(routes!(act::approve_object))
+        .routes(routes!(effect::of_binding))
+        .routes(routes!(effect::of_object))
         .routes(routes!(act::disable))
         .routes(routes!(act::enable))
         .routes(routes!(act::revoke))

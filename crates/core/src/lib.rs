@@ -25,6 +25,7 @@ pub mod ports;
 pub mod receipt;
 pub mod reference;
 pub mod refusal;
+pub mod replay;
 pub mod scrub;
 pub mod secret;
 pub mod session;

@@ -8,7 +8,7 @@ use gateway_login::page::Html;
 use crate::frame::Sheet;
 use crate::pages::approvals::{changes, missing, signatures};
 use crate::parts::{Facts, Table, Weight, act, badge, code, field, link, text, time, words};
-use crate::shapes::{Card, Pending};
+use crate::shapes::{Card, Effect, Pending};
 use crate::trouble::Trouble;
 use crate::visit::Visit;
 
@@ -24,7 +24,8 @@ async fn card(visit: &Visit, environment: &str, name: &str) -> Result<Sheet, Tro
     let card: Card = visit.read(&format!("/v1/bindings/{environment}/{name}"), &[]).await?;
     let mut content = Html::new();
     if let Some(pending) = &card.pending {
-        content = content.html(&waits(visit, &card, pending));
+        let effect = effect(visit, &card, pending).await?;
+        content = content.html(&waits(visit, &card, pending, &effect));
     }
     let evidence = format!("/console/audit?environment={environment}&binding={name}");
     let content = content
@@ -83,7 +84,54 @@ fn policy(card: &Card) -> Html {
     }
 }
 
-fn waits(visit: &Visit, card: &Card, pending: &Pending) -> Html {
+/// What the pending revision would do to the calls of late, for those who may know.
+async fn effect(visit: &Visit, card: &Card, pending: &Pending) -> Result<Html, Trouble> {
+    let path = format!("/v1/bindings/{}/{}/effect", card.environment, card.name);
+    let revision = pending.revision.to_string();
+    match visit.read::<Effect>(&path, &[("revision", Some(&revision))]).await {
+        Ok(effect) => Ok(effects(&effect)),
+        Err(trouble @ Trouble::Problem(..)) => {
+            Ok(Html::new().raw("<h3>Effect on the calls of late</h3>").html(&trouble.content()))
+        }
+        // It waits no more: somebody was faster.
+        Err(Trouble::NotThere) => Ok(Html::new()),
+        Err(Trouble::Senseless) => Err(Trouble::Senseless),
+    }
+}
+
+fn effects(effect: &Effect) -> Html {
+    let columns = &["These calls", "Who", "What", "Calls", "Last", "Before", "After"];
+    let lists = [
+        (&effect.gains, "let through from now on"),
+        (&effect.losses, "refused from now on"),
+        (&effect.moves, "under another credential"),
+    ];
+    let lines = lists.iter().flat_map(|(list, becomes)| list.iter().map(move |one| (one, *becomes)));
+    let rows = lines.fold(Table::new(columns), |table, (one, becomes)| {
+        let who = [&one.user, &one.agent, &one.workload].into_iter().flatten();
+        let what = one.tool.as_ref().unwrap_or(&one.method);
+        table.row(&[
+            text(becomes),
+            text(&who.map(String::as_str).collect::<Vec<_>>().join(", ")),
+            text(&format!("{}/{what}", one.server)),
+            text(&one.calls.to_string()),
+            time(&one.last),
+            text(one.before.as_deref().unwrap_or_default()),
+            text(one.after.as_deref().unwrap_or_default()),
+        ])
+    });
+    Html::new()
+        .raw("<h3>Effect on the calls of late</h3><p class=\"fine\">")
+        .text(&effect.calls.to_string())
+        .raw(" calls looked at; ")
+        .text(&effect.unchanged.to_string())
+        .raw(" decided as before; of ")
+        .text(&effect.untold.to_string())
+        .raw(" nothing can be told.</p>")
+        .html(&rows.finish("What would be decided otherwise", "No call of late would be decided otherwise."))
+}
+
+fn waits(visit: &Visit, card: &Card, pending: &Pending, effect: &Html) -> Html {
     let revision = pending.revision.to_string();
     let sign = act(
         visit,
@@ -104,6 +152,7 @@ fn waits(visit: &Visit, card: &Card, pending: &Pending) -> Html {
         .raw(".</p>")
         .html(&Facts::default().fact("Signed so far", &signatures(&pending.approvals)).finish())
         .html(&changes(&pending.changes))
+        .html(effect)
         .html(&sign)
         .raw("</section>")
 }

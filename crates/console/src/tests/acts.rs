@@ -12,6 +12,8 @@ fn set(fields: &mut [(String, String)], name: &str, value: &str) {
 async fn a_signature_goes_to_the_revision_that_was_read_as_the_operator_who_read_it() {
     let site = Site::start();
     site.api.answers(API_CARD, 200, card("active", pending()));
+    let waits = json!({ "code": "approval.dependency", "detail": "its server waits", "hint": "sign it first", "fixer": "you" });
+    site.api.answers(&format!("{API_CARD}/effect"), 409, waits);
     site.api.answers(
         &format!("{API_CARD}/approve"),
         200,
@@ -108,6 +110,8 @@ async fn fields_that_would_lead_elsewhere_never_reach_the_api() {
 async fn what_the_api_refuses_is_not_called_done() {
     let site = Site::start();
     site.api.answers(API_CARD, 200, card("active", pending()));
+    let waits = json!({ "code": "approval.dependency", "detail": "its server waits", "hint": "sign it first", "fixer": "you" });
+    site.api.answers(&format!("{API_CARD}/effect"), 409, waits);
     let own = json!({ "code": "approval.own_work", "detail": "you wrote it", "hint": "another person signs", "fixer": "another approver" });
     site.api.answers(&format!("{API_CARD}/approve"), 403, own);
     let mut browser = site.signed("alice").await;

@@ -4,9 +4,17 @@ use super::*;
 async fn the_card_says_what_a_reviewer_has_to_know() {
     let site = Site::start();
     site.api.answers("/v1/bindings/production/bot-github", 200, card("active", pending()));
+    let gain = json!({
+        "agent": "bot", "environment": "production", "server": "github", "tool": "close", "method": "tools/call",
+        "calls": 3, "last": "2026-11-26T09:00:00Z", "before": null, "after": "bot-github@4"
+    });
+    let effect =
+        json!({ "calls": 9, "unchanged": 5, "untold": 1, "gains": [gain], "losses": [], "moves": [] });
+    site.api.answers("/v1/bindings/production/bot-github/effect", 200, effect);
     let mut browser = site.signed("carol").await;
     let page = site.get(&mut browser, "/console/bindings/production/bot-github").await;
     assert_eq!(page.status, StatusCode::OK);
+    assert!(page.text.contains("let through from now on") && page.text.contains("bot-github@4"));
     for told in [
         "agent bot",
         "https://github.internal/mcp",

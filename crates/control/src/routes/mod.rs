@@ -18,6 +18,7 @@ pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod binding;
+pub(crate) mod effect;
 pub(crate) mod grant;
 pub(crate) mod health;
 pub(crate) mod login;

@@ -1,6 +1,7 @@
 mod acts;
 mod agents;
 mod credentials;
+mod effect;
 mod fakes;
 mod grants;
 mod replicas;
@@ -13,13 +14,14 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
-use gateway_core::audit::EventKind;
+use gateway_core::audit::{Decision, Event, EventKind};
 use gateway_core::lifecycle::Facts;
 use gateway_core::operator::{Role, RoleGrant};
 use gateway_core::secret::FingerprintKey;
 use gateway_core::snapshot::Snapshot;
 use gateway_core::state::State;
 use gateway_core::stores::{PathDelegation, StoreClass, StoreEntry, Stores};
+use gateway_core::time::Timestamp;
 use gateway_testkit::memory_state::MemoryState;
 use http::Request;
 use serde_json::{Value, json};

@@ -82,6 +82,23 @@ pub fn approve(context: &Context<'_>, key: &ObjectKey, revision: Revision) -> Re
     Ok(Signed { change: draft.finish(), revision, status, capacities, missing, repinned })
 }
 
+/// What the last signature would do: for looking at a pending revision before anybody signs it. Never to be committed.
+///
+/// # Errors
+/// As [`approve`], but for who signs.
+pub fn prospect(context: &Context<'_>, key: &ObjectKey, revision: Revision) -> Result<Change, Vec<Finding>> {
+    let Some(record) = context.state.exact(key, revision) else {
+        return Err(vec![Finding::of(&rule::OBJECT_UNKNOWN, key, "no such revision")]);
+    };
+    if record.status != Lifecycle::Pending {
+        let message = format!("revision {revision} is {}, not pending", record.status);
+        return Err(vec![Finding::of(&rule::APPROVAL_NOT_PENDING, key, message)]);
+    }
+    let mut draft = Draft::new(context.state, None, context.now);
+    complete(&mut draft, context, record)?;
+    Ok(draft.finish())
+}
+
 fn refuse_unsuitable(context: &Context<'_>, record: &RevisionRecord) -> Result<(), Vec<Finding>> {
     let refuse = |rule, message: &str| Err(vec![Finding::of(rule, &record.key, message)]);
     if record.status != Lifecycle::Pending {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::card;
 use super::client::Client;
+use super::effect;
 use super::failure::{Exit, Failure};
 use super::pick::{first, is_true, list, text};
 use super::session::{InEnvironment, Session};
@@ -21,6 +22,8 @@ pub(super) enum BindingCommand {
     Validate(Target),
     /// Sign a pending revision that somebody else wrote
     Approve(ApproveArguments),
+    /// Say what a pending revision would do to the calls of late: who gains, who loses, before you sign
+    Effect(ApproveArguments),
     /// Take the store's new version, or another reference, after probing that it works
     Rotate(RotateArguments),
     /// Switch off; can be switched on again
@@ -155,6 +158,13 @@ pub(super) fn run(session: &mut Session, command: &BindingCommand) -> Result<Exi
         }
         BindingCommand::Validate(target) => validate(session, target),
         BindingCommand::Approve(arguments) => approve(session, arguments),
+        BindingCommand::Effect(arguments) => {
+            let [kind, environment, name] = arguments.target.path();
+            let query = [("revision", arguments.revision.to_string())];
+            let answer = session.client()?.fetch(&[kind, environment, name, "effect"], &query)?;
+            session.printer.show(&answer, effect::view);
+            Ok(Exit::Ok)
+        }
         BindingCommand::Rotate(arguments) => rotate(session, arguments),
         BindingCommand::Disable(target) => switch(session, target, "disable"),
         BindingCommand::Enable(target) => switch(session, target, "enable"),

@@ -11,6 +11,7 @@ mod binding;
 mod card;
 mod client;
 mod client_config;
+mod effect;
 mod failure;
 mod grant;
 mod host;

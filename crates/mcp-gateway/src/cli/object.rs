@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::binding::{items, or_nothing};
 use super::card;
+use super::effect;
 use super::failure::{Exit, Failure};
 use super::pick::{first, list, text};
 use super::session::Session;
@@ -16,6 +17,8 @@ use super::view::{Table, View};
 pub(super) enum ObjectCommand {
     /// Sign a pending revision that somebody else wrote
     Approve(ApproveArguments),
+    /// Say what a pending revision would do to the calls of late: who gains, who loses, before you sign
+    Effect(ApproveArguments),
 }
 
 /// What is signed.
@@ -57,10 +60,16 @@ pub(super) struct GetArguments {
 
 /// Signs.
 pub(super) fn run(session: &mut Session, command: &ObjectCommand) -> Result<Exit, Failure> {
-    let ObjectCommand::Approve(arguments) = command;
+    let (ObjectCommand::Approve(arguments) | ObjectCommand::Effect(arguments)) = command;
     let (kind, environment, name) = object(&arguments.object.join("/"))?;
     // Kinds without an environment take `-` in its place.
     let environment = environment.as_deref().unwrap_or("-");
+    if let ObjectCommand::Effect(_) = command {
+        let path = ["objects", kind.word(), environment, &name, "effect"];
+        let answer = session.client()?.fetch(&path, &[("revision", arguments.revision.to_string())])?;
+        session.printer.show(&answer, effect::view);
+        return Ok(Exit::Ok);
+    }
     let path = ["objects", kind.word(), environment, &name, "approve"];
     let answer = session.client()?.post(&path, &json!({"revision": arguments.revision}))?;
     signed(session, &answer, &arguments.object.join("/"))

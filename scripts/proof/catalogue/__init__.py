@@ -1,0 +1,8 @@
+"""The catalogue that people look at: the console (issue 6)."""
+
+from . import canary, console
+
+CLAIMS = (
+    *console.CLAIMS,
+    *canary.CLAIMS,
+)
