@@ -11,7 +11,7 @@ use crate::reference::SecretReference;
 /// Whether a store of the enterprise's is behind it, or something on this machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoreClass {
-    /// A secret store of its own (OpenBao, Vault, AWS).
+    /// A secret store of its own (OpenBao, Vault, AWS, Google, Azure, Kubernetes, 1Password).
     External,
     /// `sealed`, `file`, `env` or `exec`: refused in production without an approved exception.
     Local,

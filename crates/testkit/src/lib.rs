@@ -11,4 +11,5 @@ pub mod openbao;
 pub mod postgres;
 pub mod provider;
 pub mod store;
+pub mod stubs;
 pub mod trust_domain;

@@ -1,9 +1,10 @@
 """The stores that secrets stay in, and what follows from a secret: who was told what about its use (issue 5)."""
 
-from . import aws, canary, receipts
+from . import aws, canary, clouds, receipts
 
 CLAIMS = (
     *aws.CLAIMS,
+    *clouds.CLAIMS,
     *receipts.CLAIMS,
     *canary.CLAIMS,
 )

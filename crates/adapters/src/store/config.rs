@@ -18,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use super::aws::{ParameterStore, SecretsManager};
+use super::azure::AzureKeyVault;
 use super::breaker::{Breaker, BreakerLimits};
 use super::cached::{CacheLimits, Cached};
 use super::deadline::Deadline;
@@ -25,6 +26,9 @@ use super::env::EnvStore;
 use super::exec::ExecStore;
 use super::file::FileStore;
 use super::forgetting::Forgetting;
+use super::google::GoogleSecretManager;
+use super::kubernetes::KubernetesSecrets;
+use super::onepassword::OnePasswordConnect;
 use super::sealed::SealedStore;
 use super::vault::{VaultLogin, VaultSettings, VaultStore, VaultWriter};
 use crate::https::is_loopback;
@@ -47,6 +51,15 @@ pub enum StoreConfig {
     AwsSecretsManager(Box<AwsSecretsManagerConfig>),
     /// AWS Systems Manager Parameter Store.
     AwsParameterStore(Box<AwsParameterStoreConfig>),
+    /// Google Secret Manager.
+    GoogleSecretManager(Box<GoogleSecretManagerConfig>),
+    /// Azure Key Vault.
+    AzureKeyVault(Box<AzureKeyVaultConfig>),
+    /// Secrets of a Kubernetes cluster.
+    KubernetesSecrets(Box<KubernetesSecretsConfig>),
+    /// A 1Password Connect server.
+    #[serde(rename = "onepassword_connect")]
+    OnePasswordConnect(Box<OnePasswordConnectConfig>),
 }
 
 /// A path prefix and the teams that may name paths under it.
@@ -93,9 +106,13 @@ macro_rules! store_configs {
 }
 
 mod aws;
+mod clouds;
 mod exec;
 
 pub use self::aws::{AwsParameterStoreConfig, AwsSecretsManagerConfig};
+pub use self::clouds::{
+    AzureKeyVaultConfig, GoogleSecretManagerConfig, KubernetesSecretsConfig, OnePasswordConnectConfig,
+};
 pub use self::exec::ExecConfig;
 
 store_configs! {
@@ -231,6 +248,10 @@ impl StoreConfig {
             Self::Exec(config) => config.shared(),
             Self::AwsSecretsManager(config) => config.shared(),
             Self::AwsParameterStore(config) => config.shared(),
+            Self::GoogleSecretManager(config) => config.shared(),
+            Self::AzureKeyVault(config) => config.shared(),
+            Self::KubernetesSecrets(config) => config.shared(),
+            Self::OnePasswordConnect(config) => config.shared(),
         }
     }
 
@@ -249,6 +270,10 @@ impl StoreConfig {
             Self::File(config) => config.base.iter_mut().collect(),
             Self::AwsSecretsManager(config) => config.files(),
             Self::AwsParameterStore(config) => config.files(),
+            Self::GoogleSecretManager(config) => config.files(),
+            Self::AzureKeyVault(config) => config.files(),
+            Self::KubernetesSecrets(config) => config.files(),
+            Self::OnePasswordConnect(config) => config.files(),
             Self::Env(_) | Self::Exec(_) => Vec::new(),
         };
         for file in files {
@@ -269,6 +294,10 @@ impl StoreConfig {
             Self::Exec(config) => config.validate(&mut problems),
             Self::AwsSecretsManager(config) => config.validate(&mut problems),
             Self::AwsParameterStore(config) => config.validate(&mut problems),
+            Self::GoogleSecretManager(config) => config.validate(&mut problems),
+            Self::AzureKeyVault(config) => config.validate(&mut problems),
+            Self::KubernetesSecrets(config) => config.validate(&mut problems),
+            Self::OnePasswordConnect(config) => config.validate(&mut problems),
         }
         problems
     }
@@ -339,6 +368,23 @@ impl StoreConfig {
             }
             Self::AwsParameterStore(config) => {
                 let store = ParameterStore::new(config.settings(), clock.clone());
+                Plain::external(store.map_err(|error| error.to_string())?)
+            }
+            Self::GoogleSecretManager(config) => {
+                let store = GoogleSecretManager::new(config.settings(), clock.clone());
+                Plain::external(store.map_err(|error| error.to_string())?)
+            }
+            Self::AzureKeyVault(config) => {
+                let store = AzureKeyVault::new(config.settings(), clock.clone());
+                Plain::external(store.map_err(|error| error.to_string())?)
+            }
+            Self::KubernetesSecrets(config) => {
+                let settings = config.settings().map_err(|error| error.to_string())?;
+                let store = KubernetesSecrets::new(settings, clock.clone());
+                Plain::external(store.map_err(|error| error.to_string())?)
+            }
+            Self::OnePasswordConnect(config) => {
+                let store = OnePasswordConnect::new(config.settings(), clock.clone());
                 Plain::external(store.map_err(|error| error.to_string())?)
             }
         })

@@ -42,13 +42,37 @@ pub(crate) fn secret_value(raw: &RawValue, name: &str) -> Result<Secret, StoreEr
 /// # Errors
 /// As [`secret_value`], and `Malformed` where it is no base64.
 pub(crate) fn secret_base64(raw: &RawValue, name: &str) -> Result<Secret, StoreError> {
+    filled(base64_bytes(raw, name)?, name)
+}
+
+/// The same, and the result may be empty.
+///
+/// # Errors
+/// `Malformed` where it is no string of base64.
+pub(crate) fn base64_bytes(raw: &RawValue, name: &str) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let text = text_of(raw, name)?;
     // As long as the text, which is longer than what it stands for, so that the buffer never moves.
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     STANDARD.decode_vec(&*text, &mut bytes).map_err(|_| {
         StoreError::new(StoreErrorKind::Malformed, format!("the field `{name}` is not base64"))
     })?;
-    filled(bytes, name)
+    Ok(bytes)
+}
+
+/// The whole of the bytes, or the field of the JSON object that they are the text of.
+///
+/// # Errors
+/// `Empty` where nothing is there; as [`secret_field`], and `Malformed` where they are no JSON object.
+pub(crate) fn secret_within(
+    bytes: Zeroizing<Vec<u8>>,
+    name: &str,
+    field: Option<&str>,
+) -> Result<Secret, StoreError> {
+    let Some(field) = field else { return filled(bytes, name) };
+    let fields: Fields<'_> = serde_json::from_slice(&bytes).map_err(|_| {
+        StoreError::new(StoreErrorKind::Malformed, "a field is asked of a value that is no JSON object")
+    })?;
+    secret_field(&fields, field)
 }
 
 /// Decodes a string that is itself the text of a JSON object, and takes the field out of that.
@@ -56,11 +80,7 @@ pub(crate) fn secret_base64(raw: &RawValue, name: &str) -> Result<Secret, StoreE
 /// # Errors
 /// As [`secret_field`], and `Malformed` where the string is no JSON object.
 pub(crate) fn secret_member(raw: &RawValue, name: &str, field: &str) -> Result<Secret, StoreError> {
-    let text = text_of(raw, name)?;
-    let fields: Fields<'_> = serde_json::from_slice(&text).map_err(|_| {
-        StoreError::new(StoreErrorKind::Malformed, "a field is asked of a value that is no JSON object")
-    })?;
-    secret_field(&fields, field)
+    secret_within(text_of(raw, name)?, name, Some(field))
 }
 
 fn text_of(raw: &RawValue, name: &str) -> Result<Zeroizing<Vec<u8>>, StoreError> {

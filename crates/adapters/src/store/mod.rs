@@ -3,17 +3,22 @@
 //! A configured store is `Cached(Breaker(Deadline(store)))`: see [`StoreConfig::build`].
 
 mod aws;
+mod azure;
 mod blocking;
 mod breaker;
 mod cached;
+mod cloud;
 mod config;
 mod deadline;
 mod env;
 mod exec;
 mod file;
 mod forgetting;
+mod google;
 pub(crate) mod json_text;
+mod kubernetes;
 mod login_file;
+mod onepassword;
 pub(crate) mod private_file;
 mod sealed;
 mod vault;
@@ -21,17 +26,23 @@ mod vault;
 pub use self::aws::{
     AwsLogin, AwsSettings, Container, CredentialsFile, ParameterStore, SecretsManager, WebIdentity,
 };
+pub use self::azure::{AzureKeyVault, AzureLogin, AzureSettings, ClientAssertion, ManagedIdentity};
 pub use self::breaker::{Breaker, BreakerLimits};
 pub use self::cached::{CacheLimits, Cached};
+pub use self::cloud::Reach;
 pub use self::config::{
-    AwsParameterStoreConfig, AwsSecretsManagerConfig, EnvConfig, ExecConfig, FileConfig, PathConfig,
-    SealedConfig, StoreBuildError, StoreConfig, VaultAddress, VaultConfig,
+    AwsParameterStoreConfig, AwsSecretsManagerConfig, AzureKeyVaultConfig, EnvConfig, ExecConfig, FileConfig,
+    GoogleSecretManagerConfig, KubernetesSecretsConfig, OnePasswordConnectConfig, PathConfig, SealedConfig,
+    StoreBuildError, StoreConfig, VaultAddress, VaultConfig,
 };
 pub use self::deadline::Deadline;
 pub use self::env::EnvStore;
 pub use self::exec::{ExecProgramError, ExecSettings, ExecStore, MAX_ANSWER};
 pub use self::file::{FileStore, MAX_FILE};
 pub use self::forgetting::Forgetting;
+pub use self::google::{Federation, GoogleLogin, GoogleSecretManager, GoogleSettings, Metadata};
+pub use self::kubernetes::{KubernetesSecrets, KubernetesSettings};
+pub use self::onepassword::{OnePasswordConnect, OnePasswordSettings};
 pub use self::sealed::{KEPT_VERSIONS, MAX_VALUE, SealedError, SealedStore};
 pub use self::vault::{
     AppRole, JwtLogin, KubernetesLogin, VaultLogin, VaultSettings, VaultStore, VaultWriter,

@@ -10,8 +10,19 @@ use super::issue::{Findings, IssueCode};
 use super::nearest::nearest;
 use super::yaml::{Entry, Node, Value, read};
 
-const KINDS: [&str; 7] =
-    ["aws_parameter_store", "aws_secrets_manager", "env", "exec", "file", "sealed", "vault"];
+const KINDS: [&str; 11] = [
+    "aws_parameter_store",
+    "aws_secrets_manager",
+    "azure_key_vault",
+    "env",
+    "exec",
+    "file",
+    "google_secret_manager",
+    "kubernetes_secrets",
+    "onepassword_connect",
+    "sealed",
+    "vault",
+];
 
 /// Reads every store that can be read.
 pub(super) fn read_stores(
@@ -61,6 +72,12 @@ fn read_store(entry: &Entry, findings: &mut Findings) -> Option<StoreConfig> {
         Some("exec") => read(node, &["kind"], findings).map(StoreConfig::Exec),
         Some("aws_secrets_manager") => read(node, &["kind"], findings).map(StoreConfig::AwsSecretsManager),
         Some("aws_parameter_store") => read(node, &["kind"], findings).map(StoreConfig::AwsParameterStore),
+        Some("azure_key_vault") => read(node, &["kind"], findings).map(StoreConfig::AzureKeyVault),
+        Some("google_secret_manager") => {
+            read(node, &["kind"], findings).map(StoreConfig::GoogleSecretManager)
+        }
+        Some("kubernetes_secrets") => read(node, &["kind"], findings).map(StoreConfig::KubernetesSecrets),
+        Some("onepassword_connect") => read(node, &["kind"], findings).map(StoreConfig::OnePasswordConnect),
         other => {
             let hint = nearest(other.unwrap_or_default(), &KINDS);
             findings.add(kind.place, IssueCode::UnknownKind, "no such kind of store").hint(hint);

@@ -115,7 +115,8 @@ fn validate_web_identity(login: &WebIdentity, problems: &mut Vec<String>) {
     judge_address("auth.web_identity.sts_endpoint", login.sts_endpoint.as_ref(), problems);
 }
 
-fn judge_address(field: &str, address: Option<&Url>, problems: &mut Vec<String>) {
+/// Whether the address of a service is one: https, and nothing but scheme, host and port.
+pub(super) fn judge_address(field: &str, address: Option<&Url>, problems: &mut Vec<String>) {
     let Some(address) = address else { return };
     if address.scheme() != "https" && !(address.scheme() == "http" && is_loopback(address)) {
         problems.push(format!("{field}: must be https (plain http only to a loopback address)"));

@@ -93,6 +93,37 @@ fn cases() -> Vec<(&'static str, String)> {
   eight: { kind: aws_parameter_store, region: eu-west-1, auth: { credentials_file: { file: c, secret_access_key: hunter2-hunter2 } }, environments: [dev] }",
             ),
         ),
+        (
+            "more clouds of many mistakes",
+            with(
+                "stores:
+  one: { kind: azure_keyvault, vaults: [a] }
+  two: { kind: google_secret_manager, projects: [], auth: { service_account_key: hunter2-hunter2 }, environments: [dev] }
+  three:
+    kind: google_secret_manager
+    projects: [Tools]
+    location: Europe
+    auth: { federation: { audience: https://me:hunter2-hunter2@sts.internal, token_file: t, service_account: a } }
+    endpoint: http://secrets.internal
+    environments: [dev]
+  four:
+    kind: azure_key_vault
+    vaults: [tools-prod, tools.evil.example]
+    auth: { managed_identity: { endpoint: http://10.0.0.1 } }
+    endpoint: https://tools-prod.vault.azure.cn
+    resource: vault.azure.cn
+    environments: [dev]
+  five: { kind: kubernetes_secrets, namespaces: ['*'], token: hunter2-hunter2, environments: [dev] }
+  six: { kind: kubernetes_secrets, namespaces: ['*'], types: [], server: http://10.0.0.1, environments: [dev] }
+  seven:
+    kind: onepassword_connect
+    server: http://connect.internal
+    token_file: t
+    vaults: [Tools]
+    paths: [{ prefix: Tools/Bot, owners: [support] }]
+    environments: [dev]",
+            ),
+        ),
         ("a token in the wrong place", with("stores: { v: { kind: vault, address: https://v.internal, token: hvs.hunter2hunter2hunter2, auth: { token_file: t }, environments: [dev] } }")),
         ("a password in a URL", with("audit: { directory: a, sink: { url: 'https://me:hunter2-hunter2@siem.internal/' } }")),
         ("a plain sink", with("audit: { directory: a, sink: { url: 'http://siem.internal/' } }")),
