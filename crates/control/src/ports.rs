@@ -84,20 +84,76 @@ pub struct Readiness {
 pub struct AuditQuery {
     /// The request's id.
     pub request_id: Option<String>,
-    /// The binding, as `name` or `name@revision`.
-    pub binding: Option<String>,
-    /// The agent.
-    pub agent: Option<String>,
+    /// The W3C trace id.
+    pub trace_id: Option<String>,
     /// The user, as `iss|sub`.
     pub user: Option<String>,
+    /// The agent.
+    pub agent: Option<String>,
+    /// The workload.
+    pub workload: Option<String>,
+    /// The client application.
+    pub surface: Option<String>,
     /// The operator.
     pub operator: Option<String>,
-    /// The server.
-    pub server: Option<String>,
+    /// Where the caller connected from.
+    pub source_address: Option<String>,
+    /// The public id of a protocol session.
+    pub session: Option<String>,
     /// The environment.
     pub environment: Option<String>,
+    /// The server.
+    pub server: Option<String>,
+    /// The JSON-RPC method.
+    pub method: Option<String>,
     /// The tool.
     pub tool: Option<String>,
+    /// The risk of the call.
+    pub risk: Option<String>,
+    /// The code of a refusal.
+    pub reason: Option<String>,
+    /// The hash of the policy set.
+    pub policy_version: Option<String>,
+    /// A policy that decided.
+    pub policy: Option<String>,
+    /// The credential mode.
+    pub mode: Option<String>,
+    /// The binding, as `name` or `name@revision`.
+    pub binding: Option<String>,
+    /// The place in a store.
+    pub reference: Option<String>,
+    /// The store's id of the version used.
+    pub secret_version: Option<String>,
+    /// The keyed fingerprint of a value.
+    pub fingerprint: Option<String>,
+    /// The store's id of a fetch.
+    pub store_request_id: Option<String>,
+    /// The hash of the route.
+    pub route_id: Option<String>,
+    /// The epoch of the decision.
+    pub epoch: Option<String>,
+    /// The object of an act, as `name` or `kind/environment/name`.
+    pub object: Option<String>,
+    /// The object's revision.
+    pub revision: Option<String>,
+    /// The hash of the object's content.
+    pub content: Option<String>,
+    /// The object's new status.
+    pub status: Option<String>,
+    /// How a credential was obtained.
+    pub source: Option<String>,
+    /// The provider.
+    pub provider: Option<String>,
+    /// The public id of a grant.
+    pub grant: Option<String>,
+    /// A scope asked for or granted.
+    pub scope: Option<String>,
+    /// What a provider or store answered.
+    pub answer: Option<String>,
+    /// The upstream's HTTP status.
+    pub upstream_status: Option<String>,
+    /// The row of the state's outbox.
+    pub outbox_id: Option<String>,
     /// What happened.
     pub kind: Option<EventKind>,
     /// Allowed or refused.
@@ -108,6 +164,10 @@ pub struct AuditQuery {
     pub until: Option<Timestamp>,
     /// Only records after this one.
     pub after: Option<u64>,
+    /// Only records before this one.
+    pub before: Option<u64>,
+    /// Where the last page ended, as it said in `next`; with the same conditions and order.
+    pub cursor: Option<u64>,
     /// In which order.
     pub order: AuditOrder,
     /// How many at most; 100 where absent, 1,000 is the most.
@@ -143,6 +203,12 @@ pub struct AuditPage {
     pub records: Vec<AuditEntry>,
     /// Whether there are more.
     pub more: bool,
+    /// Where the next page begins: its `cursor`. The chain only grows at its end, so pages never shift.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// The chain that they are of, in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain: Option<String>,
     /// Records that could not be read: run a verification.
     pub unreadable: u64,
 }
@@ -158,6 +224,9 @@ pub struct AuditVerdict {
     pub segments: u64,
     /// Checkpoints whose signature holds.
     pub checkpoints: u64,
+    /// The last record that was removed on purpose, where the chain does not begin at its first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begins_after: Option<u64>,
     /// The hash of the last record, in hex.
     pub last_hash: Option<String>,
     /// The first problem.

@@ -1,10 +1,11 @@
 """The stores that secrets stay in, and what follows from a secret: who was told what about its use (issue 5)."""
 
-from . import aws, canary, clouds, receipts
+from . import aws, canary, clouds, receipts, tamper
 
 CLAIMS = (
     *aws.CLAIMS,
     *clouds.CLAIMS,
     *receipts.CLAIMS,
+    *tamper.CLAIMS,
     *canary.CLAIMS,
 )

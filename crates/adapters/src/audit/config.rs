@@ -44,6 +44,24 @@ pub struct AuditConfig {
     /// Where records and checkpoints are sent, off the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sink: Option<SinkConfig>,
+    /// When sealed segments are removed; never where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionConfig>,
+}
+
+/// How long sealed segments stay. A segment goes where either limit says so.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// Days after a segment's last record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u64>,
+    /// Bytes in all segments, beyond which the oldest go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+    /// The directory that removed segments are moved to, with what proves them; deleted where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<PathBuf>,
 }
 
 impl AuditConfig {
@@ -58,6 +76,7 @@ impl AuditConfig {
             checkpoint_records: None,
             key_file: None,
             sink: None,
+            retention: None,
         }
     }
 

@@ -1,14 +1,24 @@
 //! The audit directory: what its files are called, and how their lines are read.
 
-use std::fs::{DirBuilder, File};
-use std::io::{self, BufRead, BufReader, Seek};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek, Write as _};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use gateway_core::audit::chain::Header;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::disk::sync_directory;
 
 /// The signed checkpoints, one JSON line each.
 pub(super) const CHECKPOINTS: &str = "checkpoints.jsonl";
+/// The signed anchors, one JSON line each: which segments were removed on purpose.
+pub(super) const ANCHORS: &str = "anchors.jsonl";
+/// Which key followed which, one signed JSON line each.
+pub(super) const HANDOVERS: &str = "checkpoint-keys.jsonl";
+/// The derived indexes; whoever deletes them loses nothing.
+pub(super) const INDEXES: &str = "index";
 /// Locked as long as a process writes here.
 pub(super) const LOCK: &str = "lock";
 /// How far the sink has come.
@@ -114,4 +124,34 @@ pub(super) fn last_line(path: &Path) -> io::Result<Option<Vec<u8>>> {
         last = Some(line.to_vec());
     }
     Ok(last)
+}
+
+/// The whole lines of a small file, each read as JSON, up to the first that is none; and whether there was
+/// such a one. A last line without its newline counts for nothing: a crash, or a write under way.
+pub(super) fn read_signed<T: DeserializeOwned>(path: &Path) -> io::Result<(Vec<T>, bool)> {
+    let mut lines = match Lines::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), false)),
+        other => other?,
+    };
+    let mut found = Vec::new();
+    while let Line::Whole(line) = lines.next()? {
+        match serde_json::from_slice(line) {
+            Ok(value) => found.push(value),
+            Err(_) => return Ok((found, true)),
+        }
+    }
+    Ok((found, false))
+}
+
+/// Adds a line to a small file, durably. A part of a line that an earlier attempt left is cut off.
+pub(super) fn append_signed(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let mut lines = Lines::open(path)?;
+    while let Line::Whole(_) = lines.next()? {}
+    file.set_len(lines.offset())?;
+    file.write_all(&line)?;
+    file.sync_data()?;
+    sync_directory(path.parent().unwrap_or_else(|| Path::new(".")))
 }

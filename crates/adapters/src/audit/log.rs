@@ -206,6 +206,24 @@ impl AuditLog {
         Ok(Reader::new(&self.shared.directory))
     }
 
+    /// The chain.
+    pub fn chain(&self) -> ChainId {
+        self.shared.lock().chain
+    }
+
+    /// The current segment, and the oldest record that is an intent without its outcome (or the next record).
+    pub(super) fn in_use(&self) -> (u64, Sequence) {
+        let writer = self.shared.lock();
+        let next = Sequence(writer.tip.sequence.0.saturating_add(1));
+        (writer.segment, writer.remembered.open_from(next))
+    }
+
+    /// Segments of so many bytes were removed.
+    pub(super) fn forget_bytes(&self, bytes: u64) {
+        let mut writer = self.shared.lock();
+        writer.earlier_bytes = writer.earlier_bytes.saturating_sub(bytes);
+    }
+
     /// Where the log is.
     pub fn directory(&self) -> &Path {
         &self.shared.directory

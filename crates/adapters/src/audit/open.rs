@@ -8,13 +8,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use gateway_core::audit::chain::Record;
-use gateway_core::audit::{ChainId, Event, EventKind, ProblemKind, SignedCheckpoint, Verifier};
+use gateway_core::audit::{ChainId, Event, EventKind, ProblemKind, SignedAnchor, SignedCheckpoint, Verifier};
 use gateway_core::id::{Epoch, RequestId};
 use gateway_core::ports::{AuditError, Random, Sequence};
 use serde::Deserialize;
 
 use super::config::AuditConfig;
-use super::directory::{CHECKPOINTS, LOCK, Line, Lines, header, last_line, prepare, segment_path, segments};
+use super::directory::{
+    ANCHORS, CHECKPOINTS, LOCK, Line, Lines, header, last_line, prepare, read_signed, segment_path, segments,
+};
 use super::disk::{Disk, Segment};
 use super::remembered::Remembered;
 use super::writer::Writer;
@@ -92,6 +94,7 @@ pub(super) fn open(
         };
         return Ok((lock, writer, opened));
     }
+    begins_where_it_may(directory, &present)?;
     let (writer, opened) = resume(disk, config, &present, anchor.as_ref())?;
     Ok((lock, writer, opened))
 }
@@ -114,6 +117,21 @@ fn drop_unborn(directory: &Path, present: &mut Vec<u64>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A chain whose first segments are gone begins at an anchor. Whether a key of ours signed it is for
+/// `audit verify` to say.
+fn begins_where_it_may(directory: &Path, present: &[u64]) -> Result<(), AuditError> {
+    let Some(first) = present.first().copied().filter(|first| *first > 1) else { return Ok(()) };
+    let path = directory.join(ANCHORS);
+    let (anchors, _) =
+        read_signed::<SignedAnchor>(&path).map_err(|error| AuditError(format!("{ANCHORS}: {error}")))?;
+    let removed = anchors.last().map_or(0, |signed| signed.anchor.segment);
+    if removed.saturating_add(1) >= first {
+        return Ok(());
+    }
+    let segment = removed.saturating_add(1);
+    Err(AuditError(format!("segment {segment}: {}", ProblemKind::SegmentMissing)))
 }
 
 fn last_checkpoint(directory: &Path) -> Result<Option<SignedCheckpoint>, AuditError> {

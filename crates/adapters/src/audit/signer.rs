@@ -3,13 +3,13 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gateway_core::audit::{Checkpoint, SignedCheckpoint};
+use gateway_core::audit::{Anchor, Checkpoint, Handover, SignedAnchor, SignedCheckpoint, SignedHandover};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -65,9 +65,32 @@ impl PublicKey {
 
     /// Whether this key signed the checkpoint.
     pub fn signed(&self, signed: &SignedCheckpoint) -> bool {
-        signed.holds(|bytes, signature| {
-            UnparsedPublicKey::new(&ED25519, self.0).verify(bytes, signature).is_ok()
-        })
+        signed.holds(|bytes, signature| self.verifies(bytes, signature))
+    }
+
+    /// Whether this key signed the anchor.
+    pub fn signed_anchor(&self, signed: &SignedAnchor) -> bool {
+        signed.holds(|bytes, signature| self.verifies(bytes, signature))
+    }
+
+    /// Whether this key signed the handover, as the former of the two.
+    pub fn handed_over(&self, signed: &SignedHandover) -> bool {
+        signed.handover.from == self.encoded()
+            && signed.holds(|bytes, signature| self.verifies(bytes, signature))
+    }
+
+    fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.0).verify(bytes, signature).is_ok()
+    }
+
+    /// The key as the `x` of a JSON Web Key (RFC 8037).
+    pub fn encoded(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// Reads what [`PublicKey::encoded`] writes; nothing where it is no key.
+    pub fn decoded(text: &str) -> Option<Self> {
+        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
     }
 
     /// The keys as a JSON Web Key Set.
@@ -157,10 +180,50 @@ impl Signer {
     /// Cannot happen: an Ed25519 signature has 64 bytes.
     pub fn sign(&self, mut checkpoint: Checkpoint) -> Result<SignedCheckpoint, SignerError> {
         checkpoint.key_id = self.public.key_id();
-        let signature = self.pair.sign(&checkpoint.canonical());
-        let signature: [u8; 64] = signature.as_ref().try_into().map_err(|_| SignerError::Malformed)?;
+        let signature = self.signature(&checkpoint.canonical())?;
         Ok(checkpoint.sign(|_| signature))
     }
+
+    /// Signs the anchor. Its key id is set to this key's.
+    ///
+    /// # Errors
+    /// Cannot happen: an Ed25519 signature has 64 bytes.
+    pub fn sign_anchor(&self, mut anchor: Anchor) -> Result<SignedAnchor, SignerError> {
+        anchor.key_id = self.public.key_id();
+        let signature = self.signature(&anchor.canonical())?;
+        Ok(anchor.sign(|_| signature))
+    }
+
+    /// Signs that the next key follows this one. The former key is set to this one.
+    ///
+    /// # Errors
+    /// Cannot happen: an Ed25519 signature has 64 bytes.
+    pub fn hand_over(&self, mut handover: Handover) -> Result<SignedHandover, SignerError> {
+        handover.from = self.public.encoded();
+        let signature = self.signature(&handover.canonical())?;
+        Ok(handover.sign(|_| signature))
+    }
+
+    fn signature(&self, bytes: &[u8]) -> Result<[u8; 64], SignerError> {
+        self.pair.sign(bytes).as_ref().try_into().map_err(|_| SignerError::Malformed)
+    }
+}
+
+/// Where the key waits that is to follow the one at this path.
+pub(super) fn next_key_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".next");
+    PathBuf::from(name)
+}
+
+/// Makes the key that is to follow the one at this path, and puts it beside it: the gateway takes it within
+/// a second, or when it starts. Where one waits already, it stays. Blocks on the disk.
+///
+/// # Errors
+/// There is no key yet, or none can be made.
+pub fn prepare_next_key(path: &Path) -> Result<PublicKey, SignerError> {
+    Signer::open(path)?;
+    Signer::open_or_create(&next_key_path(path)).map(|signer| signer.public)
 }
 
 /// Writes a new key beside the path, then links it there: the path never shows half a key, and a key

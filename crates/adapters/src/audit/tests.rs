@@ -6,6 +6,9 @@ mod failing;
 mod forgery;
 mod fsync;
 mod hot_path;
+mod index;
+mod keys;
+mod retention;
 mod sink;
 
 use std::path::Path;

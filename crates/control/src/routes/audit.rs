@@ -23,19 +23,37 @@ fn demand(caller: &Caller, environment: Option<&str>) -> Result<(), Problem> {
     caller.demand(Role::Auditor, Scope { team: None, environment: environment.as_ref() })
 }
 
-/// Finds records by request, binding, agent, user, operator, server, environment, tool, kind,
-/// decision and time.
+/// Finds records by any of their fields and by time, a page at a time.
 #[utoipa::path(get, path = "/v1/audit", tag = "audit", security(("bearer" = [])),
     params(
-        ("request_id" = Option<String>, Query), ("binding" = Option<String>, Query, description = "`name` or `name@revision`"),
-        ("agent" = Option<String>, Query), ("user" = Option<String>, Query, description = "`iss|sub`"),
-        ("operator" = Option<String>, Query), ("server" = Option<String>, Query),
-        ("environment" = Option<String>, Query), ("tool" = Option<String>, Query), ("kind" = Option<String>, Query),
-        ("decision" = Option<String>, Query, description = "`allow` or `deny`"), ("from" = Option<String>, Query),
-        ("until" = Option<String>, Query), ("after" = Option<u64>, Query),
-        ("order" = Option<String>, Query, description = "`newest_first` or `oldest_first`"), ("limit" = Option<u32>, Query),
+        ("request_id" = Option<String>, Query), ("trace_id" = Option<String>, Query),
+        ("user" = Option<String>, Query, description = "`iss|sub`"), ("agent" = Option<String>, Query),
+        ("workload" = Option<String>, Query), ("surface" = Option<String>, Query),
+        ("operator" = Option<String>, Query), ("source_address" = Option<String>, Query),
+        ("session" = Option<String>, Query), ("environment" = Option<String>, Query),
+        ("server" = Option<String>, Query), ("method" = Option<String>, Query),
+        ("tool" = Option<String>, Query), ("risk" = Option<String>, Query),
+        ("reason" = Option<String>, Query), ("policy_version" = Option<String>, Query),
+        ("policy" = Option<String>, Query), ("mode" = Option<String>, Query),
+        ("binding" = Option<String>, Query, description = "`name` or `name@revision`"),
+        ("reference" = Option<String>, Query), ("secret_version" = Option<String>, Query),
+        ("fingerprint" = Option<String>, Query), ("store_request_id" = Option<String>, Query),
+        ("route_id" = Option<String>, Query), ("epoch" = Option<String>, Query),
+        ("object" = Option<String>, Query, description = "`name` or `kind/environment/name`"),
+        ("revision" = Option<String>, Query), ("content" = Option<String>, Query),
+        ("status" = Option<String>, Query), ("source" = Option<String>, Query),
+        ("provider" = Option<String>, Query), ("grant" = Option<String>, Query),
+        ("scope" = Option<String>, Query), ("answer" = Option<String>, Query),
+        ("upstream_status" = Option<String>, Query), ("outbox_id" = Option<String>, Query),
+        ("kind" = Option<String>, Query),
+        ("decision" = Option<String>, Query, description = "`allow` or `deny`"),
+        ("from" = Option<String>, Query), ("until" = Option<String>, Query), ("after" = Option<u64>, Query),
+        ("before" = Option<u64>, Query),
+        ("cursor" = Option<u64>, Query, description = "`next` of the page before"),
+        ("order" = Option<String>, Query, description = "`newest_first` or `oldest_first`"),
+        ("limit" = Option<u32>, Query),
     ),
-    responses((status = 200, description = "`records`, and whether there are `more`", body = Value)))]
+    responses((status = 200, description = "`records`, whether there are `more`, and the `cursor` of the `next` page", body = Value)))]
 pub(crate) async fn search(
     State(context): Shared,
     caller: Caller,

@@ -91,7 +91,7 @@ impl AuditReader for Chain {
                 event,
             })
             .collect();
-        Ok(AuditPage { records, more: false, unreadable: 0 })
+        Ok(AuditPage { records, ..AuditPage::default() })
     }
     async fn tail(&self, _: Sequence, _: u32) -> Result<AuditPage, AuditReadError> {
         Ok(AuditPage::default())

@@ -59,6 +59,18 @@ impl Checkpoint {
 #[serde(into = "String", try_from = "String")]
 pub struct Signature([u8; 64]);
 
+impl Signature {
+    /// Wraps the raw bytes.
+    pub const fn new(bytes: [u8; 64]) -> Self {
+        Self(bytes)
+    }
+
+    /// The raw bytes.
+    pub const fn bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+}
+
 impl From<Signature> for String {
     fn from(signature: Signature) -> Self {
         URL_SAFE_NO_PAD.encode(signature.0)

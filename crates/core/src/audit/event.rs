@@ -92,6 +92,10 @@ pub enum EventKind {
     AccessTokenIssued,
     /// A family of refresh tokens ended: by its client, by reuse, or with its person.
     RefreshFamilyEnded,
+    /// Segments of the chain are about to be removed: `count` is their last record, `content` its hash.
+    AuditTruncated,
+    /// The key that signs checkpoints hands over to the one that `answer` names.
+    AuditKeyRotated,
 }
 
 /// What the gateway decided.

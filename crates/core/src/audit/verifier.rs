@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::anchor::Anchor;
 use super::chain::{ChainId, Header, Record, Tip};
 use crate::ports::Sequence;
 
@@ -69,9 +70,24 @@ pub enum ProblemKind {
     /// A checkpoint is signed by a key that is not among the accepted ones.
     #[error("a checkpoint is signed by an unknown key")]
     CheckpointKeyUnknown,
+    /// A checkpoint is signed by a key that had handed over to another one before that record.
+    #[error("a checkpoint is signed by a key that had been replaced by then")]
+    CheckpointKeyRetired,
     /// A line among the checkpoints is none.
     #[error("a line among the checkpoints cannot be read")]
     CheckpointMalformed,
+    /// A checkpoint that left the host is not among those in the directory.
+    #[error("a checkpoint that left the host is not in the directory: checkpoints were removed or changed")]
+    CheckpointMissing,
+    /// What stands among the anchors is not signed by an accepted key, or cannot be read.
+    #[error("an anchor is forged: it is not signed by an accepted key, or cannot be read")]
+    AnchorForged,
+    /// The chain does not say what the anchor says.
+    #[error("an anchor is not what the chain says: segments were removed without a record of it")]
+    AnchorDiffers,
+    /// A statement that one key follows another is not signed by the former, or cannot be read.
+    #[error("a key's handover is forged: it is not signed by an accepted key, or cannot be read")]
+    HandoverForged,
 }
 
 /// Follows a chain from line to line.
@@ -93,6 +109,13 @@ impl Verifier {
         let sequence = Sequence(header.first.0.saturating_sub(1));
         let tip = Tip { sequence, link: header.prev, ..Tip::START };
         Self { chain: Some(header.chain), segment: header.segment.saturating_sub(1), tip }
+    }
+
+    /// For a chain whose segments up to this anchor's were removed. The anchor's signature must have been
+    /// checked.
+    pub const fn from_anchor(anchor: &Anchor) -> Self {
+        let tip = Tip { sequence: anchor.sequence, record: anchor.hash, link: anchor.hash };
+        Self { chain: Some(anchor.chain), segment: anchor.segment, tip }
     }
 
     /// Where the chain stands.

@@ -188,6 +188,11 @@ impl ContentHash {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// A digest that was made elsewhere.
+    pub const fn from_bytes(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
     /// The raw digest.
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0

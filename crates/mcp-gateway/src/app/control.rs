@@ -73,7 +73,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
     let key_file = config.audit.directory.join("fingerprint.key");
     let fingerprints = keys::fingerprint_key(&key_file, &*parts.entropy)
         .map_err(|error| StartError::machine(key_file.display().to_string(), error))?;
-    let key = parts.checkpointer.signer().public_key().clone();
+    let (log, checkpointer) = (parts.audit.clone(), parts.checkpointer.clone());
     Ok(ControlContext {
         state: parts.state.clone(),
         stores: parts.stores.clone(),
@@ -88,7 +88,11 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
         sessions: parts.gateway.clone(),
         probe: Arc::new(Prober::new(parts.gateway.clone())),
         audit: parts.audit.clone(),
-        audit_reader: Arc::new(Evidence { log: parts.audit.clone(), key: key.clone() }),
+        audit_reader: Arc::new(Evidence {
+            log: log.clone(),
+            index: parts.index.clone(),
+            checkpointer: checkpointer.clone(),
+        }),
         compiler: parts.compiler.clone(),
         snapshots: Arc::new(Current(parts.gateway.clone())),
         operators: Arc::new(Operators {
@@ -97,7 +101,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
         }),
         identities: parts.verifier.clone(),
         tokens: Arc::new(Minter(parts.entropy.clone())),
-        pages: Arc::new(Pages { gateway: parts.gateway.clone(), log: parts.audit.clone(), key }),
+        pages: Arc::new(Pages { gateway: parts.gateway.clone(), log, checkpointer }),
         clock: Arc::new(SystemClock),
         random: parts.entropy.clone(),
         fingerprints,

@@ -4,6 +4,7 @@ mod bootstrap;
 mod connect;
 mod console;
 mod control;
+mod evidence;
 mod harden;
 mod house;
 mod keys;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_adapters::audit::{AuditLog, Checkpointer, Durability, Opened, Sink};
+use gateway_adapters::audit::{AuditLog, Checkpointer, Durability, Index, Opened, Retention, Sink};
 use gateway_adapters::identity::{IdentityIssue, OidcOperators, OidcVerifier};
 use gateway_adapters::policy::CedarCompiler;
 use gateway_adapters::signing::Signer;
@@ -27,7 +27,7 @@ use super::house::House;
 use super::publish::StatePublisher;
 use super::replicas::Replicas;
 use super::system::{SystemClock, SystemEntropy};
-use super::{StartError, bootstrap, house, login};
+use super::{StartError, bootstrap, evidence, house, login};
 use crate::config::Config;
 
 /// The poll floor: how long a change may stay unseen where no notification arrives.
@@ -38,6 +38,8 @@ pub(super) struct Parts {
     pub(super) gateway: Arc<Gateway>,
     pub(super) audit: Arc<AuditLog>,
     pub(super) checkpointer: Arc<Checkpointer>,
+    pub(super) index: Arc<Index>,
+    pub(super) retention: Option<Arc<Retention>>,
     pub(super) sink: Option<Arc<Sink>>,
     pub(super) state: Arc<dyn StateWriter>,
     pub(super) tickets: Arc<dyn Tickets>,
@@ -127,11 +129,16 @@ impl Parts {
         let checkpointer = checkpointer(config, &audit, clock)?;
         let sink = config.audit.sink.clone().map(|sink| Sink::new(audit.clone(), sink, entropy.clone()));
         let sink = sink.transpose().map_err(|error| StartError::machine("the audit sink", error))?;
+        let sink = sink.map(Arc::new);
+        let retention = evidence::retention(config, &audit, &checkpointer, sink.as_ref());
+        let index = Index::new(audit.directory());
         Ok(Self {
             gateway,
             audit,
             checkpointer,
-            sink: sink.map(Arc::new),
+            index,
+            retention,
+            sink,
             state,
             tickets,
             replicas,
@@ -167,6 +174,12 @@ impl Parts {
             tokio::spawn(house::refresh_keys(Arc::clone(&self.verifier), Arc::clone(&self.operators))),
             tokio::spawn(house::refresh_bundles(Arc::clone(&self.verifier))),
         ];
+        if let Err(error) = self.index.start() {
+            tracing::warn!(%error, "the audit index is not kept; searches read line by line");
+        }
+        if let Some(retention) = &self.retention {
+            tasks.push(tokio::spawn(Arc::clone(retention).run()));
+        }
         if let Some(sink) = &self.sink {
             tasks.push(tokio::spawn(Arc::clone(sink).run()));
         }

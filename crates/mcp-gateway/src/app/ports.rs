@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gateway_adapters::audit::{AuditLog, Filter, Found, Order, PublicKey, VerifyReport, verify_directory};
+use gateway_adapters::audit::{
+    AuditLog, Checkpointer, Filter, Found, Index, Order, PublicKey, VerifyReport, verify_directory,
+};
 use gateway_adapters::identity::TokenKind;
 use gateway_control::{
     AuditEntry, AuditOrder, AuditPage, AuditProblem, AuditQuery, AuditReadError, AuditReader, AuditVerdict,
     Readiness, SnapshotSource, StatusPages, TokenKind as Wanted, TokenMinter,
 };
+use gateway_core::audit::ChainId;
 use gateway_core::identity::TokenDigest;
 use gateway_core::ports::{Random as _, Sequence};
 use gateway_core::secret::Secret;
@@ -27,7 +30,8 @@ const MOST: u32 = 1_000;
 #[derive(Debug)]
 pub(super) struct Evidence {
     pub(super) log: Arc<AuditLog>,
-    pub(super) key: PublicKey,
+    pub(super) index: Arc<Index>,
+    pub(super) checkpointer: Arc<Checkpointer>,
 }
 
 impl Evidence {
@@ -50,12 +54,13 @@ impl AuditReader for Evidence {
             AuditOrder::OldestFirst => Order::OldestFirst,
         };
         let limit = usize::try_from(query.limit.unwrap_or(PAGE).min(MOST)).unwrap_or(usize::MAX);
-        let filter = filter(query);
+        let filter = filter(query)?;
+        let index = Arc::clone(&self.index);
         let found = self.off_thread(move |log| {
-            let reader = log.reader().map_err(|error| error.to_string())?;
+            let reader = log.reader().map_err(|error| error.to_string())?.with_index(index);
             reader.search(&filter, order, limit).map_err(|error| error.to_string())
         });
-        found.await.map(page)
+        found.await.map(|found| page(found, self.log.chain()))
     }
 
     async fn tail(&self, after: Sequence, limit: u32) -> Result<AuditPage, AuditReadError> {
@@ -64,46 +69,50 @@ impl AuditReader for Evidence {
             let reader = log.reader().map_err(|error| error.to_string())?;
             reader.tail(after, limit).map_err(|error| error.to_string())
         });
-        found.await.map(page)
+        found.await.map(|found| page(found, self.log.chain()))
     }
 
     async fn verify(&self) -> Result<AuditVerdict, AuditReadError> {
-        let key = self.key.clone();
+        let keys = self.checkpointer.public_keys();
         let report = self.off_thread(move |log| {
             log.flush().map_err(|error| error.to_string())?;
-            verify_directory(log.directory(), &[key], None).map_err(|error| error.to_string())
+            verify_directory(log.directory(), &keys, None).map_err(|error| error.to_string())
         });
         report.await.map(|report| verdict(&report))
     }
 }
 
-fn filter(query: &AuditQuery) -> Filter {
-    Filter {
-        request_id: query.request_id.clone(),
-        binding: query.binding.clone(),
-        agent: query.agent.clone(),
-        user: query.user.clone(),
-        operator: query.operator.clone(),
-        server: query.server.clone(),
-        environment: query.environment.clone(),
-        tool: query.tool.clone(),
-        kind: query.kind,
-        decision: query.decision,
-        from: query.from,
-        until: query.until,
-        after: query.after.map(Sequence),
+/// The query's conditions as the log's: both have the same names, which the log refuses where it has none.
+fn filter(query: &AuditQuery) -> Result<Filter, AuditReadError> {
+    let mut conditions = serde_json::to_value(query).unwrap_or_default();
+    if let Some(fields) = conditions.as_object_mut() {
+        for other in ["order", "limit", "cursor"] {
+            fields.remove(other);
+        }
     }
+    let mut filter: Filter =
+        serde_json::from_value(conditions).map_err(|error| AuditReadError(error.to_string()))?;
+    if let Some(cursor) = query.cursor.map(Sequence) {
+        match query.order {
+            AuditOrder::NewestFirst => filter.before = filter.before.into_iter().chain([cursor]).min(),
+            AuditOrder::OldestFirst => filter.after = filter.after.into_iter().chain([cursor]).max(),
+        }
+    }
+    Ok(filter)
 }
 
-fn page(found: Found) -> AuditPage {
+fn page(found: Found, chain: ChainId) -> AuditPage {
     let entry = |stored: gateway_adapters::audit::Stored| AuditEntry {
         sequence: stored.sequence,
         hash: stored.hash.to_string(),
         event: stored.event,
     };
+    let last = found.records.last().map(|stored| stored.sequence.0);
     AuditPage {
         records: found.records.into_iter().map(entry).collect(),
         more: found.more,
+        next: last.filter(|_| found.more),
+        chain: Some(chain.to_string()),
         unreadable: found.unreadable,
     }
 }
@@ -114,6 +123,7 @@ fn verdict(report: &VerifyReport) -> AuditVerdict {
         records: report.records,
         segments: report.segments,
         checkpoints: report.checkpoints,
+        begins_after: report.begins_after.map(|sequence| sequence.0),
         last_hash: report.last_hash.map(|hash| hash.to_string()),
         problem: report.first_problem.map(|problem| AuditProblem {
             segment: problem.segment,
@@ -155,7 +165,7 @@ impl SnapshotSource for Current {
 pub(super) struct Pages {
     pub(super) gateway: Arc<Gateway>,
     pub(super) log: Arc<AuditLog>,
-    pub(super) key: PublicKey,
+    pub(super) checkpointer: Arc<Checkpointer>,
 }
 
 #[async_trait]
@@ -193,7 +203,7 @@ impl StatusPages for Pages {
 
     fn jwks(&self) -> serde_json::Value {
         // Serialising keys cannot fail; an empty set would verify nothing.
-        PublicKey::to_jwks(std::slice::from_ref(&self.key))
+        PublicKey::to_jwks(&self.checkpointer.public_keys())
             .unwrap_or_else(|_| serde_json::json!({"keys": []}))
     }
 }

@@ -78,7 +78,7 @@ fn purpose(text: &str) -> Result<Purpose, &'static str> {
 }
 
 impl ConfigFile {
-    fn load(&self) -> Result<Config, Failure> {
+    pub(super) fn load(&self) -> Result<Config, Failure> {
         load(&self.config)
     }
 }

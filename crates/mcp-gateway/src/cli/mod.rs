@@ -123,7 +123,7 @@ enum Command {
     Grant(grant::GrantCommand),
     /// The evidence: search, follow, verify
     #[command(subcommand)]
-    Audit(audit::AuditCommand),
+    Audit(Box<audit::AuditCommand>),
     /// Receipts that servers get: verify, without the gateway
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),

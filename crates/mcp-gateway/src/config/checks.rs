@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use gateway_adapters::audit::AuditConfig;
+use gateway_adapters::audit::{AuditConfig, RetentionConfig};
 use gateway_adapters::https::is_loopback;
 use gateway_adapters::identity::{IdentityIssue, validate_doors, validate_issuers};
 use gateway_adapters::signing::SigningConfig;
@@ -278,6 +278,10 @@ fn signing(
 fn audit(mut config: AuditConfig, document: &Node, directory: &Path, findings: &mut Findings) -> AuditConfig {
     config.directory = directory.join(&config.directory);
     config.key_file = config.key_file.map(|file| directory.join(file));
+    if let Some(retention) = &mut config.retention {
+        retention.archive = retention.archive.take().map(|archive| directory.join(archive));
+        retention_limits(retention, &config.directory, document, findings);
+    }
     if let Some(sink) = &mut config.sink {
         sink.ca_file = sink.ca_file.take().map(|file| directory.join(file));
         sink.token_file = sink.token_file.take().map(|file| directory.join(file));
@@ -293,4 +297,23 @@ fn audit(mut config: AuditConfig, document: &Node, directory: &Path, findings: &
         }
     }
     config
+}
+
+/// Limits that would remove nothing, or everything, are mistakes.
+fn retention_limits(limits: &RetentionConfig, evidence: &Path, document: &Node, findings: &mut Findings) {
+    let mut wrong = |path: &str, message: &str| {
+        findings.add(document.place_of(path), IssueCode::OutOfBounds, message);
+    };
+    if limits.days.is_none() && limits.max_bytes.is_none() {
+        wrong("audit.retention", "needs `days`, `max_bytes` or both");
+    }
+    if limits.days == Some(0) {
+        wrong("audit.retention.days", "must be at least 1");
+    }
+    if limits.max_bytes.is_some_and(|bytes| bytes < 8 * 1024) {
+        wrong("audit.retention.max_bytes", "must be at least 8192");
+    }
+    if limits.archive.as_deref() == Some(evidence) {
+        wrong("audit.retention.archive", "must be another directory than the audit directory");
+    }
 }
