@@ -11,11 +11,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 pub(super) use self::file::SegmentIndex;
 use super::directory::{INDEXES, prepare, segment_path, segments};
 
 /// How often the builder looks for newly sealed segments.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Growth between two looks, in bytes, above which calls are many.
+const BUSY: u64 = 1024 * 1024;
+/// How many times as long as it built the builder then rests: two hundredths of a processor.
+const REST: u32 = 50;
 /// Larger segments are read line by line: building holds 16 bytes for each pair of field and text.
 const LARGEST: u64 = 256 * 1024 * 1024;
 
@@ -54,20 +60,36 @@ impl Index {
     /// # Errors
     /// A file cannot be read or written.
     pub fn refresh(&self) -> io::Result<usize> {
+        let mut built = 0_usize;
+        while self.step()? {
+            built = built.saturating_add(1);
+        }
+        Ok(built)
+    }
+
+    /// Builds the index of the newest sealed segment that has none; says whether there was such a one.
+    fn step(&self) -> io::Result<bool> {
         let mut sealed = segments(&self.directory)?;
         // The newest is still written to.
         sealed.pop();
         self.forget_all_but(&sealed);
-        let mut built = 0_usize;
         for segment in sealed.into_iter().rev() {
             if self.lock().contains_key(&segment) {
                 continue;
             }
-            let (slot, new) = self.slot(segment)?;
-            built = built.saturating_add(usize::from(new));
+            let (slot, built) = self.slot(segment)?;
             self.lock().insert(segment, slot);
+            if built {
+                return Ok(true);
+            }
         }
-        Ok(built)
+        Ok(false)
+    }
+
+    /// Where the chain's end is: the newest segment and its length.
+    fn end(&self) -> io::Result<Option<(u64, u64)>> {
+        let Some(newest) = segments(&self.directory)?.pop() else { return Ok(None) };
+        Ok(Some((newest, std::fs::metadata(segment_path(&self.directory, newest))?.len())))
     }
 
     fn slot(&self, segment: u64) -> io::Result<(Slot, bool)> {
@@ -121,11 +143,33 @@ impl Index {
 fn keep(index: &Weak<Index>) {
     // Of this thread alone. Where it is refused, the thread is as any other.
     let _ = rustix::process::nice(19);
+    let (mut end, mut rested) = (None, Instant::now());
     while let Some(index) = index.upgrade() {
-        if let Err(error) = index.refresh() {
-            tracing::warn!(%error, "the audit index cannot be brought up to date; searches read line by line");
-        }
+        let began = Instant::now();
+        let looked = index.end().and_then(|now| {
+            let busy = is_busy(end, now);
+            end = now;
+            Ok((busy, (!busy || began >= rested) && index.step()?))
+        });
         drop(index);
+        match looked {
+            // While calls are many, what this takes of a processor is bounded.
+            Ok((busy, true)) => {
+                rested = Instant::now() + began.elapsed().saturating_mul(REST);
+                if !busy {
+                    continue;
+                }
+            }
+            Ok((_, false)) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the audit index cannot be brought up to date; searches read line by line");
+            }
+        }
         std::thread::park_timeout(LOOK_EVERY);
     }
+}
+
+/// Whether the chain grew by more than a quiet one does, between two looks.
+fn is_busy(before: Option<(u64, u64)>, now: Option<(u64, u64)>) -> bool {
+    before.zip(now).is_some_and(|(before, now)| before.0 != now.0 || now.1.saturating_sub(before.1) > BUSY)
 }

@@ -127,6 +127,8 @@ fn cases() -> Vec<(&'static str, String)> {
         ("a token in the wrong place", with("stores: { v: { kind: vault, address: https://v.internal, token: hvs.hunter2hunter2hunter2, auth: { token_file: t }, environments: [dev] } }")),
         ("a password in a URL", with("audit: { directory: a, sink: { url: 'https://me:hunter2-hunter2@siem.internal/' } }")),
         ("a plain sink", with("audit: { directory: a, sink: { url: 'http://siem.internal/' } }")),
+        ("a retention without a limit", with("audit: { directory: a, retention: { archive: b } }")),
+        ("a retention that keeps nothing", with("audit: { directory: a, retention: { days: 0, max_bytes: 1, archive: a } }")),
         (
             "issuers of many mistakes",
             with(
