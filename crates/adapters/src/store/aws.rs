@@ -29,9 +29,10 @@ pub use self::container::Container;
 use self::credentials::Credentials;
 pub use self::parameter_store::ParameterStore;
 pub use self::secrets_manager::SecretsManager;
-use self::session::Sessions;
+use self::session::Door;
 pub use self::session::{AwsLogin, CredentialsFile, WebIdentity};
 use self::sign::Scope;
+use super::session::Sessions;
 use crate::https::{OutboundBuildError, OutboundClient, OutboundConfig, OutboundRequest};
 
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
@@ -70,7 +71,7 @@ struct Client {
     service: Service,
     region: String,
     endpoint: Url,
-    sessions: Sessions,
+    sessions: Sessions<Credentials>,
     clock: Arc<dyn Clock>,
 }
 
@@ -115,7 +116,8 @@ impl Client {
                 ..OutboundConfig::default()
             })?,
         };
-        let sessions = Sessions::new(to_login, sts, settings.login, clock.clone());
+        let door = Door { client: to_login, sts, login: settings.login };
+        let sessions = Sessions::new(Box::new(door), clock.clone());
         Ok(Self { client, service, region: settings.region, endpoint, sessions, clock })
     }
 

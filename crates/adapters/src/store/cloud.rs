@@ -7,7 +7,7 @@ mod answer;
 mod form;
 mod grant;
 mod names;
-mod session;
+mod token;
 mod token_file;
 
 use std::fmt;
@@ -25,9 +25,9 @@ pub(super) use self::answer::{Answer, Dialect};
 pub(super) use self::form::form_with;
 pub(super) use self::grant::granted;
 pub(super) use self::names::{below, is_name, segments};
-use self::session::Sessions;
-pub(super) use self::session::{Login, Token, term};
+pub(super) use self::token::{Token, term};
 pub(super) use self::token_file::TokenFile;
+use super::session::{Login, Sessions};
 use crate::https::{OutboundBuildError, OutboundClient, OutboundConfig, OutboundRequest};
 
 /// How such a service is reached.
@@ -74,7 +74,7 @@ pub(super) const LARGEST_LOGIN: usize = 64 * 1024;
 pub(super) struct Service {
     client: OutboundClient,
     dialect: Dialect,
-    sessions: Sessions,
+    sessions: Sessions<Token>,
 }
 
 impl fmt::Debug for Service {
@@ -87,7 +87,7 @@ impl Service {
     pub(super) fn new(
         client: OutboundClient,
         dialect: Dialect,
-        login: Box<dyn Login>,
+        login: Box<dyn Login<Session = Token>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self { client, dialect, sessions: Sessions::new(login, clock) }

@@ -21,6 +21,7 @@ mod login_file;
 mod onepassword;
 pub(crate) mod private_file;
 mod sealed;
+mod session;
 mod vault;
 
 pub use self::aws::{

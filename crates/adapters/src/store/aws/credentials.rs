@@ -10,6 +10,8 @@ use http::HeaderValue;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::store::session::Session;
+
 /// How long before their end credentials are replaced, at most.
 const MARGIN: Duration = Duration::from_secs(300);
 
@@ -106,15 +108,15 @@ impl Credentials {
         let used = life.saturating_sub(MARGIN.min(life / 4));
         Some(Self { expires_at: Some(ends), due_at: Some(now.plus(used)), ..self })
     }
+}
 
-    /// Whether they are to be replaced.
-    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+impl Session for Credentials {
+    fn is_due(&self, now: Timestamp) -> bool {
         self.due_at.is_some_and(|due| due <= now)
     }
 
-    /// Whether they have ended.
-    pub(super) fn is_over(&self, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|end| end <= now)
+    fn still_serves(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
     }
 }
 
@@ -162,7 +164,9 @@ mod tests {
         );
         assert_eq!(made.session_token.as_ref().unwrap().as_bytes(), b"canary/token==");
         assert!(!made.is_due(at("2026-11-26T17:54:59Z")) && made.is_due(at("2026-11-26T17:55:01Z")));
-        assert!(!made.is_over(at("2026-11-26T18:00:00Z")) && made.is_over(at("2026-11-26T18:00:01Z")));
+        assert!(
+            made.still_serves(at("2026-11-26T18:00:00Z")) && !made.still_serves(at("2026-11-26T18:00:01Z"))
+        );
         assert!(!format!("{made:?}").contains("canary"), "{made:?}");
         let short = Credentials::of_session(ANSWER.as_bytes(), at("2026-11-26T17:56:00Z")).unwrap();
         assert!(!short.is_due(at("2026-11-26T17:58:59Z")) && short.is_due(at("2026-11-26T17:59:01Z")));

@@ -8,7 +8,8 @@ use url::Url;
 
 use super::token::{Assertion, Machine};
 use crate::https::{OutboundBuildError, is_loopback};
-use crate::store::cloud::{LARGEST_LOGIN, Login, Reach};
+use crate::store::cloud::{LARGEST_LOGIN, Reach, Token};
+use crate::store::session::Login;
 
 /// How the gateway logs in at Azure.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,7 +67,11 @@ impl AzureLogin {
         }
     }
 
-    pub(super) fn open(self, reach: &Reach, resource: &str) -> Result<Box<dyn Login>, OutboundBuildError> {
+    pub(super) fn open(
+        self,
+        reach: &Reach,
+        resource: &str,
+    ) -> Result<Box<dyn Login<Session = Token>>, OutboundBuildError> {
         Ok(match self {
             Self::ManagedIdentity(login) => {
                 Box::new(Machine::new(reach.metadata_client()?, &login, resource)?)

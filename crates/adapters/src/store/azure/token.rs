@@ -9,9 +9,10 @@ use url::Url;
 use super::login::{ClientAssertion, ManagedIdentity};
 use super::{DIALECT, address};
 use crate::https::{OutboundBuildError, OutboundClient, OutboundRequest};
-use crate::store::cloud::{Answer, Login, Token, below, form_with, granted};
+use crate::store::cloud::{Answer, Token, below, form_with, granted};
 use crate::store::login_file;
 use crate::store::private_file::Readers;
+use crate::store::session::Login;
 
 /// Proves to the service that nobody was tricked into asking.
 const METADATA: HeaderName = HeaderName::from_static("metadata");
@@ -53,6 +54,8 @@ impl Machine {
 
 #[async_trait]
 impl Login for Machine {
+    type Session = Token;
+
     async fn log_in(&self, now: Timestamp) -> Result<Token, StoreError> {
         let request = OutboundRequest::new(Method::GET, self.token.clone())
             .header(METADATA, HeaderValue::from_static("true"));
@@ -83,6 +86,8 @@ impl Assertion {
 
 #[async_trait]
 impl Login for Assertion {
+    type Session = Token;
+
     async fn log_in(&self, now: Timestamp) -> Result<Token, StoreError> {
         // Platforms mount these short-lived tokens readable.
         let assertion = login_file::token(&self.login.token_file, Readers::Anybody).await?;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::answer::Answer;
-use super::session::{Token, life};
+use super::token::{Token, life};
 use crate::store::json_text::secret_value;
 
 #[derive(Deserialize)]

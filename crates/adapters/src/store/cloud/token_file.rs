@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use gateway_core::ports::StoreError;
 use gateway_core::time::Timestamp;
 
-use super::session::{Login, Token};
+use super::token::Token;
 use crate::store::login_file;
 use crate::store::private_file::Readers;
+use crate::store::session::Login;
 
 /// How often the file is read anew; after a refusal of its token it is read at once.
 const FRESH: Duration = Duration::from_secs(60);
@@ -25,6 +26,8 @@ pub(in crate::store) struct TokenFile {
 
 #[async_trait]
 impl Login for TokenFile {
+    type Session = Token;
+
     async fn log_in(&self, now: Timestamp) -> Result<Token, StoreError> {
         Token::kept(&login_file::token(&self.file, self.readers).await?, now, FRESH)
     }

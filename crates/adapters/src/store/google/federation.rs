@@ -14,10 +14,11 @@ use url::Url;
 use super::login::Federation;
 use super::{DIALECT, SCOPE, address};
 use crate::https::{OutboundBuildError, OutboundClient, OutboundRequest};
-use crate::store::cloud::{Answer, Login, Token, below, form_with, granted, term};
+use crate::store::cloud::{Answer, Token, below, form_with, granted, term};
 use crate::store::json_text::secret_value;
 use crate::store::login_file;
 use crate::store::private_file::Readers;
+use crate::store::session::Login;
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 /// How long a token of a service account is asked for: what every organisation allows.
@@ -88,6 +89,8 @@ impl Exchange {
 
 #[async_trait]
 impl Login for Exchange {
+    type Session = Token;
+
     async fn log_in(&self, now: Timestamp) -> Result<Token, StoreError> {
         // Platforms mount these short-lived tokens readable.
         let subject = login_file::token(&self.login.token_file, Readers::Anybody).await?;

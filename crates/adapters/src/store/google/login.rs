@@ -9,7 +9,8 @@ use url::Url;
 use super::federation::Exchange;
 use super::metadata::MetadataServer;
 use crate::https::{OutboundBuildError, is_loopback};
-use crate::store::cloud::{LARGEST_LOGIN, Login, Reach};
+use crate::store::cloud::{LARGEST_LOGIN, Reach, Token};
+use crate::store::session::Login;
 
 /// Where the metadata server answers, on the machine itself: plain HTTP goes nowhere else.
 const ON_THE_MACHINE: [&str; 3] = ["169.254.169.254", "metadata.google.internal", "[fd20:ce::254]"];
@@ -87,7 +88,7 @@ impl GoogleLogin {
         }
     }
 
-    pub(super) fn open(self, reach: &Reach) -> Result<Box<dyn Login>, OutboundBuildError> {
+    pub(super) fn open(self, reach: &Reach) -> Result<Box<dyn Login<Session = Token>>, OutboundBuildError> {
         Ok(match self {
             Self::Metadata(login) => Box::new(MetadataServer::new(reach.metadata_client()?, login)?),
             Self::Federation(login) => Box::new(Exchange::new(reach.client(LARGEST_LOGIN)?, login)?),

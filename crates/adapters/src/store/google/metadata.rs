@@ -9,7 +9,8 @@ use url::Url;
 use super::login::Metadata;
 use super::{DIALECT, SCOPE};
 use crate::https::{OutboundBuildError, OutboundClient, OutboundRequest};
-use crate::store::cloud::{Answer, Login, Token, below, granted};
+use crate::store::cloud::{Answer, Token, below, granted};
+use crate::store::session::Login;
 
 /// Proves to the server that nobody was tricked into asking, and to us that it is the server.
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
@@ -39,6 +40,8 @@ fn refused(error: &dyn std::fmt::Display) -> OutboundBuildError {
 
 #[async_trait]
 impl Login for MetadataServer {
+    type Session = Token;
+
     async fn log_in(&self, now: Timestamp) -> Result<Token, StoreError> {
         let request = OutboundRequest::new(Method::GET, self.token.clone())
             .header(FLAVOR, HeaderValue::from_static("Google"));

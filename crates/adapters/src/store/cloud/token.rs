@@ -1,27 +1,20 @@
-//! The bearer token that the gateway has at a service, and how another one is got.
+//! The bearer token that the gateway has at a service.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::ports::{StoreError, StoreErrorKind};
 use gateway_core::secret::Secret;
-use gateway_core::time::{Clock, Timestamp};
+use gateway_core::time::Timestamp;
 use http::HeaderValue;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+use crate::store::session::Session;
+
 /// How long before its end a token is replaced, at most.
 const MARGIN: Duration = Duration::from_secs(300);
-
-/// How a token is got.
-#[async_trait]
-pub(in crate::store) trait Login: Send + Sync + fmt::Debug {
-    /// Gets one. `now` is when it was asked for.
-    async fn log_in(&self, now: Timestamp) -> Result<Token, StoreError>;
-}
 
 /// A bearer token.
 pub(in crate::store) struct Token {
@@ -59,13 +52,16 @@ impl Token {
     pub(in crate::store) fn header(&self) -> HeaderValue {
         self.header.clone()
     }
+}
 
+impl Session for Token {
     fn is_due(&self, now: Timestamp) -> bool {
         self.due <= now
     }
 
-    fn is_over(&self, now: Timestamp) -> bool {
-        self.over.is_some_and(|end| end <= now)
+    /// A token without an end of its own is only as good as its file.
+    fn still_serves(&self, now: Timestamp) -> bool {
+        self.over.is_some_and(|end| now < end)
     }
 }
 
@@ -95,66 +91,6 @@ pub(in crate::store) fn term(until: &str, now: Timestamp) -> Option<Duration> {
     Timestamp::parse(until).ok().map(|end| end.since(now))
 }
 
-/// The current token, and how others are got.
-pub(super) struct Sessions {
-    login: Box<dyn Login>,
-    clock: Arc<dyn Clock>,
-    current: Mutex<Option<Arc<Token>>>,
-    /// One login at a time.
-    turn: tokio::sync::Mutex<()>,
-}
-
-impl fmt::Debug for Sessions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sessions").field("login", &self.login).finish_non_exhaustive()
-    }
-}
-
-impl Sessions {
-    pub(super) fn new(login: Box<dyn Login>, clock: Arc<dyn Clock>) -> Self {
-        Self { login, clock, current: Mutex::default(), turn: tokio::sync::Mutex::default() }
-    }
-
-    /// The token to use now; logs in where there is none, or it is about to end.
-    pub(super) async fn current(&self) -> Result<Arc<Token>, StoreError> {
-        let held = self.held();
-        if let Some(good) = held.clone().filter(|held| !held.is_due(self.clock.now())) {
-            return Ok(good);
-        }
-        match (self.replace_held(held.as_ref()).await, held) {
-            (Ok(new), _) => Ok(new),
-            // It is about to end, and has not yet. A token without an end is only as good as its file.
-            (Err(error), Some(held)) if held.over.is_some() && !held.is_over(self.clock.now()) => {
-                tracing::warn!(kind = ?error.kind, inside = %error.inside, "a store's login was not renewed");
-                Ok(held)
-            }
-            (Err(error), _) => Err(error),
-        }
-    }
-
-    /// Another token than this one, which the service does not take any more.
-    pub(super) async fn replace(&self, dead: &Arc<Token>) -> Result<Arc<Token>, StoreError> {
-        self.replace_held(Some(dead)).await
-    }
-
-    async fn replace_held(&self, dead: Option<&Arc<Token>>) -> Result<Arc<Token>, StoreError> {
-        let _turn = self.turn.lock().await;
-        // Somebody who was in front of us may have replaced it already.
-        let other = |held: &Arc<Token>| dead.is_none_or(|dead| !Arc::ptr_eq(held, dead));
-        let now = self.clock.now();
-        if let Some(held) = self.held().filter(|held| other(held) && !held.is_due(now)) {
-            return Ok(held);
-        }
-        let made = Arc::new(self.login.log_in(now).await?);
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
-        Ok(made)
-    }
-
-    fn held(&self) -> Option<Arc<Token>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,10 +111,11 @@ mod tests {
         let at = |seconds: i64| Timestamp::from_seconds(1_000 + seconds);
         let hour = Token::ending(&token, now, Duration::from_secs(3_600)).unwrap();
         assert!(!hour.is_due(at(3_299)) && hour.is_due(at(3_300)));
-        assert!(!hour.is_over(at(3_599)) && hour.is_over(at(3_600)));
+        assert!(hour.still_serves(at(3_599)) && !hour.still_serves(at(3_600)));
         let short = Token::ending(&token, now, Duration::from_secs(100)).unwrap();
         assert!(!short.is_due(at(74)) && short.is_due(at(75)));
-        assert!(Token::ending(&token, now, Duration::ZERO).unwrap().is_over(now), "none has no life");
+        assert!(!Token::ending(&token, now, Duration::ZERO).unwrap().still_serves(now), "none has no life");
+        assert!(!Token::kept(&token, now, Duration::from_secs(60)).unwrap().still_serves(now));
         assert!(!format!("{hour:?}").contains("canary"), "{hour:?}");
     }
 
