@@ -18,6 +18,7 @@ use gateway_core::stores::Stores;
 use gateway_core::time::{Clock, Timestamp};
 
 use crate::ports::{AuditReader, OperatorVerifier, SnapshotSource, StatusPages, TokenMinter};
+use crate::trial::Trial;
 
 /// Everything the control plane is wired to.
 #[derive(Debug)]
@@ -77,6 +78,10 @@ impl ControlContext {
         let mut random = [0_u8; 8];
         self.random.fill(&mut random);
         hex::encode(random)
+    }
+
+    pub(crate) fn trial(&self) -> Trial<'_> {
+        Trial { snapshots: &*self.snapshots, stores: &self.stores, probe: &*self.probe }
     }
 
     pub(crate) fn deciding<'a>(&'a self, state: &'a State, operator: &'a Operator) -> Context<'a> {

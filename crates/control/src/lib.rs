@@ -9,8 +9,10 @@ mod body;
 mod context;
 mod ports;
 mod problem;
+mod rotation;
 mod router;
 mod routes;
+mod trial;
 mod write;
 
 pub use context::ControlContext;
@@ -19,6 +21,7 @@ pub use ports::{
     OperatorVerifier, Readiness, SnapshotSource, StatusPages, StoredOperators, TokenKind, TokenMinter,
 };
 pub use problem::Problem;
+pub use rotation::{RotationKeeper, RotationParts};
 pub use router::{OperatorRoutes, control_router, openapi_document};
 
 #[cfg(test)]

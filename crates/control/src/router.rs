@@ -20,7 +20,7 @@ use crate::context::ControlContext;
 use crate::problem::Problem;
 use crate::routes::{
     act, agent, apply, audit, binding, effect, grant, health, login, object, policy, rotate, secret, session,
-    token, workload,
+    token, versions, workload,
 };
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
@@ -62,6 +62,7 @@ fn operators() -> Routes {
         .routes(routes!(agent::enable))
         .routes(routes!(agent::revoke))
         .routes(routes!(rotate::rotate))
+        .routes(routes!(versions::list))
         .routes(routes!(object::servers))
         .routes(routes!(object::agents))
         .routes(routes!(object::policies))

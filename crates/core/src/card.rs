@@ -5,14 +5,16 @@ use serde::Serialize;
 
 use crate::actor::ActorSelector;
 use crate::id::{BindingName, EnvironmentName, OperatorName, PolicyName, Revision, ServerName, TeamName};
+use crate::lease::VersionId;
 use crate::lifecycle::{
     FieldChange, Requirement, declared, field_changes, path_owners, pending, still_missing, tools_meet,
 };
 use crate::manifest::{
     BindingSpec, ContentHash, CredentialMode, CredentialSource, Exception, Injection, Kind, Limits,
-    ObjectKey, Risk, Spec, ToolSelector,
+    ObjectKey, Risk, RotationSpec, Spec, ToolSelector,
 };
 use crate::reference::SecretReference;
+use crate::rotation::{VersionRecord, VersionState, active_version, is_held};
 use crate::state::{Approval, Lifecycle, RevisionRecord, State};
 use crate::stores::{StoreClass, Stores};
 use crate::time::Timestamp;
@@ -78,6 +80,8 @@ pub struct Card {
     pub shadows: Vec<BindingName>,
     /// The revision that waits for signatures beside it.
     pub pending: Option<CardPending>,
+    /// How its secret is kept fresh, and which versions of it are alive.
+    pub rotation: Option<CardRotation>,
     /// Every revision, oldest first.
     pub history: Vec<CardRevision>,
 }
@@ -135,6 +139,79 @@ pub struct CardRevision {
     pub reference: Option<SecretReference>,
 }
 
+/// How a secret is kept fresh, on a card.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct CardRotation {
+    /// What the binding says.
+    pub policy: Option<RotationSpec>,
+    /// The active version.
+    pub version: Option<VersionId>,
+    /// When the store made it, where it says so.
+    pub created_at: Option<Timestamp>,
+    /// When it became active.
+    pub active_since: Option<Timestamp>,
+    /// When the next rotation is due.
+    pub next_due: Option<Timestamp>,
+    /// Whether the binding stays at its version because the server refused a newer one.
+    pub held: bool,
+    /// How old it is, where somebody has said what time it is.
+    pub age_seconds: Option<u64>,
+    /// Whether the next rotation is late, where somebody has said what time it is.
+    pub overdue: Option<bool>,
+    /// The versions there are, the oldest first.
+    pub versions: Vec<CardVersion>,
+}
+
+impl CardRotation {
+    /// Adds what depends on the time.
+    #[must_use]
+    pub fn at(mut self, now: Timestamp) -> Self {
+        let made = self.created_at.or(self.active_since);
+        self.age_seconds = made.map(|made| now.since(made).as_secs());
+        self.overdue = Some(self.next_due.is_some_and(|due| due <= now));
+        self
+    }
+}
+
+/// One version on a card; never its value.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct CardVersion {
+    /// The store's name for it.
+    pub version: VersionId,
+    /// Where it is.
+    pub place: SecretReference,
+    /// Where it stands.
+    pub state: VersionState,
+    /// When it came to stand there.
+    pub since: Timestamp,
+    /// When the store made it, where it says so.
+    pub created_at: Option<Timestamp>,
+    /// Why it was refused or could not be tried, as a code of the table.
+    pub reason: Option<String>,
+}
+
+impl From<&VersionRecord> for CardVersion {
+    fn from(record: &VersionRecord) -> Self {
+        Self {
+            version: record.version.clone(),
+            place: record.place.clone(),
+            state: record.state,
+            since: record.changed_at,
+            created_at: record.created_at,
+            reason: record.reason.clone(),
+        }
+    }
+}
+
+impl Card {
+    /// Adds what depends on the time.
+    #[must_use]
+    pub fn at(mut self, now: Timestamp) -> Self {
+        self.rotation = self.rotation.map(|rotation| rotation.at(now));
+        self
+    }
+}
+
 /// Renders the card of a binding; absent where there is no such binding.
 pub fn card(state: &State, stores: &Stores, key: &ObjectKey) -> Option<Card> {
     let record = declared(state, key).or_else(|| state.history(key).last())?;
@@ -174,7 +251,28 @@ pub fn card(state: &State, stores: &Stores, key: &ObjectKey) -> Option<Card> {
         approvals: record.approvals.clone(),
         shadows: shadows(state, spec),
         pending: waiting(state, stores, record),
+        rotation: rotation(state, spec),
         history: state.history(key).map(history_line).collect(),
+    })
+}
+
+/// How a secret is kept fresh, and which versions of it there are; absent where nobody looks after it.
+pub fn rotation(state: &State, spec: &BindingSpec) -> Option<CardRotation> {
+    let versions = state.versions_of(&spec.environment, &spec.name);
+    if spec.rotation.is_none() && versions.is_empty() {
+        return None;
+    }
+    let active = active_version(state, spec);
+    Some(CardRotation {
+        policy: spec.rotation.as_deref().cloned(),
+        version: active.map(|known| known.version.clone()),
+        created_at: active.and_then(|known| known.created_at),
+        active_since: active.map(|known| known.changed_at),
+        next_due: active.zip(spec.rotation.as_deref()).and_then(|(known, policy)| known.due_at(policy)),
+        held: is_held(state, spec),
+        age_seconds: None,
+        overdue: None,
+        versions: versions.iter().map(CardVersion::from).collect(),
     })
 }
 

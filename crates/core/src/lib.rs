@@ -26,6 +26,7 @@ pub mod receipt;
 pub mod reference;
 pub mod refusal;
 pub mod replay;
+pub mod rotation;
 pub mod scrub;
 pub mod secret;
 pub mod session;

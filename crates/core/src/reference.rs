@@ -143,6 +143,18 @@ impl SecretReference {
         self.store == other.store && self.path == other.path && self.field == other.field
     }
 
+    /// The same place at this version.
+    #[must_use]
+    pub fn at_version(&self, version: &str) -> Self {
+        Self { version: Some(VersionSelector::Version(version.to_owned())), ..self.clone() }
+    }
+
+    /// The same place at whatever version is the store's current one.
+    #[must_use]
+    pub fn without_version(&self) -> Self {
+        Self { version: None, ..self.clone() }
+    }
+
     /// Whether it names a field of a structured secret.
     pub const fn has_field(&self) -> bool {
         self.field.is_some()

@@ -17,7 +17,9 @@ use crate::manifest::{
     ObjectKey, ProviderSpec, Risk, Route, ServerSpec, Spec, WorkloadSpec,
 };
 use crate::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource};
+use crate::reference::SecretReference;
 use crate::refusal::{Code, Refusal};
+use crate::rotation::{VersionRecord, VersionState, active_version, held_reference};
 use crate::state::{GrantRecord, Lifecycle, Pins, RevisionRecord, State};
 use crate::time::Timestamp;
 
@@ -32,6 +34,7 @@ pub struct Snapshot {
     tokens: HashMap<TokenDigest, AgentToken>,
     /// Living grants by user.
     grants: HashMap<String, Vec<Arc<GrantRecord>>>,
+    draining: Vec<VersionRecord>,
 }
 
 #[derive(Debug)]
@@ -81,12 +84,21 @@ pub struct ActiveBinding {
     pub pins: Pins,
     /// The approved providers that its source asks, in the order of asking.
     pub providers: Vec<Arc<ProviderSpec>>,
+    /// The binding's reference at the version that calls must use, where the state names one.
+    pub held: Option<SecretReference>,
+    /// The version that the state names as active: the server has taken it.
+    pub active_version: Option<VersionRecord>,
 }
 
 impl ActiveBinding {
     /// `name@revision`, for evidence and the upstream header.
     pub fn name_at_revision(&self) -> BindingRevision {
         BindingRevision { name: self.spec.name.clone(), revision: self.revision }
+    }
+
+    /// Where its secret is: what the state holds it to, else what it names.
+    pub fn reference(&self) -> Option<&SecretReference> {
+        self.held.as_ref().or(self.spec.secret.as_ref())
     }
 
     /// Whether it has not passed its end.
@@ -148,6 +160,7 @@ impl Snapshot {
         for grant in state.grants.iter().filter(|grant| grant.ended.is_none()) {
             grants.entry(grant.user.clone()).or_default().push(Arc::new(grant.clone()));
         }
+        let draining = state.versions.iter().filter(|known| known.state == VersionState::Draining);
         Ok(Self {
             epoch: state.epoch,
             environments,
@@ -155,6 +168,7 @@ impl Snapshot {
             workloads: workloads.collect(),
             tokens: tokens.collect(),
             grants,
+            draining: draining.cloned().collect(),
         })
     }
 
@@ -223,6 +237,11 @@ impl Snapshot {
     /// Whether this very grant has not ended.
     pub fn grant_lives(&self, grant: &GrantRecord) -> bool {
         self.grants.get(&grant.user).is_some_and(|known| known.iter().any(|known| known.id == grant.id))
+    }
+
+    /// The versions of secrets that were replaced and may still be used.
+    pub fn draining(&self) -> &[VersionRecord] {
+        &self.draining
     }
 
     /// Every workload mapping, in no order.
@@ -424,6 +443,8 @@ fn active_binding(state: &State, record: &RevisionRecord, spec: &BindingSpec) ->
         pinned_server: pinned_server.clone(),
         pins,
         providers,
+        held: held_reference(state, spec),
+        active_version: active_version(state, spec).cloned(),
     })
 }
 

@@ -9,11 +9,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Event;
-use crate::id::{AgentName, EnvironmentName, Epoch, OperatorName, ProviderName, Revision, TeamName};
+use crate::id::{
+    AgentName, BindingName, EnvironmentName, Epoch, OperatorName, ProviderName, Revision, TeamName,
+};
 use crate::identity::{Entry, TokenDigest};
+use crate::lease::VersionId;
 use crate::manifest::{ContentHash, Kind, ObjectKey, Spec};
 use crate::operator::RoleGrant;
 use crate::reference::SecretReference;
+use crate::rotation::VersionRecord;
 use crate::time::Timestamp;
 
 /// Where a revision stands.
@@ -264,6 +268,8 @@ pub struct State {
     pub operator_tokens: Vec<OperatorTokenRecord>,
     /// Every grant, ended ones for as long as they are kept for listing.
     pub grants: Vec<GrantRecord>,
+    /// The versions of secrets that are looked after, ordered by environment, binding and age.
+    pub versions: Vec<VersionRecord>,
 }
 
 impl State {
@@ -292,6 +298,14 @@ impl State {
         self.revisions
             .iter()
             .filter(move |record| record.key.kind == kind && record.status == Lifecycle::Active)
+    }
+
+    /// The versions of a binding's secret, the oldest first.
+    pub fn versions_of(&self, environment: &EnvironmentName, binding: &BindingName) -> &[VersionRecord] {
+        let wanted = (environment, binding);
+        let start = self.versions.partition_point(|known| (&known.environment, &known.binding) < wanted);
+        let end = self.versions.partition_point(|known| (&known.environment, &known.binding) <= wanted);
+        self.versions.get(start..end).unwrap_or_default()
     }
 
     /// The number the object's next revision gets.
@@ -353,6 +367,19 @@ pub enum Operation {
         id: String,
         /// When and why.
         end: GrantEnd,
+    },
+    /// Writes a version of a secret, over what was known of it. A binding has one active version.
+    PutVersion(Box<VersionRecord>),
+    /// Forgets a version of a secret.
+    DropVersion {
+        /// The binding's environment.
+        environment: EnvironmentName,
+        /// The binding.
+        binding: BindingName,
+        /// The place in the store, without a version.
+        place: SecretReference,
+        /// The version.
+        version: VersionId,
     },
     /// Uses up or revokes an operator token by its id.
     EndOperatorToken {

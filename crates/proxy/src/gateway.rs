@@ -10,7 +10,10 @@ use gateway_core::audit::{Ended, Event, EventKind};
 use gateway_core::client::ClientDocument;
 use gateway_core::connect::ConnectPages;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
-use gateway_core::ports::{AuditSink, CredentialIssuer, IdentityVerifier, LiveTraffic, OwnKeys, Random};
+use gateway_core::lease::VersionId;
+use gateway_core::ports::{
+    AuditSink, CredentialIssuer, IdentityVerifier, LiveTraffic, OwnKeys, Random, RolledBack,
+};
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::snapshot::Snapshot;
@@ -391,6 +394,17 @@ impl LiveTraffic for Gateway {
         let children = children?.saturating_add(late?);
         let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
         Ok(Ended { calls, streams, sessions, children, cached_values, tokens: 0 })
+    }
+
+    fn versions_in_use(&self, environment: &EnvironmentName, binding: &BindingName) -> Vec<VersionId> {
+        let key = (environment.clone(), binding.clone());
+        let mut versions = self.materials.in_use(&key);
+        versions.extend(self.children.versions(&key));
+        versions
+    }
+
+    fn rolled_back(&self) -> Vec<RolledBack> {
+        self.materials.rolled_back()
     }
 
     async fn end_agent(&self, agent: &AgentName, deadline: Duration) -> Result<Ended, Refusal> {

@@ -1,15 +1,18 @@
 //! What is made of a secret version once and used for many calls: the scrubber's needles and the
 //! value in its place. Kept only as long as the binding uses that version.
 
+mod slot;
+
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use base64::Engine as _;
 use gateway_core::id::AgentName;
-use gateway_core::lease::SecretVersion;
+use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::{BindingSpec, ExceptionRule, Injection, ValueFormat};
+use gateway_core::ports::RolledBack;
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::scrub::{Marker, NeedleSource, Needles, SHORT_VALUE};
@@ -19,9 +22,8 @@ use http::{HeaderName, HeaderValue};
 
 use crate::live::BindingKey;
 
-/// How many former values the scrubber still knows, and for how long after they were replaced.
-const FORMER_VALUES: usize = 3;
-const FORMER_TIME: Duration = Duration::from_secs(15 * 60);
+pub use slot::Marks;
+use slot::Slot;
 
 /// A secret version ready for injection.
 pub struct Material {
@@ -29,6 +31,7 @@ pub struct Material {
     /// What must not come back.
     pub needles: Arc<Needles>,
     placement: Placement,
+    marks: Marks,
 }
 
 /// Where the value goes, with the value in it.
@@ -57,6 +60,16 @@ impl Material {
     pub const fn placement(&self) -> &Placement {
         &self.placement
     }
+
+    /// The version that it is made of.
+    pub const fn version(&self) -> &Arc<SecretVersion> {
+        &self.version
+    }
+
+    /// What the server has said to it.
+    pub const fn marks(&self) -> &Marks {
+        &self.marks
+    }
 }
 
 impl fmt::Debug for Material {
@@ -65,18 +78,12 @@ impl fmt::Debug for Material {
     }
 }
 
-#[derive(Debug)]
-struct Slot {
-    agent: Option<AgentName>,
-    reference: Option<ResolvedReference>,
-    current: Arc<Material>,
-    former: Vec<(Timestamp, Arc<SecretVersion>)>,
-}
-
 /// All materials in use.
 #[derive(Debug, Default)]
 pub struct Materials {
     slots: Mutex<HashMap<(BindingKey, Option<String>), Slot>>,
+    /// Whether any server has refused a version that a cache had taken over.
+    refusals: AtomicBool,
 }
 
 /// Where a value came from: whose it is, and the place in a store whose cache holds it.
@@ -95,6 +102,9 @@ impl Materials {
     /// The material for this version, made where it is new. The former values of the same binding go
     /// into the needles too, so that a late answer cannot bring one back.
     ///
+    /// With `trial` a version that nobody has tried goes to one call alone; until the server has answered that one,
+    /// the others go on with the version that works.
+    ///
     /// # Errors
     /// [`Code::SecretEmpty`] or [`Code::SecretUnusable`].
     pub fn ready(
@@ -103,42 +113,76 @@ impl Materials {
         place: Place,
         spec: &BindingSpec,
         version: Arc<SecretVersion>,
+        trial: bool,
         now: Timestamp,
     ) -> Result<Arc<Material>, Refusal> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot_key = (key.clone(), place.slot);
-        let mut former = Vec::new();
-        if let Some(slot) = slots.get(&slot_key) {
-            if Arc::ptr_eq(&slot.current.version, &version) {
-                return Ok(Arc::clone(&slot.current));
-            }
-            former.clone_from(&slot.former);
-            if !same_value(&slot.current.version.secret, &version.secret) {
-                former.insert(0, (now, Arc::clone(&slot.current.version)));
-            }
+        let slot_key = (key.clone(), place.slot.clone());
+        let Some(slot) = slots.get_mut(&slot_key) else {
+            let current = Arc::new(prepare(spec, version, &[])?);
+            slots.insert(slot_key, Slot::new(place, Arc::clone(&current)));
+            return Ok(current);
+        };
+        if Arc::ptr_eq(slot.current.version(), &version) {
+            return Ok(Arc::clone(&slot.current));
         }
-        former.retain(|(since, _)| now.since(*since) <= FORMER_TIME);
-        former.truncate(FORMER_VALUES);
-        let current = Arc::new(prepare(spec, version, &former)?);
-        slots.insert(
-            slot_key,
-            Slot { agent: place.agent, reference: place.reference, current: Arc::clone(&current), former },
-        );
-        Ok(current)
+        slot.take(place, spec, version, trial, now)
+    }
+
+    /// The version that goes on in the place of this one, where the server has refused it.
+    pub fn in_place_of(
+        &self,
+        key: &BindingKey,
+        slot: Option<&str>,
+        version: &VersionId,
+    ) -> Option<VersionId> {
+        if !self.refusals.load(Ordering::Relaxed) {
+            return None;
+        }
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let rolled_back = slots.get(&(key.clone(), slot.map(ToOwned::to_owned)))?.rolled_back()?;
+        (rolled_back.0 == *version).then_some(rolled_back.1)
+    }
+
+    /// The server refused it with a 401: whether this one was a trial will show when it is asked for again.
+    pub fn note_refused(&self, material: &Material) {
+        material.marks.refuse();
+        self.refusals.store(true, Ordering::Relaxed);
+    }
+
+    /// The bindings that went back to an earlier version, with the refused version and the one that goes on. One
+    /// whose value differs from caller to caller is not among them: its versions are nobody else's affair.
+    pub fn rolled_back(&self) -> Vec<RolledBack> {
+        if !self.refusals.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = slots.iter().filter(|((_, per_caller), _)| per_caller.is_none());
+        let found = shared.filter_map(|(((environment, binding), _), slot)| {
+            let (refused, kept) = slot.rolled_back()?;
+            Some(RolledBack { environment: environment.clone(), binding: binding.clone(), refused, kept })
+        });
+        found.collect()
+    }
+
+    /// The versions of the binding that a call or stream holds just now.
+    pub fn in_use(&self, key: &BindingKey) -> Vec<VersionId> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.iter().filter(|((known, _), _)| known == key).flat_map(|(_, slot)| slot.in_use()).collect()
     }
 
     /// Drops every value of the binding; says which places they came from.
     pub fn forget(&self, key: &BindingKey) -> Vec<ResolvedReference> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let gone = slots.extract_if(|(known, _), _| known == key);
-        gone.filter_map(|(_, slot)| slot.reference).collect()
+        gone.filter_map(|(_, slot)| slot.place.reference).collect()
     }
 
     /// Drops every value that is the agent's alone; says which places they came from.
     pub fn forget_agent(&self, agent: &AgentName) -> Vec<ResolvedReference> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = slots.extract_if(|_, slot| slot.agent.as_ref() == Some(agent));
-        gone.filter_map(|(_, slot)| slot.reference).collect()
+        let gone = slots.extract_if(|_, slot| slot.place.agent.as_ref() == Some(agent));
+        gone.filter_map(|(_, slot)| slot.place.reference).collect()
     }
 
     /// Drops what is made of a grant's tokens, whose versions begin with its id.
@@ -148,20 +192,15 @@ impl Materials {
         };
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let before = slots.len();
-        slots.retain(|_, slot| !of_grant(&slot.current.version));
+        slots.retain(|_, slot| !of_grant(slot.current.version()));
         u32::try_from(before - slots.len()).unwrap_or(u32::MAX)
     }
 
     /// Drops former values whose time is over; the next use builds its needles without them.
     pub fn sweep(&self, now: Timestamp) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|_, slot| slot.former.iter().all(|(since, _)| now.since(*since) <= FORMER_TIME));
+        slots.retain(|_, slot| slot.keeps_its_former_values(now));
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "tells a new version from a new fetch of the same value")]
-fn same_value(one: &Secret, other: &Secret) -> bool {
-    one.expose() == other.expose()
 }
 
 /// Judges a value for its injection point and builds everything that depends on it.
@@ -171,7 +210,7 @@ fn same_value(one: &Secret, other: &Secret) -> bool {
 pub fn prepare(
     spec: &BindingSpec,
     version: Arc<SecretVersion>,
-    former: &[(Timestamp, Arc<SecretVersion>)],
+    former: &[Arc<SecretVersion>],
 ) -> Result<Material, Refusal> {
     let injection = spec
         .inject
@@ -184,7 +223,7 @@ pub fn prepare(
         return Err(Refusal::new(Code::SecretUnusable).because("the value is shorter than 16 bytes"));
     }
     judge_characters(injection, &version.secret)?;
-    let values = std::iter::once(&version).chain(former.iter().map(|(_, version)| version));
+    let values = std::iter::once(&version).chain(former);
     let sources = values.map(|version| match injection {
         Injection::Basic { user } => NeedleSource::BasicAuth { user, password: &version.secret },
         Injection::Header { .. }
@@ -195,7 +234,7 @@ pub fn prepare(
     let needles = Needles::build(sources, Marker::new(&spec.name))
         .map_err(|error| Refusal::new(Code::SecretUnusable).because(error))?;
     let placement = place(injection, &version.secret)?;
-    Ok(Material { needles: Arc::new(needles), placement, version })
+    Ok(Material { needles: Arc::new(needles), placement, version, marks: Marks::default() })
 }
 
 /// Whether the place can hold the value: visible ASCII in requests, anything but NUL in a variable,

@@ -106,6 +106,10 @@ impl SecretStore for MemoryStore {
     async fn probe(&self) -> Result<(), StoreError> {
         self.failing()
     }
+
+    fn keeps_versions(&self) -> bool {
+        true
+    }
 }
 
 impl SecretCache for MemoryStore {

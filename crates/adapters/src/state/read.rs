@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 
-use gateway_core::id::{AgentName, EnvironmentName, Epoch, OperatorName, ProviderName, Revision};
+use gateway_core::id::{
+    AgentName, BindingName, EnvironmentName, Epoch, OperatorName, ProviderName, Revision,
+};
+use gateway_core::lease::VersionId;
 use gateway_core::manifest::{ContentHash, Kind, ObjectKey, Spec};
 use gateway_core::ports::StateError;
 use gateway_core::reference::SecretReference;
+use gateway_core::rotation::{Reminded, VersionRecord, VersionState};
 use gateway_core::state::{
     AgentTokenRecord, Approval, GrantEnd, GrantEndReason, GrantRecord, Lifecycle, OperatorTokenRecord,
     OutboxEntry, RevisionRecord, State,
@@ -27,6 +31,8 @@ const OPERATOR_TOKENS: &str = "SELECT id, digest, operator, roles, expires_at, b
     FROM operator_tokens WHERE ended_at IS NULL AND expires_at > $1 ORDER BY id";
 const GRANTS: &str = "SELECT id, environment, provider, user_id, account, scopes, reference, created_at, \
     ended_at, end_reason FROM grants WHERE ended_at IS NULL OR ended_at > $1 ORDER BY created_at, id";
+const VERSIONS: &str = "SELECT environment, binding, place, version, state, created_at, changed_at, reason, reminded \
+    FROM secret_versions ORDER BY ordinal";
 /// How long an ended grant is listed: 30 days, in microseconds.
 const ENDED_GRANTS_KEPT: i64 = 30 * 86_400 * 1_000_000;
 const OUTBOX: &str = "SELECT id, event FROM outbox ORDER BY ordinal LIMIT $1";
@@ -67,12 +73,18 @@ pub(super) async fn state(session: &mut dyn Session, now: Timestamp) -> Result<S
     let operator_tokens = session.rows(OPERATOR_TOKENS, &[Value::Number(now.micros())]).await?;
     let kept_since = Value::Number(now.micros().saturating_sub(ENDED_GRANTS_KEPT));
     let grants = session.rows(GRANTS, &[kept_since]).await?;
+    let versions = session.rows(VERSIONS, &[]).await?;
+    let mut versions: Vec<VersionRecord> = versions.into_iter().map(version).collect::<Result<_, _>>()?;
+    // Stable, so that each binding's stay in their order.
+    versions
+        .sort_by(|one, other| (&one.environment, &one.binding).cmp(&(&other.environment, &other.binding)));
     Ok(State {
         epoch,
         revisions,
         agent_tokens: agent_tokens.into_iter().map(agent_token).collect::<Result<_, _>>()?,
         operator_tokens: operator_tokens.into_iter().map(operator_token).collect::<Result<_, _>>()?,
         grants: grants.into_iter().map(grant).collect::<Result<_, _>>()?,
+        versions,
     })
 }
 
@@ -131,6 +143,20 @@ fn approval(mut row: Row) -> Result<((i64, i64), Approval), StateError> {
             at: Timestamp::from_micros(row.number()?),
         },
     ))
+}
+
+fn version(mut row: Row) -> Result<VersionRecord, StateError> {
+    Ok(VersionRecord {
+        environment: EnvironmentName::parse(&row.text()?).map_err(corrupt)?,
+        binding: BindingName::parse(&row.text()?).map_err(corrupt)?,
+        place: SecretReference::parse(&row.text()?).map_err(corrupt)?,
+        version: VersionId::new(&row.text()?),
+        state: VersionState::from_word(&row.text()?).ok_or_else(|| corrupt("unknown state of a version"))?,
+        created_at: row.maybe_number()?.map(Timestamp::from_micros),
+        changed_at: Timestamp::from_micros(row.number()?),
+        reason: row.maybe_text()?,
+        reminded: Reminded::from_word(&row.text()?).ok_or_else(|| corrupt("unknown reminder"))?,
+    })
 }
 
 fn agent_token(mut row: Row) -> Result<AgentTokenRecord, StateError> {

@@ -4,6 +4,7 @@ use gateway_core::audit::Event;
 use gateway_core::id::{Epoch, Revision};
 use gateway_core::manifest::{Kind, ObjectKey, Spec};
 use gateway_core::ports::{Random, StateError};
+use gateway_core::rotation::VersionRecord;
 use gateway_core::state::{
     AgentTokenRecord, Approval, Change, GrantRecord, Lifecycle, Operation, OperatorTokenRecord, Pins,
     RevisionRecord,
@@ -41,6 +42,14 @@ const END_OPERATOR_TOKEN: &str =
 const INSERT_GRANT: &str = "INSERT INTO grants (id, environment, provider, user_id, account, scopes, \
     reference, created_at, ended_at, end_reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const END_GRANT: &str = "UPDATE grants SET ended_at = $1, end_reason = $2 WHERE id = $3 AND ended_at IS NULL";
+const PUT_VERSION: &str = "INSERT INTO secret_versions (environment, binding, place, version, state, created_at, \
+    changed_at, reason, reminded, ordinal) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
+    (SELECT COALESCE(MAX(ordinal), 0) + 1 FROM secret_versions WHERE environment = $1 AND binding = $2)) \
+    ON CONFLICT (environment, binding, place, version) DO UPDATE SET state = excluded.state, \
+    created_at = excluded.created_at, changed_at = excluded.changed_at, reason = excluded.reason, \
+    reminded = excluded.reminded";
+const DROP_VERSION: &str = "DELETE FROM secret_versions WHERE environment = $1 AND binding = $2 AND place = $3 \
+    AND version = $4";
 const INSERT_OUTBOX: &str = "INSERT INTO outbox (id, event) VALUES ($1, $2)";
 const DELETE_OUTBOX: &str = "DELETE FROM outbox WHERE id = $1";
 
@@ -93,6 +102,17 @@ async fn apply(session: &mut dyn Session, operation: &Operation) -> Result<(), S
             let at = Value::Number(end.at.micros());
             let values = [at, Value::Text(end.reason.word()), Value::Text(id)];
             one(session.execute(END_GRANT, &values).await?, "no grant of this id stands")
+        }
+        Operation::PutVersion(record) => put_version(session, record).await,
+        Operation::DropVersion { environment, binding, place, version } => {
+            let place = place.to_string();
+            let values = [
+                Value::Text(environment.as_str()),
+                Value::Text(binding.as_str()),
+                Value::Text(&place),
+                Value::Text(version.as_str()),
+            ];
+            session.execute(DROP_VERSION, &values).await.map(|_| ())
         }
         Operation::InsertOperatorToken(record) => insert_operator_token(session, record).await,
         Operation::EndOperatorToken { id, at } => {
@@ -269,6 +289,22 @@ async fn insert_grant(session: &mut dyn Session, grant: &GrantRecord) -> Result<
         Value::MaybeText(grant.ended.map(|end| end.reason.word())),
     ];
     session.execute(INSERT_GRANT, &values).await.map(|_| ())
+}
+
+async fn put_version(session: &mut dyn Session, record: &VersionRecord) -> Result<(), StateError> {
+    let place = record.place.to_string();
+    let values = [
+        Value::Text(record.environment.as_str()),
+        Value::Text(record.binding.as_str()),
+        Value::Text(&place),
+        Value::Text(record.version.as_str()),
+        Value::Text(record.state.word()),
+        Value::MaybeNumber(record.created_at.map(Timestamp::micros)),
+        Value::Number(record.changed_at.micros()),
+        Value::MaybeText(record.reason.as_deref()),
+        Value::Text(record.reminded.word()),
+    ];
+    session.execute(PUT_VERSION, &values).await.map(|_| ())
 }
 
 /// Files the event under a random id that it also carries, so that draining twice is seen.

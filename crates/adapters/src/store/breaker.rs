@@ -189,6 +189,10 @@ impl SecretStore for Breaker {
         }
         outcome
     }
+
+    fn keeps_versions(&self) -> bool {
+        self.inner.keeps_versions()
+    }
 }
 
 #[cfg(test)]

@@ -267,6 +267,10 @@ impl SecretStore for Cached {
     async fn probe(&self) -> Result<(), StoreError> {
         self.inner.probe().await
     }
+
+    fn keeps_versions(&self) -> bool {
+        self.inner.keeps_versions()
+    }
 }
 
 impl SecretCache for Cached {

@@ -38,4 +38,8 @@ impl SecretStore for Deadline {
         let probe = self.inner.probe();
         tokio::time::timeout(self.limit, probe).await.unwrap_or_else(|_| Err(self.late()))
     }
+
+    fn keeps_versions(&self) -> bool {
+        self.inner.keeps_versions()
+    }
 }

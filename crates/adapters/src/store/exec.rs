@@ -106,6 +106,10 @@ impl SecretStore for ExecStore {
         protocol::secret_version(&output, reference).map(Arc::new)
     }
 
+    fn keeps_versions(&self) -> bool {
+        true
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         let request = protocol::probe()?;
         let output = self.ask(&request).await?;

@@ -196,6 +196,10 @@ impl SecretStore for SealedStore {
         let sealed = self.0.clone();
         blocking(move || sealed.check_key()).await
     }
+
+    fn keeps_versions(&self) -> bool {
+        true
+    }
 }
 
 #[async_trait]

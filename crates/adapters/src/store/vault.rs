@@ -204,6 +204,10 @@ impl SecretStore for VaultStore {
         }
     }
 
+    fn keeps_versions(&self) -> bool {
+        true
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         let token = self.tokens.current().await?;
         if self.tokens.is_alive(&token).await? {

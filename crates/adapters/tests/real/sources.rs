@@ -173,6 +173,8 @@ fn permit(epoch: u64, mode: &str, source: Value, providers: Vec<ProviderSpec>) -
         route: server.route.clone(),
         route_id: ContentHash::of(b"route"),
         credential: CredentialNeed::Required,
+        held: None,
+        active_version: None,
         pinned_server: server,
         pins: Pins {
             server: Revision(1),

@@ -79,7 +79,7 @@ pub(crate) async fn list(
             next = items.last().map(|card: &Card| format!("Binding/{}/{}", card.environment, card.name));
             break;
         }
-        items.extend(card(&state, &context.stores, key));
+        items.extend(card(&state, &context.stores, key).map(|card| card.at(context.now())));
     }
     Ok(json(&Page { items, next }))
 }
@@ -131,7 +131,7 @@ pub(crate) async fn card_of(
     let state = context.state.load().await?;
     let key = binding_key(&environment, &name)?;
     visible(&state, &key, &caller)?;
-    Ok(json(&card(&state, &context.stores, &key)))
+    Ok(json(&card(&state, &context.stores, &key).map(|card| card.at(context.now()))))
 }
 
 #[derive(Serialize)]

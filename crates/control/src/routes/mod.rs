@@ -28,6 +28,7 @@ pub(crate) mod rotate;
 pub(crate) mod secret;
 pub(crate) mod session;
 pub(crate) mod token;
+pub(crate) mod versions;
 pub(crate) mod workload;
 
 pub(crate) type Shared = axum::extract::State<Arc<ControlContext>>;

@@ -1,18 +1,18 @@
 //! Rotation: the new credential is fetched and tried before anything changes.
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::Response;
 use gateway_core::audit::{Decision, Event, EventKind};
-use gateway_core::id::Revision;
+use gateway_core::id::{OperatorName, Revision};
 use gateway_core::lease::VersionId;
-use gateway_core::lifecycle::{self, Requirement, RotationStep};
-use gateway_core::manifest::{BindingSpec, ExceptionRule, ObjectKey};
-use gateway_core::policy::{Permit, SystemUse};
-use gateway_core::ports::{Candidate, StateError};
+use gateway_core::lifecycle::{self, Requirement, RotationStep, SeenVersion, VersionMoves};
+use gateway_core::manifest::{BindingSpec, ObjectKey};
+use gateway_core::ports::StateError;
 use gateway_core::reference::{ResolvedReference, SecretReference, TemplateValues};
 use gateway_core::refusal::{Code, Refusal};
-use gateway_core::secret::{Fingerprint, Secret};
-use gateway_core::state::Change;
+use gateway_core::secret::Fingerprint;
+use gateway_core::state::{Change, State};
+use gateway_core::time::Timestamp;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -24,9 +24,6 @@ use crate::body::Body;
 use crate::context::ControlContext;
 use crate::problem::Problem;
 use crate::write::TRIES;
-
-/// Below this many bytes the scrubber cannot tell a value from ordinary text.
-const SHORT: usize = 16;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +47,7 @@ struct Rotated {
 }
 
 struct Tried {
-    version: VersionId,
+    seen: SeenVersion,
     fingerprint: Fingerprint,
 }
 
@@ -63,7 +60,7 @@ struct Tried {
     (status = 202, description = "The new reference waits for signatures", body = Value),
     (status = 502, description = "The upstream refused the new value; the old one stays", body = Value)))]
 pub(crate) async fn rotate(
-    State(context): Shared,
+    axum::extract::State(context): Shared,
     caller: Caller,
     Path((environment, name)): BindingPath,
     Body(body): Body<Rotate>,
@@ -81,7 +78,8 @@ pub(crate) async fn rotate(
                 Some(attempt(&context, &caller, &key, &rotation.spec).await?)
             }
         };
-        match context.state.commit(stamped(rotation.change, tried.as_ref())).await {
+        let change = stamped(rotation.change, &state, &key, (&caller.0.name, context.now()), tried.as_ref())?;
+        match context.state.commit(change).await {
             Ok(epoch) => {
                 context.publish(epoch).await?;
                 if tried.is_some() {
@@ -103,16 +101,31 @@ fn answer(key: &ObjectKey, step: RotationStep, tried: Option<Tried>) -> Response
         RotationStep::Waits(revision, missing) => ("pending", revision, missing),
     };
     let code = if missing.is_empty() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let (version, fingerprint) = tried.map(|tried| (tried.version, tried.fingerprint)).unzip();
+    let (version, fingerprint) = tried.map(|tried| (tried.seen.version, tried.fingerprint)).unzip();
     status(code, &Rotated { object: key.to_string(), outcome, revision, version, fingerprint, missing })
 }
 
-fn stamped(mut change: Change, tried: Option<&Tried>) -> Change {
+/// Adds what was tried: to the evidence, and as the version that calls use from now on.
+fn stamped(
+    mut change: Change,
+    state: &State,
+    key: &ObjectKey,
+    (operator, now): (&OperatorName, Timestamp),
+    tried: Option<&Tried>,
+) -> Result<Change, Problem> {
+    let Some(tried) = tried else { return Ok(change) };
     for event in change.events.iter_mut().filter(|event| event.kind == EventKind::BindingRotated) {
-        event.secret_version = tried.map(|tried| tried.version.clone());
-        event.fingerprint = tried.map(|tried| tried.fingerprint);
+        event.secret_version = Some(tried.seen.version.clone());
+        event.fingerprint = Some(tried.fingerprint);
     }
-    change
+    let mut after = state.clone();
+    lifecycle::commit(&mut after, &change)?;
+    let mut moves = VersionMoves::of(&after, key, Some(operator), now)?;
+    if moves.spec().secret.as_ref().is_some_and(|secret| !secret.has_templates()) {
+        moves.activate(&tried.seen, None)?;
+        change.operations.extend(moves.finish().into_iter().flat_map(|moved| moved.operations));
+    }
+    Ok(change)
 }
 
 async fn attempt(
@@ -141,7 +154,11 @@ async fn attempt(
 async fn try_all(context: &ControlContext, spec: &BindingSpec) -> Result<Tried, Refusal> {
     let mut last = None;
     for reference in places(spec)? {
-        last = Some(try_one(context, spec, &reference).await?);
+        let material = context.trial().of(spec, &reference).await?;
+        last = Some(Tried {
+            seen: SeenVersion { version: material.version.clone(), created_at: material.created_at },
+            fingerprint: material.secret.fingerprint(&context.fingerprints),
+        });
     }
     last.ok_or_else(|| Refusal::new(Code::ReferenceRefused))
 }
@@ -173,47 +190,4 @@ fn places(spec: &BindingSpec) -> Result<Vec<ResolvedReference>, Refusal> {
         }
     }
     Ok(places)
-}
-
-async fn try_one(
-    context: &ControlContext,
-    spec: &BindingSpec,
-    reference: &ResolvedReference,
-) -> Result<Tried, Refusal> {
-    let snapshot = context.snapshots.current();
-    let view = snapshot.environment(spec.environment.as_str());
-    let binding = view
-        .and_then(|view| view.server(spec.server.as_str()))
-        .and_then(|server| server.binding(&spec.name))
-        .ok_or_else(|| Refusal::new(Code::StateStale).because("the binding is not in the snapshot"))?;
-    let injection = spec.inject.as_ref().ok_or_else(|| Refusal::new(Code::ReferenceRefused))?;
-    let entry = context.stores.open(&spec.environment, &reference.store)?;
-    // Past the cache and not into it: until the upstream has taken the value, calls go on with the old one.
-    let material = entry.uncached.fetch(reference).await?;
-    check_usable(&material.secret, spec.excepts(ExceptionRule::ShortSecret))?;
-    let tried = Tried {
-        version: material.version.clone(),
-        fingerprint: material.secret.fingerprint(&context.fingerprints),
-    };
-    let permit = Permit::for_system(SystemUse::Probe, std::sync::Arc::clone(binding), snapshot.epoch);
-    let (environment, route) = (&spec.environment, &binding.route);
-    context.probe.probe(&permit, Candidate { environment, route, injection, material }).await?;
-    Ok(tried)
-}
-
-/// The rules of the data path, asked before the upstream is: wherever a value goes, it is visible
-/// ASCII and long enough for the scrubber.
-fn check_usable(secret: &Secret, short_allowed: bool) -> Result<(), Refusal> {
-    if secret.is_empty() {
-        return Err(Code::SecretEmpty.into());
-    }
-    if secret.len() < SHORT && !short_allowed {
-        return Err(Refusal::new(Code::SecretUnusable).because("the value is shorter than 16 bytes"));
-    }
-    if !secret.is_header_safe() {
-        return Err(
-            Refusal::new(Code::SecretUnusable).because("the value holds characters no header may hold")
-        );
-    }
-    Ok(())
 }

@@ -1,16 +1,18 @@
 //! Secrets: whether a reference resolves, and putting values into a store of ours. A value goes in
 //! and never comes out.
 
-use axum::extract::State;
 use axum::response::Response;
 use gateway_core::audit::{Decision, Event, EventKind};
 use gateway_core::id::{EnvironmentName, StoreName};
 use gateway_core::lease::VersionId;
-use gateway_core::lifecycle::rule;
+use gateway_core::lifecycle::{binding_key, rule};
+use gateway_core::manifest::Spec;
 use gateway_core::operator::{Role, Scope};
 use gateway_core::reference::{SecretReference, TemplateValues};
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::rotation::{VersionRecord, VersionState};
 use gateway_core::secret::Fingerprint;
+use gateway_core::state::State;
 use gateway_core::stores::StoreEntry;
 use gateway_core::time::Timestamp;
 use http::StatusCode;
@@ -49,6 +51,22 @@ struct Checked {
     age_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fingerprint: Option<Fingerprint>,
+    #[serde(flatten)]
+    rotation: Rotation,
+}
+
+/// What the bindings on the place say about it.
+#[derive(Serialize, Default)]
+struct Rotation {
+    /// Where the version stands, where it is looked after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<VersionState>,
+    /// The earliest of the times at which the next rotation is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_rotation: Option<Timestamp>,
+    /// Whether that has passed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    overdue: bool,
 }
 
 /// The operator edits for a team that owns the place, in the environment.
@@ -67,11 +85,27 @@ fn demand_place(
     caller.demand(Role::Editor, Scope { team: None, environment })
 }
 
+fn rotation_of(state: &State, reference: &SecretReference, version: &VersionId, now: Timestamp) -> Rotation {
+    let of_binding = |record: &&VersionRecord| state.active(&binding_key(record)).is_some();
+    let here = state.versions.iter().filter(|record| record.is(reference, version)).filter(of_binding);
+    let due = |record: &VersionRecord| match &state.active(&binding_key(record))?.spec {
+        Spec::Binding(spec) if record.state == VersionState::Active => record.due_at(spec.rotation.as_ref()?),
+        _ => None,
+    };
+    let known: Vec<&VersionRecord> = here.collect();
+    let next_rotation = known.iter().filter_map(|record| due(record)).min();
+    Rotation {
+        state: known.iter().map(|record| record.state).min_by_key(|state| *state != VersionState::Active),
+        next_rotation,
+        overdue: next_rotation.is_some_and(|due| due <= now),
+    }
+}
+
 /// Whether a reference resolves: version, age and keyed fingerprint, never the value.
 #[utoipa::path(post, path = "/v1/secrets/check", tag = "secrets", request_body = Check,
     security(("bearer" = [])), responses((status = 200, description = "Whether, and which version", body = Value)))]
 pub(crate) async fn check(
-    State(context): Shared,
+    axum::extract::State(context): Shared,
     caller: Caller,
     Body(body): Body<Check>,
 ) -> Result<Response, Problem> {
@@ -91,6 +125,7 @@ pub(crate) async fn check(
         created_at: None,
         age_seconds: None,
         fingerprint: None,
+        rotation: Rotation::default(),
     };
     let mut event = Event::new(EventKind::SecretChecked, context.now());
     event.operator = Some(caller.0.name.clone());
@@ -103,6 +138,8 @@ pub(crate) async fn check(
         answer.created_at = material.created_at;
         answer.age_seconds = material.created_at.map(|made| context.now().since(made).as_secs());
         answer.fingerprint = Some(material.secret.fingerprint(&context.fingerprints));
+        let state = context.state.load().await?;
+        answer.rotation = rotation_of(&state, &answer.reference, &material.version, context.now());
         event.secret_version = answer.version.clone();
         event.fingerprint = answer.fingerprint;
         event.store_request_id = material.store_request_id.clone();
@@ -148,7 +185,7 @@ fn escaped(text: &str) -> String {
 #[utoipa::path(post, path = "/v1/secrets", tag = "secrets", request_body = Put, security(("bearer" = [])),
     responses((status = 201, description = "The reference, version and fingerprint", body = Value)))]
 pub(crate) async fn put(
-    State(context): Shared,
+    axum::extract::State(context): Shared,
     caller: Caller,
     Body(body): Body<Put>,
 ) -> Result<Response, Problem> {

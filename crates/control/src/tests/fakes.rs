@@ -23,8 +23,8 @@ use gateway_core::policy::{
 };
 use gateway_core::ports::{
     AuditError, AuditSink, Candidate, CredentialProbe, IdentityVerifier, LiveSessions, LiveTraffic,
-    Publisher, Random, SecretCache, SecretStore, SecretWriter, Sequence, StateReader, StateWriter,
-    StoreError, StoreErrorKind,
+    Publisher, Random, RolledBack, SecretCache, SecretStore, SecretWriter, Sequence, StateReader,
+    StateWriter, StoreError, StoreErrorKind,
 };
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};
@@ -146,6 +146,8 @@ pub(super) struct Live {
     pub(super) sessions: Mutex<Vec<LiveSession>>,
     pub(super) ended: Mutex<Vec<String>>,
     pub(super) stuck: AtomicBool,
+    pub(super) in_use: Mutex<Vec<VersionId>>,
+    pub(super) rolled_back: Mutex<Vec<RolledBack>>,
 }
 
 #[async_trait]
@@ -179,6 +181,12 @@ impl LiveTraffic for Live {
     }
     fn open(&self, _: &EnvironmentName, _: &BindingName) -> Ended {
         Ended::default()
+    }
+    fn versions_in_use(&self, _: &EnvironmentName, _: &BindingName) -> Vec<VersionId> {
+        self.in_use.lock().unwrap().clone()
+    }
+    fn rolled_back(&self) -> Vec<RolledBack> {
+        self.rolled_back.lock().unwrap().clone()
     }
 }
 
@@ -220,6 +228,8 @@ impl LiveSessions for Live {
 #[derive(Debug, Default)]
 pub(super) struct Probe {
     pub(super) refuses: AtomicBool,
+    /// Answers to nobody.
+    pub(super) unreachable: AtomicBool,
     pub(super) tries: AtomicU64,
 }
 
@@ -227,6 +237,9 @@ pub(super) struct Probe {
 impl CredentialProbe for Probe {
     async fn probe(&self, _: &Permit, _: Candidate<'_>) -> Result<(), Refusal> {
         self.tries.fetch_add(1, Ordering::SeqCst);
+        if self.unreachable.load(Ordering::SeqCst) {
+            return Err(Code::UpstreamUnreachable.into());
+        }
         if self.refuses.load(Ordering::SeqCst) { Err(Code::UpstreamUnauthorized.into()) } else { Ok(()) }
     }
 }
@@ -267,6 +280,8 @@ pub(super) struct Vault {
     pub(super) values: Mutex<HashMap<String, String>>,
     pub(super) fetched: Mutex<Vec<String>>,
     pub(super) forgotten: Mutex<Vec<String>>,
+    /// The newest version, where it is not 7.
+    pub(super) newest: Mutex<Option<String>>,
 }
 
 #[async_trait]
@@ -278,7 +293,7 @@ impl SecretStore for Vault {
         let value = value.ok_or_else(|| StoreError::new(StoreErrorKind::NotFound, "nothing there"))?;
         Ok(Arc::new(SecretVersion {
             secret: Secret::new(value.into_bytes()),
-            version: VersionId::new("7"),
+            version: VersionId::new(self.newest.lock().unwrap().as_deref().unwrap_or("7")),
             created_at: None,
             expires_at: None,
             store_request_id: None,
@@ -286,6 +301,9 @@ impl SecretStore for Vault {
     }
     async fn probe(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+    fn keeps_versions(&self) -> bool {
+        true
     }
 }
 
@@ -345,7 +363,7 @@ impl OperatorVerifier for People {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Plain(AtomicU64);
+pub(super) struct Plain(AtomicU64, pub(super) AtomicU64);
 
 impl TokenMinter for Plain {
     fn mint(&self, kind: TokenKind) -> (Secret, TokenDigest) {
@@ -422,6 +440,6 @@ impl StatusPages for Plain {
 
 impl Clock for Plain {
     fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(1_795_000_000)
+        Timestamp::from_seconds(1_795_000_000).plus(Duration::from_secs(self.1.load(Ordering::SeqCst)))
     }
 }

@@ -5,6 +5,7 @@ mod effect;
 mod fakes;
 mod grants;
 mod replicas;
+mod rotation;
 mod sessions;
 mod surface;
 mod workloads;
@@ -44,6 +45,7 @@ struct Office {
     vault: Arc<Vault>,
     world: Arc<World>,
     people: Arc<People>,
+    plain: Arc<Plain>,
 }
 
 struct Answer {
@@ -76,6 +78,14 @@ fn store(vault: &Arc<Vault>, environments: &[&str], paths: &[(&str, &str)], writ
     }
 }
 
+fn stores(vault: &Arc<Vault>) -> Stores {
+    let delegated = [("kv/support/", "support"), ("kv/platform/", "platform")];
+    Stores::new([
+        ("vault".parse().unwrap(), store(vault, &["production"], &delegated, false)),
+        ("sealed".parse().unwrap(), store(vault, &["dev"], &[], true)),
+    ])
+}
+
 impl Office {
     fn new() -> Self {
         Self::holding(State::default())
@@ -104,11 +114,7 @@ impl Office {
             awaited: Mutex::default(),
             others_lag: AtomicBool::new(false),
         });
-        let delegated = [("kv/support/", "support"), ("kv/platform/", "platform")];
-        let stores = Stores::new([
-            ("vault".parse().unwrap(), store(&vault, &["production"], &delegated, false)),
-            ("sealed".parse().unwrap(), store(&vault, &["dev"], &[], true)),
-        ]);
+        let stores = stores(&vault);
         let context = Arc::new(ControlContext {
             state: Arc::clone(&state) as _,
             stores: Arc::new(stores),
@@ -127,11 +133,11 @@ impl Office {
             tokens: Arc::clone(&plain) as _,
             pages: Arc::clone(&plain) as _,
             clock: Arc::clone(&plain) as _,
-            random: plain,
+            random: Arc::clone(&plain) as _,
             fingerprints: FingerprintKey::new([5; 32]),
         });
         let (router, routes) = (control_router(Arc::clone(&context)), OperatorRoutes::new(&context));
-        Self { router, routes, state, chain, live, world, keeper, probe, vault, people }
+        Self { router, routes, state, chain, live, world, keeper, probe, vault, people, plain }
     }
 
     async fn call(&self, who: &str, method: &str, path: &str, body: Value) -> Answer {

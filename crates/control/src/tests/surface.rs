@@ -28,6 +28,7 @@ fn the_document_lists_every_route() {
     GET /v1/audit/tail
     GET /v1/bindings
     GET /v1/bindings/{environment}/{name}
+    GET /v1/bindings/{environment}/{name}/versions
     GET /v1/environments
     GET /v1/export
     GET /v1/grants

@@ -44,6 +44,18 @@ pub enum EventKind {
     BindingRotated,
     /// A probe of a new reference failed, and the old one stayed.
     RotationRefused,
+    /// A newer version of a watched secret was seen in the store; it is tried before any call uses it.
+    VersionStaged,
+    /// A newer version of a watched secret was taken by the server, and calls use it from now on.
+    VersionActivated,
+    /// Nothing uses a replaced version any more.
+    VersionRetired,
+    /// The server refused a newer version, and the previous one goes on.
+    RotationRolledBack,
+    /// The next rotation of a secret is near.
+    RotationDue,
+    /// A secret is older than it may be, or its rotation is late.
+    RotationOverdue,
     /// A binding was revoked: new calls stopped.
     BindingRevoked,
     /// A revocation was complete: what was ended.

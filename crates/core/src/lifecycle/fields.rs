@@ -99,7 +99,7 @@ const fn strictness(tier: Tier) -> u8 {
 }
 
 fn server(old: &ServerSpec, new: &ServerSpec) -> Vec<(&'static str, Effect)> {
-    let ServerSpec { name, environment, owner, route, tools, credential } = old;
+    let ServerSpec { name, environment, owner, route, tools, credential, probe } = old;
     let mut table = Table::default();
     table.loosens("name", name, &new.name);
     table.loosens("environment", environment, &new.environment);
@@ -107,6 +107,7 @@ fn server(old: &ServerSpec, new: &ServerSpec) -> Vec<(&'static str, Effect)> {
     table.loosens("route", route, &new.route);
     table.judge("tools", tools, &new.tools, nothing_gets_less_risky);
     table.loosens("credential", credential, &new.credential);
+    table.loosens("probe", probe, &new.probe);
     table.0
 }
 
@@ -201,6 +202,7 @@ fn binding(old: &BindingSpec, new: &BindingSpec) -> Vec<(&'static str, Effect)> 
         owner,
         session,
         limits,
+        rotation,
         review_by,
         expires_at,
         exceptions,
@@ -229,6 +231,8 @@ fn binding(old: &BindingSpec, new: &BindingSpec) -> Vec<(&'static str, Effect)> 
     table.loosens("owner", owner, &new.owner);
     table.loosens("session", session, &new.session);
     table.judge("limits", limits, &new.limits, |old, new| lower_limits(*old, *new));
+    // To begin looking after a secret takes nothing away; to stop it might.
+    table.judge("rotation", rotation, &new.rotation, |old, _| old.is_none());
     table.judge("review_by", review_by, &new.review_by, earlier);
     table.judge("expires_at", expires_at, &new.expires_at, earlier);
     table.judge("exceptions", exceptions, &new.exceptions, |old, new| {

@@ -19,6 +19,7 @@ mod sources;
 mod status;
 mod tokens;
 mod validate;
+mod versions;
 mod world;
 
 use std::collections::BTreeSet;
@@ -48,6 +49,7 @@ pub use tokens::{
 };
 pub(crate) use validate::tools_meet;
 pub use validate::validate;
+pub use versions::{SeenVersion, VersionMoves, binding_key, retire};
 pub use world::{declared, pending};
 
 /// What the configuration says that manifests are judged by.

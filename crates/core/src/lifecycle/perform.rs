@@ -1,6 +1,7 @@
 //! Carrying out a change on a state in memory, with the rules that every backend enforces.
 
 use crate::ports::StateError;
+use crate::rotation::{VersionRecord, VersionState};
 use crate::state::{Change, GrantRecord, Lifecycle, Operation, RevisionRecord, State};
 
 /// Applies the whole change and moves the epoch by one.
@@ -63,6 +64,13 @@ pub fn perform(state: &mut State, operation: &Operation) -> Result<(), StateErro
             grant.ok_or_else(|| missing(id))?.ended = Some(*end);
             Ok(())
         }
+        Operation::PutVersion(version) => put_version(state, version),
+        Operation::DropVersion { environment, binding, place, version } => {
+            state.versions.retain(|known| {
+                known.environment != *environment || known.binding != *binding || !known.is(place, version)
+            });
+            Ok(())
+        }
         Operation::InsertOperatorToken(token) => {
             state.operator_tokens.push(token.clone());
             Ok(())
@@ -83,6 +91,29 @@ fn insert_grant(state: &mut State, grant: &GrantRecord) -> Result<(), StateError
         return refuse(format!("grant {}: another one stands", grant.id));
     }
     state.grants.push(grant.clone());
+    Ok(())
+}
+
+fn put_version(state: &mut State, version: &VersionRecord) -> Result<(), StateError> {
+    let others = state.versions_of(&version.environment, &version.binding);
+    let active = |known: &VersionRecord| {
+        known.state == VersionState::Active && !known.is(&version.place, &version.version)
+    };
+    if version.state == VersionState::Active && others.iter().any(active) {
+        return refuse(format!("{}: another version is active", version.binding));
+    }
+    let same = |known: &VersionRecord| {
+        known.environment == version.environment
+            && known.binding == version.binding
+            && known.is(&version.place, &version.version)
+    };
+    if let Some(known) = state.versions.iter_mut().find(|known| same(known)) {
+        *known = version.clone();
+        return Ok(());
+    }
+    let wanted = (&version.environment, &version.binding);
+    let place = state.versions.partition_point(|known| (&known.environment, &known.binding) <= wanted);
+    state.versions.insert(place, version.clone());
     Ok(())
 }
 

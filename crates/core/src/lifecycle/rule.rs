@@ -49,6 +49,7 @@ rules! {
     SERVER_ENVIRONMENT: "server.environment", 422, "the author", "bindings open servers of their own environment only: declare the server there";
     SERVER_COMMAND: "server.command", 422, "the gateway's operator", "allow the command under `stdio.commands` in `gateway.yaml`, or correct the route";
     SERVER_ROUTE: "server.route", 422, "the server's owner", "correct the route";
+    SERVER_PROBE: "server.probe", 422, "the server's owner", "name under `probe` a tool of risk `read` of a server with a `url`";
     POLICY_UNKNOWN: "policy.undeclared", 422, "the author", "declare the policy in this environment, or correct its name";
     POLICY_INVALID: "policy.invalid", 422, "the policy's owner", "correct the Cedar text; `policy check` shows every problem";
     AGENT_UNKNOWN: "agent.undeclared", 422, "the author", "declare the agent, or correct its name";
@@ -89,6 +90,8 @@ rules! {
     BINDING_EXPIRES: "binding.expires_in_past", 422, "the author", "set `expires_at` to a time to come";
     BINDING_EXCEPTION: "binding.exception_reason", 422, "the author", "give the approver a reason for each exception, once";
     BINDING_TIED: "binding.tied", 422, "the author", "make one of the two more specific, or disable one: calls that both match would be refused";
+    ROTATION_WATCH: "rotation.watch", 422, "the author", "watch only a place in a store that keeps versions, without a template: elsewhere a changed value is taken over within the store's `cache_seconds`";
+    ROTATION_SECRET: "rotation.no_secret", 422, "the author", "remove `rotation`: it looks after a `secret` in a store; other sources renew theirs by themselves";
     PRODUCTION_ANY: "production.any_actor", 422, "the author", "name agents, users or groups: `any` is refused in production";
     PRODUCTION_LOCAL_STORE: "production.local_store", 422, "the author", "use a secret store of the enterprise's, or ask for the exception `local_store`";
     PRODUCTION_QUERY: "production.query_injection", 422, "the author", "inject into a header, or ask for the exception `query_injection`";

@@ -6,7 +6,7 @@ use super::{Context, Facts};
 use crate::id::{AgentName, EnvironmentName, WorkloadName};
 use crate::manifest::{
     AgentProof, AgentSpec, BindingSpec, CredentialMode, CredentialNeed, EnvironmentSpec, Exception,
-    ExceptionRule, Injection, Kind, ObjectKey, Route, ServerSpec, Spec, Tier,
+    ExceptionRule, Injection, Kind, ObjectKey, Risk, Route, ServerSpec, Spec, Tier,
 };
 use crate::reference::{SecretReference, TemplateValues};
 use crate::stores::{StoreClass, StoreEntry, Stores};
@@ -94,6 +94,14 @@ impl<'a> Judge<'a> {
         {
             self.find(&rule::SERVER_COMMAND, key, "the gateway's configuration does not allow this command");
         }
+        if let Some(probe) = &spec.probe {
+            if spec.tools.of(probe.tool.as_str()) != Risk::Read {
+                self.find(&rule::SERVER_PROBE, key, format!("tool `{}` may do more than read", probe.tool));
+            }
+            if matches!(spec.route, Route::Stdio(_)) {
+                self.find(&rule::SERVER_PROBE, key, "a process is tried by its handshake alone");
+            }
+        }
     }
 
     fn agent(&mut self, key: &ObjectKey, spec: &AgentSpec) {
@@ -136,6 +144,7 @@ impl<'a> Judge<'a> {
             self.reference(key, spec, secret);
         }
         self.source(key, spec);
+        self.rotation(key, spec);
         if self.world.is_production(&spec.environment) {
             self.production(key, spec);
         }
@@ -246,6 +255,25 @@ impl<'a> Judge<'a> {
             self.find(&rule::REFERENCE_TEMPLATE, key, message);
         }
         self.place(key, &spec.environment, secret);
+    }
+
+    /// A version that was tried must be the one that calls get, so the store has to give out both by name.
+    fn rotation(&mut self, key: &ObjectKey, spec: &BindingSpec) {
+        let Some(rotation) = &spec.rotation else { return };
+        let Some(secret) = &spec.secret else {
+            self.find(&rule::ROTATION_SECRET, key, "there is no secret to rotate");
+            return;
+        };
+        if rotation.watch.is_none() {
+            return;
+        }
+        if secret.has_templates() {
+            self.find(&rule::ROTATION_WATCH, key, "a place with a template is another one for each caller");
+        }
+        if self.stores.entry(secret.store()).is_some_and(|entry| !entry.uncached.keeps_versions()) {
+            let message = format!("store `{}` keeps no versions", secret.store());
+            self.find(&rule::ROTATION_WATCH, key, message);
+        }
     }
 
     pub(super) fn place(&mut self, key: &ObjectKey, environment: &EnvironmentName, secret: &SecretReference) {

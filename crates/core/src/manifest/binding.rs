@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CredentialSource, Injection, Risk};
+use super::{CredentialSource, Injection, Risk, RotationSpec};
 use crate::actor::ActorSelector;
 use crate::id::{BindingName, EnvironmentName, PolicyName, ServerName, TeamName, ToolName};
 use crate::reference::SecretReference;
@@ -158,6 +158,9 @@ pub struct BindingSpec {
     /// Rate and concurrency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// How its secret is kept fresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Box<RotationSpec>>,
     /// When people look at it again, as `YYYY-MM-DD`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review_by: Option<String>,

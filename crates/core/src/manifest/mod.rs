@@ -8,6 +8,7 @@ mod injection;
 mod pattern;
 mod policy;
 mod provider;
+mod rotation;
 mod route;
 mod server;
 mod source;
@@ -25,11 +26,12 @@ pub use injection::{Injection, InjectionError, ValueFormat};
 pub use pattern::Pattern;
 pub use policy::PolicySpec;
 pub use provider::{ClientAuthentication, ProviderClient, ProviderEndpoints, ProviderSpec, Registration};
+pub use rotation::{OnOverdue, RotationSpec, Span, SpanError};
 pub use route::{
     AddressScope, ChildLimits, ClientCertificate, HttpRoute, Route, RouteError, Spoken, StdioRoute,
     is_variable,
 };
-pub use server::{CredentialNeed, Risk, ServerSpec, ToolRisks};
+pub use server::{CredentialNeed, ProbeCall, Risk, ServerSpec, ToolRisks};
 pub use source::{
     AppInstallation, AssertedSubject, CredentialSource, IdentityAssertion, JwtBearer, LeasedSecret,
     MintedToken, TokenExchange, TokenRequest, ToolScopes,

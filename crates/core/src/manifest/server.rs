@@ -112,4 +112,18 @@ pub struct ServerSpec {
     /// Whether it needs a credential.
     #[serde(default)]
     pub credential: CredentialNeed,
+    /// A call that shows whether a credential is good, where a handshake does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Box<ProbeCall>>,
+}
+
+/// A tool call that a new version of a secret is tried with, after the handshake. The tool must only read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeCall {
+    /// The tool.
+    pub tool: ToolName,
+    /// What it is called with.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub arguments: serde_json::Map<String, serde_json::Value>,
 }

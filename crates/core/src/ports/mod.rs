@@ -16,4 +16,4 @@ pub use store::{
     LeasingStore, SecretCache, SecretStore, SecretWriter, StoreError, StoreErrorKind, StoreLease,
 };
 pub use ticket::{Ticket, TicketKind, Tickets};
-pub use traffic::{LiveSessions, LiveTraffic};
+pub use traffic::{LiveSessions, LiveTraffic, RolledBack};

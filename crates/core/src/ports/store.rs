@@ -28,6 +28,12 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// What stands in the way.
     async fn probe(&self) -> Result<(), StoreError>;
+
+    /// Whether it keeps earlier versions and gives them out by `?version=`. A decorator says what the store
+    /// behind it says.
+    fn keeps_versions(&self) -> bool {
+        false
+    }
 }
 
 /// A store that makes secrets on demand, each with a lease, and takes them back.

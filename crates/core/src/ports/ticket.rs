@@ -84,11 +84,15 @@ pub enum TicketKind {
     RefreshLock,
     /// A replica that serves, with the epoch that it has taken over.
     Replica,
+    /// A new version of a secret that is being tried.
+    RotationLock,
+    /// A replica's use of a version that was replaced.
+    VersionUse,
 }
 
 impl TicketKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Login,
         Self::Connect,
         Self::BrowserSession,
@@ -98,6 +102,8 @@ impl TicketKind {
         Self::Replay,
         Self::RefreshLock,
         Self::Replica,
+        Self::RotationLock,
+        Self::VersionUse,
     ];
 
     /// The word it is stored under.
@@ -112,6 +118,8 @@ impl TicketKind {
             Self::Replay => "replay",
             Self::RefreshLock => "refresh_lock",
             Self::Replica => "replica",
+            Self::RotationLock => "rotation_lock",
+            Self::VersionUse => "version_use",
         }
     }
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::audit::Ended;
 use crate::id::{AgentName, BindingName, EnvironmentName};
+use crate::lease::VersionId;
 use crate::refusal::Refusal;
 use crate::session::{LiveSession, Terminated};
 use crate::state::GrantRecord;
@@ -47,8 +48,32 @@ pub trait LiveTraffic: Send + Sync + fmt::Debug {
     /// [`Code::Internal`](crate::refusal::Code::Internal) where something did not end within `deadline`.
     async fn end_grant(&self, grant: &GrantRecord, deadline: Duration) -> Result<Ended, Refusal>;
 
+    /// The versions of the binding's secret that a call, a stream or a process uses just now.
+    fn versions_in_use(&self, _environment: &EnvironmentName, _binding: &BindingName) -> Vec<VersionId> {
+        Vec::new()
+    }
+
+    /// The bindings that went back to an earlier version by themselves, because the server refused the newer
+    /// one that their cache had taken over.
+    fn rolled_back(&self) -> Vec<RolledBack> {
+        Vec::new()
+    }
+
     /// Open legacy sessions and live streams of the binding.
     fn open(&self, environment: &EnvironmentName, binding: &BindingName) -> Ended;
+}
+
+/// A binding that went back to an earlier version of its secret by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RolledBack {
+    /// The binding's environment.
+    pub environment: EnvironmentName,
+    /// The binding.
+    pub binding: BindingName,
+    /// The version that the server refused.
+    pub refused: VersionId,
+    /// The version that goes on.
+    pub kept: VersionId,
 }
 
 /// The sessions of this replica: what operators list and end (DESIGN, section 10.7).

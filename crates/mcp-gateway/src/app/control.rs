@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use gateway_adapters::audit::Durability;
 use gateway_console::PREFIX;
-use gateway_control::{ControlContext, StoredOperators, control_router};
+use gateway_control::{ControlContext, RotationKeeper, RotationParts, StoredOperators, control_router};
 use gateway_core::lifecycle::Facts;
 use gateway_login::context::Source;
 use gateway_proxy::probe::Prober;
@@ -106,6 +106,22 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
         random: parts.entropy.clone(),
         fingerprints,
     })
+}
+
+/// Looks after the secrets of bindings, for ever.
+pub(super) fn keep_rotating(parts: &Parts) -> JoinHandle<()> {
+    let keeper = RotationKeeper::new(RotationParts {
+        state: parts.state.clone(),
+        tickets: parts.tickets.clone(),
+        stores: parts.stores.clone(),
+        publisher: parts.publisher.clone(),
+        live: parts.gateway.clone(),
+        probe: Arc::new(Prober::new(parts.gateway.clone())),
+        snapshots: Arc::new(Current(parts.gateway.clone())),
+        clock: Arc::new(SystemClock),
+        random: parts.entropy.clone(),
+    });
+    tokio::spawn(keeper.keep())
 }
 
 /// The sources that serve here: nobody can grant anything where there are no pages for it.

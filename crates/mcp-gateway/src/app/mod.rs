@@ -114,6 +114,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (control_address, control) = control::serve(&config, &parts, stopped.clone()).await?;
     let mut tasks = parts.background();
     tasks.push(control);
+    tasks.push(control::keep_rotating(&parts));
     tracing::info!(data = %data_address, control = %control_address, "the gateway serves");
     Ok(Running {
         data_address,

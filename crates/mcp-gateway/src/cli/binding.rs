@@ -26,6 +26,8 @@ pub(super) enum BindingCommand {
     Effect(ApproveArguments),
     /// Take the store's new version, or another reference, after probing that it works
     Rotate(RotateArguments),
+    /// List the versions of its secret: where each stands, how old it is, when the next is due (never the value)
+    Versions(Target),
     /// Switch off; can be switched on again
     Disable(Target),
     /// Switch on again
@@ -166,6 +168,12 @@ pub(super) fn run(session: &mut Session, command: &BindingCommand) -> Result<Exi
             Ok(Exit::Ok)
         }
         BindingCommand::Rotate(arguments) => rotate(session, arguments),
+        BindingCommand::Versions(target) => {
+            let [kind, environment, name] = target.path();
+            let answer = session.client()?.fetch(&[kind, environment, name, "versions"], &[])?;
+            session.printer.show(&answer, super::rotation::view);
+            Ok(Exit::Ok)
+        }
         BindingCommand::Disable(target) => switch(session, target, "disable"),
         BindingCommand::Enable(target) => switch(session, target, "enable"),
         BindingCommand::Revoke(arguments) => revoke(session, arguments),

@@ -9,6 +9,7 @@ use super::view::{Table, View};
 pub(super) fn view(card: &Value) -> View {
     let name = format!("Binding {}/{}", text(card, "/environment"), text(card, "/name"));
     let revision = text(card, "/revision");
+    let [version, age, since, due, rotation] = super::rotation::fields(card);
     let shown = View::default()
         .title(format!("{name} · revision {revision} · {}", text(card, "/status")))
         .fields([
@@ -20,6 +21,11 @@ pub(super) fn view(card: &Value) -> View {
             ("risk up to", text(card, "/risk")),
             ("mode", text(card, "/mode")),
             ("secret", text(card, "/reference")),
+            version,
+            age,
+            since,
+            due,
+            rotation,
             ("source", source(card)),
             ("store", store(card)),
             ("path owners", text(card, "/path_owners")),
@@ -32,6 +38,7 @@ pub(super) fn view(card: &Value) -> View {
             ("written by", format!("{} at {}", text(card, "/author"), time(&text(card, "/created_at")))),
             ("takes over from", text(card, "/shadows")),
         ])
+        .table("Versions of the secret", super::rotation::versions(card))
         .table("Exceptions from production rules", exceptions(card))
         .table("Signatures", signatures(card, "/approvals"));
     let shown = pending(shown, card);

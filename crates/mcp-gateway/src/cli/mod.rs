@@ -26,6 +26,7 @@ mod print;
 mod problem;
 mod provider;
 mod receipt;
+mod rotation;
 mod secret;
 mod session;
 mod stdio_child;

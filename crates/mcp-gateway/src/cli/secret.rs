@@ -172,8 +172,15 @@ fn checked(reference: &str, answer: &Value) -> View {
         ("version", text(answer, "/version")),
         ("fingerprint", text(answer, "/fingerprint")),
         ("created", time(&text(answer, "/created_at"))),
-        ("age", if age.is_empty() { age } else { format!("{age} s") }),
+        ("age", super::rotation::age(&age)),
+        ("state", text(answer, "/state")),
+        ("next rotation", next_rotation(answer)),
     ])
+}
+
+fn next_rotation(answer: &Value) -> String {
+    let due = time(&text(answer, "/next_rotation"));
+    if is_true(answer, "/overdue") { format!("{due}: OVERDUE") } else { due }
 }
 
 #[cfg(test)]

@@ -124,6 +124,9 @@ pub(crate) async fn attempt(
         );
         let (response, mut trail) = sent.await?;
         let Some(refused) = refused(&response, &ready.permit, material.as_deref()) else {
+            if let Some(material) = &material {
+                material.marks().note_worked(gateway.clock.now());
+            }
             // The caller's token has done its work: a stream may last for hours.
             let (permit, pass) = (ready.permit.presenting(None), ready.pass);
             return Ok(Forwarded { response, permit, material, trail, pass, places: Vec::new() });
@@ -132,6 +135,9 @@ pub(crate) async fn attempt(
         trail.scopes(refused.scopes.clone());
         trail.fail(refused.code);
         let repeats = response.status() == StatusCode::UNAUTHORIZED;
+        if let Some(material) = material.as_ref().filter(|_| repeats) {
+            gateway.materials.note_refused(material);
+        }
         let again = match (&version, repeats && tried.is_none() && may_repeat) {
             (Some(version), true) => {
                 obtain_again(gateway, &ready.permit, version, &trip.request_id, gateway.clock.now()).await?

@@ -6,10 +6,10 @@ use gateway_core::actor::Actor;
 use gateway_core::consent::Consent;
 use gateway_core::id::{AgentName, RequestId};
 use gateway_core::lease::{Lease, SecretVersion};
-use gateway_core::manifest::{CredentialNeed, CredentialSource, ExceptionRule, Tier};
+use gateway_core::manifest::{CredentialNeed, CredentialSource, ExceptionRule, Route, Tier};
 use gateway_core::policy::Permit;
 use gateway_core::ports::CredentialWish;
-use gateway_core::reference::{ResolvedReference, SecretReference, TemplateValues};
+use gateway_core::reference::{ResolvedReference, SecretReference, TemplateValues, VersionSelector};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::snapshot::Snapshot;
 use gateway_core::state::GrantRecord;
@@ -77,13 +77,11 @@ pub async fn obtain_for(
     }
     check_production(gateway, permit)?;
     let mut from_grant = None;
-    let (version, place) = match (&binding.spec.secret, &binding.spec.source, binding.credential) {
+    let mut trial = false;
+    let (version, place) = match (binding.reference(), &binding.spec.source, binding.credential) {
         (Some(reference), None, CredentialNeed::Required) => {
-            let resolved = resolve(permit, actor, reference)?;
-            let version = fetch(&gateway.stores, permit, &resolved).await?;
-            let slot = per_caller(reference, &resolved);
-            let agent = slot.as_ref().and_then(|_| agent_name(actor)).cloned();
-            let place = Place { slot, agent, reference: Some(resolved) };
+            let (version, place, untried) = from_store(gateway, permit, actor, reference).await?;
+            trial = untried;
             (version, place)
         }
         (None, Some(source), CredentialNeed::Required) => {
@@ -107,8 +105,33 @@ pub async fn obtain_for(
         return Err(Refusal::new(Code::SecretMissing).because("the version has expired"));
     }
     let key = binding_key(permit);
-    let material = gateway.materials.ready(&key, place, &binding.spec, Arc::clone(&version), now)?;
-    Ok(Some(Obtained { lease: Lease::issue(permit, version), material, grant: from_grant }))
+    let material = gateway.materials.ready(&key, place, &binding.spec, version, trial, now)?;
+    // Another one than was fetched, where somebody else is trying that.
+    let lease = Lease::issue(permit, Arc::clone(material.version()));
+    Ok(Some(Obtained { lease, material, grant: from_grant }))
+}
+
+/// The version in the store that the permit's binding may use now; and whether nobody has tried it yet.
+async fn from_store(
+    gateway: &Gateway,
+    permit: &Permit,
+    actor: Option<&Actor>,
+    reference: &SecretReference,
+) -> Result<(Arc<SecretVersion>, Place, bool), Refusal> {
+    let binding = permit.binding();
+    let resolved = resolve(permit, actor, reference)?;
+    let slot = per_caller(reference, &resolved);
+    let mut version = fetch(&gateway.stores, permit, &resolved).await?;
+    let proven = binding.active_version.as_ref().map(|known| &known.version);
+    // A process says nothing about its credential that could be told from any other trouble.
+    let mut trial = resolved.version.is_none()
+        && matches!(binding.route, Route::Http(_))
+        && proven != Some(&version.version);
+    if trial {
+        (version, trial) = standing_version(gateway, permit, &resolved, slot.as_deref(), version).await;
+    }
+    let agent = slot.as_ref().and_then(|_| agent_name(actor)).cloned();
+    Ok((version, Place { slot, agent, reference: Some(resolved) }, trial))
 }
 
 fn agent_name(actor: Option<&Actor>) -> Option<&AgentName> {
@@ -180,6 +203,26 @@ async fn fetch(
     Ok(entry.store.fetch(resolved).await?)
 }
 
+/// The version before, where the server has refused this one and the store still gives out the other; and whether
+/// what is used may still be on trial.
+async fn standing_version(
+    gateway: &Gateway,
+    permit: &Permit,
+    resolved: &ResolvedReference,
+    slot: Option<&str>,
+    version: Arc<SecretVersion>,
+) -> (Arc<SecretVersion>, bool) {
+    let kept = gateway.materials.in_place_of(&binding_key(permit), slot, &version.version);
+    let Some(kept) = kept else { return (version, true) };
+    let selector = Some(VersionSelector::Version(kept.to_string()));
+    let pinned = ResolvedReference { version: selector, ..resolved.clone() };
+    match fetch(&gateway.stores, permit, &pinned).await {
+        Ok(found) if found.version == kept => (found, false),
+        // Without it there is nothing to go back to, and the server's refusal stands.
+        Ok(_) | Err(_) => (version, false),
+    }
+}
+
 /// The production rules, checked again where the credential is used (DESIGN, section 11.5).
 fn check_production(gateway: &Gateway, permit: &Permit) -> Result<(), Refusal> {
     let spec = &permit.binding().spec;
@@ -219,7 +262,7 @@ pub async fn obtain_again(
     request_id: &RequestId,
     now: Timestamp,
 ) -> Result<Option<Obtained>, Refusal> {
-    if let Some(reference) = &permit.binding().spec.secret {
+    if let Some(reference) = permit.binding().reference() {
         let resolved = resolve(permit, permit.actor(), reference)?;
         gateway.stores.open(&permit.binding().spec.environment, &resolved.store)?.cache.forget(&resolved);
     } else {

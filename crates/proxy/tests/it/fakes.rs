@@ -20,7 +20,7 @@ use gateway_core::ports::{
     SecretStore, Sequence, StoreError, StoreErrorKind,
 };
 use gateway_core::receipt::Receipt;
-use gateway_core::reference::ResolvedReference;
+use gateway_core::reference::{ResolvedReference, VersionSelector};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::secret::Secret;
 use gateway_core::time::{Clock, Timestamp};
@@ -89,6 +89,8 @@ pub struct FakeStore {
     pub value: Mutex<String>,
     pub version: AtomicU64,
     pub down: AtomicBool,
+    /// Earlier values by their version.
+    pub earlier: Mutex<HashMap<String, String>>,
     cached: Mutex<HashMap<ResolvedReference, Arc<SecretVersion>>>,
 }
 
@@ -101,9 +103,16 @@ impl SecretStore for FakeStore {
         if self.down.load(Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "down on cue"));
         }
+        let mut version = self.version.load(Ordering::SeqCst).to_string();
+        let mut value = self.value.lock().unwrap().clone();
+        if let Some(VersionSelector::Version(pinned)) = &reference.version
+            && let Some(earlier) = self.earlier.lock().unwrap().get(pinned)
+        {
+            (version, value) = (pinned.clone(), earlier.clone());
+        }
         let version = Arc::new(SecretVersion {
-            secret: Secret::copy_from(self.value.lock().unwrap().as_bytes()),
-            version: VersionId::new(&self.version.load(Ordering::SeqCst).to_string()),
+            secret: Secret::copy_from(value.as_bytes()),
+            version: VersionId::new(&version),
             created_at: None,
             expires_at: None,
             store_request_id: None,

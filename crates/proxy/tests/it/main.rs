@@ -27,6 +27,7 @@ mod network;
 mod operators;
 mod receipts;
 mod revocation;
+mod rotation;
 mod sessions;
 mod site;
 mod sources;

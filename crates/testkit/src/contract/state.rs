@@ -14,6 +14,7 @@ mod records;
 mod rules;
 pub mod tickets;
 mod upgrade;
+pub mod versions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -98,6 +99,7 @@ pub async fn run(fixtures: &dyn StateFixtures) {
     grants::grants_are_kept_and_end_once(&*database.open().await).await;
     grants::long_ended_grants_are_not_loaded(&*fixtures.fresh().await).await;
     grants::the_database_keeps_the_rules_of_grants(&*fixtures.fresh().await).await;
+    versions::versions_survive_a_restart(&*fixtures.fresh().await).await;
     let database = fixtures.fresh().await;
     tickets::run(database.tickets().await, database.tickets().await).await;
     concurrency::a_stale_epoch_is_a_conflict(&*fixtures.fresh().await).await;

@@ -128,6 +128,10 @@ impl SecretStore for ParameterStore {
         }))
     }
 
+    fn keeps_versions(&self) -> bool {
+        true
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         self.0.probe("DescribeParameters", &DescribeParameters { max_results: 1 }).await
     }

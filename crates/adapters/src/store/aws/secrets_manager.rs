@@ -117,6 +117,10 @@ impl SecretStore for SecretsManager {
         }))
     }
 
+    fn keeps_versions(&self) -> bool {
+        true
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         self.0.probe("DescribeSecret", &DescribeSecret { secret_id: "mcp-gateway-probe" }).await
     }

@@ -1,6 +1,7 @@
 mod acts;
 mod apply;
 mod laws;
+mod versions;
 
 use super::*;
 use crate::id::{OperatorName, Revision, TeamName};
@@ -12,8 +13,9 @@ use crate::state::{Change, Lifecycle};
 use crate::stores::{PathDelegation, StoreClass, StoreEntry, Stores};
 use std::sync::Arc;
 
+/// Keeps versions, or only one.
 #[derive(Debug)]
-struct NoStore;
+struct NoStore(bool);
 
 #[async_trait::async_trait]
 impl SecretStore for NoStore {
@@ -22,6 +24,9 @@ impl SecretStore for NoStore {
     }
     async fn probe(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+    fn keeps_versions(&self) -> bool {
+        self.0
     }
 }
 
@@ -36,9 +41,9 @@ impl SecretCache for NoStore {
 
 fn entry(class: StoreClass, environments: &[&str], paths: &[(&str, &str)]) -> StoreEntry {
     StoreEntry {
-        store: Arc::new(NoStore),
-        uncached: Arc::new(NoStore),
-        cache: Arc::new(NoStore),
+        store: Arc::new(NoStore(class == StoreClass::External)),
+        uncached: Arc::new(NoStore(class == StoreClass::External)),
+        cache: Arc::new(NoStore(false)),
         leasing: None,
         writer: None,
         class,

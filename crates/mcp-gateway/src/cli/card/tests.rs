@@ -75,6 +75,17 @@ fn the_fields_of_a_real_card_are_the_ones_that_are_shown() {
             calls_per_minute: Some(77),
             concurrent_calls: Some(88),
         }),
+        rotation: Some(gateway_core::card::CardRotation {
+            policy: None,
+            version: Some(gateway_core::lease::VersionId::new("v-1")),
+            created_at: None,
+            active_since: None,
+            next_due: Some(gateway_core::time::Timestamp::from_seconds(1_800_000_000)),
+            held: true,
+            age_seconds: Some(172_800),
+            overdue: Some(true),
+            versions: Vec::new(),
+        }),
         review_by: Some("2027-01-01".into()),
         expires_at: None,
         exceptions: Vec::new(),
@@ -104,6 +115,9 @@ fn the_fields_of_a_real_card_are_the_ones_that_are_shown() {
         "shadowed",
         "service_account",
         "all",
+        "v-1; stays there",
+        "2 d",
+        "2027-01-15T08:00:00Z: OVERDUE",
     ] {
         assert!(shown.contains(expected), "{expected} is missing in\n{shown}");
     }

@@ -322,6 +322,12 @@ impl Children {
         outcome
     }
 
+    /// The versions of the binding's secret that processes were given; those that only try one do not count.
+    pub fn versions(&self, key: &BindingKey) -> Vec<VersionId> {
+        let of_binding = self.table.all(|child| child.standing.binding == *key && child.actor != PROBE);
+        of_binding.iter().filter_map(|child| child.standing.version.clone()).collect()
+    }
+
     /// Whether the session's process, if it lives, stands for this and no other.
     pub fn is_current(&self, session: &str, standing: &Standing) -> bool {
         let stands = |child: &Child| child.standing == *standing && !child.is_draining();
