@@ -205,6 +205,10 @@ impl SecretStore for AzureKeyVault {
         }))
     }
 
+    fn keeps_versions(&self) -> bool {
+        true
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         for (_, endpoint) in &self.vaults {
             let mut url = below(endpoint, &["secrets"])?;

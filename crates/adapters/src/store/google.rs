@@ -200,6 +200,10 @@ impl SecretStore for GoogleSecretManager {
         }))
     }
 
+    fn keeps_versions(&self) -> bool {
+        true
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         // One that is not there, and of which no value would come if it were.
         let project = self.projects.first().map(String::as_str).unwrap_or_default();
