@@ -26,7 +26,7 @@ pub(super) enum BindingCommand {
     Effect(ApproveArguments),
     /// Take the store's new version, or another reference, after probing that it works
     Rotate(RotateArguments),
-    /// List the versions of its secret: where each stands, how old it is, when the next is due (never the value)
+    /// List the versions of its secret, and when the next is due (never the value)
     Versions(Target),
     /// Switch off; can be switched on again
     Disable(Target),

@@ -87,7 +87,19 @@ mod tests {
                 {"version": "6", "state": "draining", "since": "2026-11-21T09:00:00.5Z", "created_at": null},
                 {"version": "7", "state": "active", "since": "2026-11-21T09:00:00.5Z", "created_at": "2026-11-20T09:00:00Z"},
                 {"version": "8", "state": "refused", "since": "2026-11-22T09:00:00Z", "reason": "upstream.unauthorized"}]}});
-        insta::assert_snapshot!(view(&answer).plain());
+        let shown = view(&answer).plain();
+        for expected in [
+            "production/bot: versions of its secret",
+            "7; stays there: the server refused a newer one",
+            "7 d",
+            "2026-11-21T09:00:00Z",
+            "2027-02-18T09:00:00Z: OVERDUE",
+            "watched every 30s, at most 90d",
+            "draining",
+            "upstream.unauthorized",
+        ] {
+            assert!(shown.contains(expected), "{expected} is missing in\n{shown}");
+        }
         let nothing = json!({"binding": "dev/bot", "rotation": null});
         assert!(view(&nothing).plain().contains("Nobody looks after it"));
     }
