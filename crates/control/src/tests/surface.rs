@@ -28,11 +28,13 @@ fn the_document_lists_every_route() {
     GET /v1/audit/tail
     GET /v1/bindings
     GET /v1/bindings/{environment}/{name}
+    GET /v1/bindings/{environment}/{name}/effect
     GET /v1/bindings/{environment}/{name}/versions
     GET /v1/environments
     GET /v1/export
     GET /v1/grants
     GET /v1/me
+    GET /v1/objects/{kind}/{environment}/{name}/effect
     GET /v1/policies
     GET /v1/providers
     GET /v1/servers
