@@ -129,7 +129,7 @@ def judge(stage):
 
 def draft(desk):
     """Alice writes the production binding; everything waits."""
-    token = desk.stage.private(desk.stage.folder / "alice.token", desk.idp.person("alice", desk.gateway.control).value)
+    token = desk.stage.private(desk.stage.folder / "alice.token", desk.idp.person("alice", desk.gateway.control))
     text = together(
         environment("production", "production"), server(desk.upstream.url, environment="production", owner="support"),
         agent(desk.stage, "triage-bot", "production"), policy("production"),
