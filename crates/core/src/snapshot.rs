@@ -35,6 +35,8 @@ pub struct Snapshot {
     /// Living grants by user.
     grants: HashMap<String, Vec<Arc<GrantRecord>>>,
     draining: Vec<VersionRecord>,
+    /// The bindings whose secrets are looked after.
+    looked_after: Vec<Arc<ActiveBinding>>,
 }
 
 #[derive(Debug)]
@@ -161,6 +163,12 @@ impl Snapshot {
             grants.entry(grant.user.clone()).or_default().push(Arc::new(grant.clone()));
         }
         let draining = state.versions.iter().filter(|known| known.state == VersionState::Draining);
+        let servers = environments.values().flat_map(EnvironmentView::servers);
+        let looked_after = servers
+            .flat_map(|server| &server.bindings)
+            .filter(|binding| binding.spec.rotation.is_some() || binding.active_version.is_some())
+            .cloned()
+            .collect();
         Ok(Self {
             epoch: state.epoch,
             environments,
@@ -169,6 +177,7 @@ impl Snapshot {
             tokens: tokens.collect(),
             grants,
             draining: draining.cloned().collect(),
+            looked_after,
         })
     }
 
@@ -237,6 +246,11 @@ impl Snapshot {
     /// Whether this very grant has not ended.
     pub fn grant_lives(&self, grant: &GrantRecord) -> bool {
         self.grants.get(&grant.user).is_some_and(|known| known.iter().any(|known| known.id == grant.id))
+    }
+
+    /// The bindings whose secrets are looked after: those that say so, and those that were rotated.
+    pub fn looked_after(&self) -> &[Arc<ActiveBinding>] {
+        &self.looked_after
     }
 
     /// The versions of secrets that were replaced and may still be used.

@@ -120,11 +120,9 @@ impl RotationKeeper {
         Trial { snapshots: &**snapshots, stores, probe: &**probe }
     }
 
-    /// Every binding that decides on this replica.
-    fn bindings(&self) -> Vec<Arc<ActiveBinding>> {
-        let snapshot = self.parts.snapshots.current();
-        let servers = snapshot.environments().flat_map(|environment| environment.servers());
-        servers.flat_map(|server| server.bindings.iter().cloned()).collect()
+    /// Every binding of this replica whose secret is looked after.
+    fn looked_after(&self) -> Vec<Arc<ActiveBinding>> {
+        self.parts.snapshots.current().looked_after().to_vec()
     }
 
     fn next(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectKey, Timestamp>> {

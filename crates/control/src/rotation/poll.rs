@@ -1,5 +1,6 @@
 //! Newer versions: seen in the store, tried at the server, taken over or refused.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,8 +40,11 @@ impl RotationKeeper {
         let now = self.now();
         let due: Vec<Arc<ActiveBinding>> = {
             let mut next = self.next();
-            let bindings = self.bindings();
-            next.retain(|key, _| bindings.iter().any(|binding| key_of(&binding.spec) == *key));
+            let bindings = self.looked_after();
+            if next.len() > bindings.len() {
+                let keys: HashSet<ObjectKey> = bindings.iter().map(|binding| key_of(&binding.spec)).collect();
+                next.retain(|key, _| keys.contains(key));
+            }
             let is_due = |binding: &&Arc<ActiveBinding>| {
                 let Some(interval) = interval(binding) else { return false };
                 let key = key_of(&binding.spec);
@@ -159,8 +163,11 @@ impl RotationKeeper {
     /// Writes down which bindings went back by themselves, so that every replica stays where they are.
     pub(super) async fn take_back(&self) {
         for back in self.parts.live.rolled_back() {
-            let found = self.bindings().into_iter().find(|binding| is_of(binding, &back));
-            let Some(binding) = found else { continue };
+            let snapshot = self.parts.snapshots.current();
+            let Some(view) = snapshot.environment(back.environment.as_str()) else { continue };
+            let Some(binding) = view.servers().find_map(|server| server.binding(&back.binding)) else {
+                continue;
+            };
             let decided = |version: &VersionId| {
                 binding.active_version.as_ref().is_some_and(|known| known.version == *version)
             };
@@ -202,10 +209,6 @@ impl RotationKeeper {
         })
         .await
     }
-}
-
-fn is_of(binding: &ActiveBinding, back: &RolledBack) -> bool {
-    binding.spec.environment == back.environment && binding.spec.name == back.binding
 }
 
 fn is_watched(spec: &BindingSpec) -> bool {

@@ -17,7 +17,7 @@ impl RotationKeeper {
     /// Reminds of what is near and of what is late, each once a version.
     pub(super) async fn remind(&self) {
         let now = self.now();
-        for binding in self.bindings() {
+        for binding in self.looked_after() {
             let (Some(rotation), Some(active)) = (&binding.spec.rotation, &binding.active_version) else {
                 continue;
             };
