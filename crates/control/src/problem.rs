@@ -95,6 +95,13 @@ static INCOMPLETE: Rule = Rule {
     hint: "the binding is revoked and stays blocked; some of its traffic did not end in time: restart the gateway to be sure",
 };
 
+static LOCK_INCOMPLETE: Rule = Rule {
+    code: "lock.incomplete",
+    status: 503,
+    fixer: "the gateway's operator",
+    hint: "the lock stands and new calls are stopped; some of what ran did not end in time: restart the replica to be sure",
+};
+
 impl Problem {
     /// One broken rule.
     pub fn new(rule: &'static Rule, detail: impl std::fmt::Display) -> Self {
@@ -137,6 +144,13 @@ impl Problem {
         Self::new(
             &INCOMPLETE,
             "it is written and blocked here, and not everything has ended yet on every replica",
+        )
+    }
+
+    pub(crate) fn lock_incomplete(id: &str) -> Self {
+        Self::new(
+            &LOCK_INCOMPLETE,
+            format!("lock `{id}` stands, and not everything has ended yet on every replica"),
         )
     }
 

@@ -19,8 +19,8 @@ use crate::auth::{Caller, Strangers, authenticate, named, record};
 use crate::context::ControlContext;
 use crate::problem::Problem;
 use crate::routes::{
-    act, agent, apply, audit, binding, effect, grant, health, login, object, policy, rotate, secret, session,
-    token, versions, workload,
+    act, agent, apply, audit, binding, effect, grant, health, lock, login, object, policy, rotate, secret,
+    session, token, versions, workload,
 };
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
@@ -74,6 +74,9 @@ fn operators() -> Routes {
         .routes(routes!(workload::enable))
         .routes(routes!(grant::list))
         .routes(routes!(grant::revoke))
+        .routes(routes!(lock::list, lock::create))
+        .routes(routes!(lock::show))
+        .routes(routes!(lock::lift))
         .routes(routes!(session::list))
         .routes(routes!(session::terminate_all))
         .routes(routes!(session::terminate))

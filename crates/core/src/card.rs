@@ -9,6 +9,7 @@ use crate::lease::VersionId;
 use crate::lifecycle::{
     FieldChange, Requirement, declared, field_changes, path_owners, pending, still_missing, tools_meet,
 };
+use crate::lock::LockRecord;
 use crate::manifest::{
     BindingSpec, ContentHash, CredentialMode, CredentialSource, Exception, Injection, Kind, Limits,
     ObjectKey, Risk, RotationSpec, Spec, ToolSelector,
@@ -78,6 +79,9 @@ pub struct Card {
     pub approvals: Vec<Approval>,
     /// Less specific bindings whose callers this one takes over where both match.
     pub shadows: Vec<BindingName>,
+    /// Locks that stop calls under it, each until its time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<CardLock>,
     /// The revision that waits for signatures beside it.
     pub pending: Option<CardPending>,
     /// How its secret is kept fresh, and which versions of it are alive.
@@ -97,6 +101,17 @@ pub struct CardPolicy {
     pub hash: Option<ContentHash>,
     /// The revision in force now; it must permit as well.
     pub current: Option<Revision>,
+}
+
+/// A lock on a card.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct CardLock {
+    /// Its id.
+    pub id: String,
+    /// What it stops.
+    pub stops: String,
+    /// When it ends by itself.
+    pub until: Timestamp,
 }
 
 /// A pending revision on a card.
@@ -250,6 +265,7 @@ pub fn card(state: &State, stores: &Stores, key: &ObjectKey) -> Option<Card> {
         created_at: record.created_at,
         approvals: record.approvals.clone(),
         shadows: shadows(state, spec),
+        locks: state.locks.iter().filter(|lock| stops(lock, spec)).map(card_lock).collect(),
         pending: waiting(state, stores, record),
         rotation: rotation(state, spec),
         history: state.history(key).map(history_line).collect(),
@@ -274,6 +290,14 @@ pub fn rotation(state: &State, spec: &BindingSpec) -> Option<CardRotation> {
         overdue: None,
         versions: versions.iter().map(CardVersion::from).collect(),
     })
+}
+
+fn stops(lock: &LockRecord, spec: &BindingSpec) -> bool {
+    lock.ended.is_none() && lock.selector.may_concern(spec)
+}
+
+fn card_lock(lock: &LockRecord) -> CardLock {
+    CardLock { id: lock.id.clone(), stops: lock.selector.to_string(), until: lock.until }
 }
 
 fn in_environment(kind: Kind, spec: &BindingSpec, name: &str) -> ObjectKey {

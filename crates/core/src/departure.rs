@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::id::{AgentName, BindingName, EnvironmentName};
+use crate::lock::LockRecord;
 use crate::snapshot::Snapshot;
 use crate::state::GrantRecord;
 
-/// Bindings, agents and grants that were there before and are not any more.
+/// Bindings, agents and grants that were there before and are not any more, and locks that were not.
 #[derive(Debug, Default)]
 pub struct Departures {
     /// Bindings, across their revisions.
@@ -16,6 +17,8 @@ pub struct Departures {
     pub agents: Vec<AgentName>,
     /// Users' grants.
     pub grants: Vec<Arc<GrantRecord>>,
+    /// Locks that stand now: what they stop has departed.
+    pub locks: Vec<Arc<LockRecord>>,
 }
 
 impl Departures {
@@ -26,12 +29,13 @@ impl Departures {
             bindings: bindings(before).filter(|binding| !stays.contains(binding)).collect(),
             agents: before.agents().filter(|name| after.agent(name).is_none()).cloned().collect(),
             grants: before.grants().filter(|grant| !after.grant_lives(grant)).cloned().collect(),
+            locks: after.locks().iter().filter(|lock| !before.locks().has(&lock.id)).cloned().collect(),
         }
     }
 
     /// Whether nothing departed.
     pub fn is_empty(&self) -> bool {
-        self.bindings.is_empty() && self.agents.is_empty() && self.grants.is_empty()
+        self.bindings.is_empty() && self.agents.is_empty() && self.grants.is_empty() && self.locks.is_empty()
     }
 }
 

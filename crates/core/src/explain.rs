@@ -13,6 +13,7 @@ pub use workload::{
 use crate::actor::Actor;
 use crate::audit::BindingRevision;
 use crate::id::{AgentName, EnvironmentName, Epoch, PolicyName, ServerName, ToolName};
+use crate::lock::LockFacts;
 use crate::manifest::{CredentialMode, Risk};
 use crate::policy::{Action, Question};
 use crate::refusal::Code;
@@ -51,6 +52,9 @@ pub struct Explanation {
     /// The stable code of the refusal, where it would be refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Code>,
+    /// The lock that stops it, where nothing else stands in its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
     /// In words.
     pub because: String,
     /// What would have to change, where selection is not what stands in the way.
@@ -123,6 +127,7 @@ pub fn explain(snapshot: &Snapshot, call: &Call<'_>, now: Timestamp) -> Explanat
         epoch: snapshot.epoch,
         allowed: false,
         refusal: Some(Code::ServerUnknown),
+        lock: None,
         because: String::new(),
         change: Vec::new(),
         candidates: Vec::new(),
@@ -150,13 +155,42 @@ pub fn explain(snapshot: &Snapshot, call: &Call<'_>, now: Timestamp) -> Explanat
     };
     story.candidates.sort_by(|one, other| one.binding.name.cmp(&other.binding.name));
     match winner {
-        Ok(binding) => judge(&mut story, snapshot, environment, server, binding, call),
+        Ok(binding) => {
+            judge(&mut story, snapshot, environment, server, binding, call);
+            heed_locks(&mut story, snapshot, binding, call, now);
+        }
         Err(refusal) => {
             story.refusal = Some(refusal.code());
             refusal.code().row().text.clone_into(&mut story.because);
         }
     }
     story
+}
+
+/// A call that is let through by everything else may still be stopped by a lock.
+fn heed_locks(
+    story: &mut Explanation,
+    snapshot: &Snapshot,
+    binding: &ActiveBinding,
+    call: &Call<'_>,
+    now: Timestamp,
+) {
+    let tool = match call.wanted {
+        Asked::Tool(tool) => Some(tool.as_str()),
+        Asked::Method(_) => None,
+    };
+    let facts = LockFacts {
+        environment: Some(call.environment),
+        server: Some(call.server),
+        actor: Some(call.actor),
+        tool,
+        binding: Some(&binding.spec),
+        provider: None,
+    };
+    let Some(lock) = snapshot.locks().stopping(&facts, now).filter(|_| story.allowed) else { return };
+    (story.allowed, story.refusal, story.lock) = (false, Some(Code::LockActive), Some(lock.id.clone()));
+    story.because = format!("lock `{}` stops it until {}: {}", lock.id, lock.until, lock.selector);
+    story.change.push(format!("lift lock `{}`, or wait for its end", lock.id));
 }
 
 fn wanted<'a>(asked: Asked<'a>) -> Wanted<'a> {

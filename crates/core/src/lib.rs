@@ -17,6 +17,7 @@ pub mod id;
 pub mod identity;
 pub mod lease;
 pub mod lifecycle;
+pub mod lock;
 pub mod login;
 pub mod manifest;
 pub mod operator;

@@ -249,6 +249,8 @@ faults! {
     ConnectProviderRefused: "connect.provider_refused", 502, "server_error", "the provider did not accept this gateway or the code, or its answer is not acceptable", "begin again; the operator checks the provider's manifest and the log";
     /// The person has no such grant.
     ConnectGrantUnknown: "connect.grant_unknown", 404, "invalid_request", "you have no such account connected, or no longer", "load the page of your accounts again";
+    /// A lock stops the person, the client or the place.
+    Locked: "login.locked", 403, "access_denied", "access is stopped for now", "do not try again at once; your operators know why";
     /// State, evidence or keys are not available.
     Unavailable: "login.unavailable", 503, "temporarily_unavailable", "the gateway cannot do this now", "try again; the operator looks into the log";
 }

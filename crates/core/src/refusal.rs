@@ -126,6 +126,8 @@ table! {
     BindingAmbiguous: "binding.ambiguous", 409, -31409, BindingOwner, "two equally specific bindings match this call", "make one of them more specific; `binding explain` shows both";
     /// The binding was revoked, disabled or replaced while the call ran.
     BindingEnded: "binding.ended", 403, -31410, BindingOwner, "the credential binding was revoked or changed during the call", "call again: the decision is made anew";
+    /// A lock stops it. The caller learns that and no more: not which lock, not why, not until when.
+    LockActive: "lock.active", 403, -31423, Operator, "access is stopped for now", "do not try again at once; the gateway's operators know why";
     /// The session is gone.
     SessionUnknown: "session.unknown", 404, -31440, Caller, "no such session", "initialize a new session";
     /// The session was ended while it was used.
@@ -242,13 +244,20 @@ pub struct Refusal {
     inside: Option<String>,
     retry_after: Option<Duration>,
     // Boxed: a refusal is passed through every stage, and this is rare.
-    consent: Option<Box<Consent>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few refusals have to say besides.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Rare {
+    consent: Option<Consent>,
+    lock: Option<String>,
 }
 
 impl Refusal {
     /// A refusal with nothing more to say.
     pub const fn new(code: Code) -> Self {
-        Self { code, inside: None, retry_after: None, consent: None }
+        Self { code, inside: None, retry_after: None, rare: None }
     }
 
     /// Adds what the operator's log should say; never a value, a token or a body.
@@ -269,8 +278,20 @@ impl Refusal {
     /// again.
     #[must_use]
     pub fn wanting(mut self, consent: Consent) -> Self {
-        self.consent = Some(Box::new(consent));
+        self.rare.get_or_insert_default().consent = Some(consent);
         self
+    }
+
+    /// Adds which lock stands in the way: for evidence, never for the caller.
+    #[must_use]
+    pub fn stopped_by(mut self, lock: &str) -> Self {
+        self.rare.get_or_insert_default().lock = Some(lock.to_owned());
+        self
+    }
+
+    /// Which lock stands in the way.
+    pub fn lock(&self) -> Option<&str> {
+        self.rare.as_ref()?.lock.as_deref()
     }
 
     /// The code.
@@ -290,7 +311,7 @@ impl Refusal {
 
     /// What the user would have to agree to, where that mends it.
     pub fn consent(&self) -> Option<&Consent> {
-        self.consent.as_deref()
+        self.rare.as_ref()?.consent.as_ref()
     }
 }
 

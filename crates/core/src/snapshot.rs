@@ -12,6 +12,7 @@ use crate::id::{
     AgentName, BindingName, EnvironmentName, Epoch, ProviderName, Revision, ServerName, WorkloadName,
 };
 use crate::identity::{Entry, ProofKind, TokenDigest, VerifiedClaims, VerifiedIdentity};
+use crate::lock::Locks;
 use crate::manifest::{
     AgentProof, AgentSpec, BindingSpec, ContentHash, CredentialNeed, CredentialSource, EnvironmentSpec, Kind,
     ObjectKey, ProviderSpec, Risk, Route, ServerSpec, Spec, WorkloadSpec,
@@ -37,6 +38,7 @@ pub struct Snapshot {
     draining: Vec<VersionRecord>,
     /// The bindings whose secrets are looked after.
     looked_after: Vec<Arc<ActiveBinding>>,
+    locks: Locks,
 }
 
 #[derive(Debug)]
@@ -178,6 +180,7 @@ impl Snapshot {
             grants,
             draining: draining.cloned().collect(),
             looked_after,
+            locks: Locks::of(&state.locks),
         })
     }
 
@@ -204,6 +207,11 @@ impl Snapshot {
     /// Every living grant, in no order.
     pub fn grants(&self) -> impl Iterator<Item = &Arc<GrantRecord>> {
         self.grants.values().flatten()
+    }
+
+    /// The locks, each of which stands until its own time.
+    pub const fn locks(&self) -> &Locks {
+        &self.locks
     }
 
     /// Looks up a gateway-issued token by its digest.

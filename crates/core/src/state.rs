@@ -14,6 +14,7 @@ use crate::id::{
 };
 use crate::identity::{Entry, TokenDigest};
 use crate::lease::VersionId;
+use crate::lock::{LockEnd, LockRecord};
 use crate::manifest::{ContentHash, Kind, ObjectKey, Spec};
 use crate::operator::RoleGrant;
 use crate::reference::SecretReference;
@@ -270,6 +271,8 @@ pub struct State {
     pub grants: Vec<GrantRecord>,
     /// The versions of secrets that are looked after, ordered by environment, binding and age.
     pub versions: Vec<VersionRecord>,
+    /// Every lock, ended ones for as long as they are kept for listing.
+    pub locks: Vec<LockRecord>,
 }
 
 impl State {
@@ -380,6 +383,15 @@ pub enum Operation {
         place: SecretReference,
         /// The version.
         version: VersionId,
+    },
+    /// Writes a lock.
+    InsertLock(Box<LockRecord>),
+    /// Ends a lock by its id: it was lifted, or its time is over.
+    EndLock {
+        /// The lock's id.
+        id: String,
+        /// When, and by whom.
+        end: LockEnd,
     },
     /// Uses up or revokes an operator token by its id.
     EndOperatorToken {

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gateway_core::connect::Connections;
-use gateway_core::login::{AccessTokenSigner, ClientDocuments, PersonProvider};
+use gateway_core::lock::{LockFacts, LockWatch};
+use gateway_core::login::{AccessTokenSigner, ClientDocuments, Fault, PersonProvider};
 use gateway_core::ports::{AuditSink, Random, Tickets};
 use gateway_core::time::{Clock, Timestamp};
 
@@ -46,6 +47,8 @@ pub struct Wiring {
     pub facade: Option<FacadeWiring>,
     /// People's accounts at providers, where they can connect any.
     pub connections: Option<Arc<dyn Connections>>,
+    /// Asked for locks before a person connects anything or a client gets a token.
+    pub locks: Arc<dyn LockWatch>,
 }
 
 /// What the authorization server is wired to besides.
@@ -76,6 +79,7 @@ pub struct Login {
     pub(crate) logins: Allowance,
     pub(crate) facade: Option<Facade>,
     pub(crate) connections: Option<Arc<dyn Connections>>,
+    locks: Arc<dyn LockWatch>,
 }
 
 impl Login {
@@ -87,6 +91,7 @@ impl Login {
             realm: wiring.realm,
             facade: wiring.facade.map(Facade::new),
             connections: wiring.connections,
+            locks: wiring.locks,
             public_url,
             provider: wiring.provider,
             tickets: wiring.tickets,
@@ -113,6 +118,16 @@ impl Login {
     /// The cookies.
     pub const fn jar(&self) -> Jar {
         self.jar
+    }
+
+    /// Stops what a lock stops.
+    ///
+    /// # Errors
+    /// [`Fault::Locked`], and [`Fault::Unavailable`] where nobody can tell.
+    pub(crate) fn heed_locks(&self, facts: &LockFacts<'_>) -> Result<(), Fault> {
+        let Some(lock) = self.locks.stopping(facts)? else { return Ok(()) };
+        tracing::info!(%lock, "a lock stops a login");
+        Err(Fault::Locked)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -20,7 +20,7 @@ use gateway_core::snapshot::ActiveBinding;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::gateway::Gateway;
-use crate::live::Pass;
+use crate::live::{Pass, Undertaking};
 use crate::mcp::headers::PROTOCOL_VERSION;
 use crate::mcp::version::Generation;
 use crate::path::admit::{Trip, Verb};
@@ -147,13 +147,17 @@ async fn delete(gateway: &Arc<Gateway>, abandoned: Abandoned, course: Course) ->
         gateway.children.end_session(abandoned.upstream.id.to_str().unwrap_or_default());
         return true;
     }
-    let opened = &abandoned.upstream.binding.spec;
+    let undertaking = Undertaking {
+        binding: Arc::clone(&abandoned.upstream.binding),
+        actor: Some(Arc::clone(&abandoned.actor)),
+        tool: None,
+        is_own: true,
+    };
     let pass = match course {
-        Course::BindingEnds => Pass::detached(&opened.server),
+        Course::BindingEnds => Pass::detached(undertaking),
         // Entered first, as by every use: what a revocation does not find here, it keeps out.
         Course::Ordinary => {
-            let key = (opened.environment.clone(), opened.name.clone());
-            let Ok(pass) = gateway.live.enter(&key, &opened.server, None) else { return false };
+            let Ok(pass) = gateway.live.enter(undertaking) else { return false };
             pass
         }
     };

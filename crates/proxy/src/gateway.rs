@@ -11,6 +11,7 @@ use gateway_core::client::ClientDocument;
 use gateway_core::connect::ConnectPages;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
 use gateway_core::lease::VersionId;
+use gateway_core::lock::LockRecord;
 use gateway_core::ports::{
     AuditSink, CredentialIssuer, IdentityVerifier, LiveTraffic, OwnKeys, Random, RolledBack,
 };
@@ -29,6 +30,7 @@ use crate::bridge::{self, Outcome};
 use crate::ending::Course;
 use crate::limits::Limiter;
 use crate::live::Live;
+use crate::locking;
 use crate::materials::Materials;
 use crate::metrics::Metrics;
 use crate::path::admit::{self, Trip};
@@ -39,6 +41,7 @@ use crate::path::body::AnswerBody;
 use crate::path::elicit;
 use crate::path::identify::{Misread, identify};
 use crate::path::journey::Journey;
+use crate::path::lock;
 use crate::path::refuse::{plain, refuse, refuse_headers, refuse_translation};
 use crate::peer::Peer;
 use crate::session::{Abandoned, Sessions};
@@ -214,6 +217,7 @@ impl Gateway {
         let world = self.world.current();
         let mut inbound = admit::admit(self, request)?;
         let identity = authenticate(self, &world, peer, trip, &mut inbound).await?;
+        lock::keep_out(&world, trip)?;
         let call = identify(self, trip, identity, inbound).await?;
         let aim = Aim::of(&call);
         let permit = authorize(self, &world, trip, &call.identity, &aim)?;
@@ -300,7 +304,7 @@ impl Gateway {
     }
 
     /// Empties the stores' caches at these places; says how many values they held.
-    fn forget(&self, places: &[ResolvedReference]) -> u32 {
+    pub(crate) fn forget(&self, places: &[ResolvedReference]) -> u32 {
         let held = |place: &ResolvedReference| {
             self.stores.entry(&place.store).map_or(0, |entry| entry.cache.forget(place))
         };
@@ -441,6 +445,10 @@ impl LiveTraffic for Gateway {
         let (calls, streams) = stopping?;
         let children = children?.saturating_add(late?);
         Ok(Ended { calls, streams, children, cached_values, ..Ended::default() })
+    }
+
+    async fn end_locked(&self, lock: &LockRecord, deadline: Duration) -> Result<Ended, Refusal> {
+        locking::end(self, lock, deadline).await
     }
 
     fn open(&self, environment: &EnvironmentName, binding: &BindingName) -> Ended {

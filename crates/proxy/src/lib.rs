@@ -9,6 +9,7 @@ mod ending;
 pub mod gateway;
 pub mod limits;
 pub mod live;
+mod locking;
 pub mod materials;
 pub mod mcp;
 pub mod metrics;

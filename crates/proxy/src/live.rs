@@ -14,9 +14,11 @@ use futures::task::AtomicWaker;
 use gateway_core::actor::Actor;
 use gateway_core::audit::BindingRevision;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName, RequestId, ServerName};
-use gateway_core::policy::Permit;
+use gateway_core::lock::LockRecord;
+use gateway_core::policy::{Permit, Subject};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::session::{LiveSession, SessionKind};
+use gateway_core::snapshot::ActiveBinding;
 use gateway_core::time::Timestamp;
 use tokio::sync::Notify;
 
@@ -49,17 +51,51 @@ struct Gate {
 /// One use under way.
 #[derive(Debug)]
 pub struct Running {
-    /// The server it goes to.
-    pub server: ServerName,
-    /// The agent it runs for.
-    agent: Option<AgentName>,
+    /// What it is.
+    undertaking: Undertaking,
     /// The users' grants that it uses.
     grants: Mutex<Vec<Box<str>>>,
     /// Set once it answers with a stream.
     stream: OnceLock<Box<StreamFacts>>,
     /// Set once it must stop.
     stopped: OnceLock<Code>,
+    /// The lock that stopped it.
+    lock: OnceLock<Box<str>>,
     waker: AtomicWaker,
+}
+
+/// What a use is: under which binding, for whom, which tool.
+#[derive(Clone, Debug)]
+pub struct Undertaking {
+    /// The binding, at the revision that decided.
+    pub binding: Arc<ActiveBinding>,
+    /// For whom; whose session it was, where the gateway cleans up.
+    pub actor: Option<Arc<Actor>>,
+    /// The tool.
+    pub tool: Option<Box<str>>,
+    /// Whether the gateway does it on its own account.
+    pub is_own: bool,
+}
+
+impl Undertaking {
+    /// What the permit allows.
+    pub fn of(permit: &Permit) -> Self {
+        let (actor, is_own) = match permit.subject() {
+            Subject::Caller { actor, .. } => (Some(Arc::clone(actor)), false),
+            Subject::System => (None, true),
+        };
+        let tool = permit.tool().map(|tool| tool.as_str().into());
+        Self { binding: Arc::clone(permit.binding()), actor, tool, is_own }
+    }
+
+    fn key(&self) -> BindingKey {
+        (self.binding.spec.environment.clone(), self.binding.spec.name.clone())
+    }
+
+    /// The agent that answers for it; none where the gateway cleans up after one.
+    fn agent(&self) -> Option<&AgentName> {
+        self.actor.as_ref().filter(|_| !self.is_own)?.agent.as_ref()
+    }
 }
 
 /// What operators are told of a live stream.
@@ -115,15 +151,11 @@ impl Live {
     ///
     /// # Errors
     /// [`Code::BindingEnded`] where it is closed, or the agent has ended.
-    pub fn enter(
-        &self,
-        key: &BindingKey,
-        server: &ServerName,
-        agent: Option<&AgentName>,
-    ) -> Result<Pass, Refusal> {
-        let gate = self.gate(key);
-        let pass = gate.admit(Arc::new(Running::new(server, agent)));
+    pub fn enter(&self, undertaking: Undertaking) -> Result<Pass, Refusal> {
+        let gate = self.gate(&undertaking.key());
+        let pass = gate.admit(Arc::new(Running::new(undertaking)));
         // The lock above orders this after the count: a closer that misses us is seen here.
+        let agent = pass.running.undertaking.agent();
         let agent_ended = || agent.is_some_and(|agent| locked(&self.ended_agents).contains(agent));
         if pass.gate.closed.load(Ordering::SeqCst) || agent_ended() {
             // Whoever ended the agent waits for this one too, and is told when it leaves.
@@ -214,12 +246,40 @@ impl Live {
         }
     }
 
+    /// Stops every use that the lock matches, and waits until there is none. Returns how many calls and streams
+    /// were stopped.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] where one still runs after `deadline`.
+    pub async fn stop_locked(&self, lock: &LockRecord, deadline: Duration) -> Result<(u32, u32), Refusal> {
+        let (mut calls, mut streams) = (0_u32, 0_u32);
+        let until = tokio::time::Instant::now() + deadline;
+        loop {
+            // Whoever entered after the lock was published has seen it, or sees it before anything is sent.
+            let uses = self.uses(|running| lock.selector.matches(&running.undertaking.facts()));
+            for running in uses.iter().filter(|running| running.stop_by(lock)) {
+                let count = if running.is_streaming() { &mut streams } else { &mut calls };
+                *count = count.saturating_add(1);
+            }
+            if uses.is_empty() {
+                return Ok((calls, streams));
+            }
+            if tokio::time::Instant::now() >= until {
+                return Err(Refusal::new(Code::Internal).because("what a lock stops did not end in time"));
+            }
+            tokio::time::sleep(LOOKING).await;
+        }
+    }
+
     fn uses_of(&self, grant: &str) -> Vec<Arc<Running>> {
+        self.uses(|running| running.uses(grant))
+    }
+
+    fn uses(&self, which: impl Fn(&Running) -> bool) -> Vec<Arc<Running>> {
         let gates: Vec<Arc<Gate>> = locked(&self.gates).values().cloned().collect();
         let mut uses = Vec::new();
         for gate in gates {
-            let running = locked(&gate.running);
-            uses.extend(running.values().filter(|running| running.uses(grant)).cloned());
+            uses.extend(locked(&gate.running).values().filter(|running| which(running)).cloned());
         }
         uses
     }
@@ -284,7 +344,11 @@ impl Live {
         };
         gates.iter().any(|gate| {
             let found = locked(&gate.running).values().find(answers).cloned();
-            found.inspect(|running| running.stop(why)).is_some()
+            found
+                .inspect(|running| {
+                    running.stop(why);
+                })
+                .is_some()
         })
     }
 }
@@ -311,19 +375,19 @@ impl Gate {
 }
 
 impl Running {
-    fn new(server: &ServerName, agent: Option<&AgentName>) -> Self {
+    fn new(undertaking: Undertaking) -> Self {
         Self {
-            server: server.clone(),
-            agent: agent.cloned(),
+            undertaking,
             grants: Mutex::default(),
             stream: OnceLock::new(),
             stopped: OnceLock::new(),
+            lock: OnceLock::new(),
             waker: AtomicWaker::new(),
         }
     }
 
     fn is_for(&self, agent: &AgentName) -> bool {
-        self.agent.as_ref() == Some(agent)
+        self.undertaking.agent() == Some(agent)
     }
 
     /// Whether it answers with a stream.
@@ -335,10 +399,35 @@ impl Running {
         locked(&self.grants).iter().any(|known| **known == *grant)
     }
 
-    /// Stops it; the first reason stays.
-    pub(crate) fn stop(&self, why: Code) {
-        self.stopped.get_or_init(|| why);
+    /// Stops it; the first reason stays. Says whether this was the first.
+    pub(crate) fn stop(&self, why: Code) -> bool {
+        let first = self.stopped.set(why).is_ok();
         self.waker.wake();
+        first
+    }
+
+    /// Stops it for a lock, whose name goes into the evidence.
+    fn stop_by(&self, lock: &LockRecord) -> bool {
+        self.lock.get_or_init(|| lock.id.as_str().into());
+        self.stop(Code::LockActive)
+    }
+
+    /// Why it must stop, once it must.
+    pub(crate) fn why_stopped(&self) -> Option<Refusal> {
+        self.stopped.get().map(|why| match (why, self.lock.get()) {
+            (Code::LockActive, Some(lock)) => Refusal::new(*why).stopped_by(lock),
+            _ => (*why).into(),
+        })
+    }
+
+    /// What it is.
+    pub(crate) const fn undertaking(&self) -> &Undertaking {
+        &self.undertaking
+    }
+
+    /// Whether every grant that it uses is one of these.
+    pub(crate) fn uses_only(&self, known: impl Fn(&str) -> bool) -> bool {
+        locked(&self.grants).iter().all(|grant| known(grant))
     }
 
     fn shown(&self) -> Option<LiveSession> {
@@ -363,8 +452,13 @@ impl Running {
 
 impl Pass {
     /// A pass of no gate, for what the gateway does after it has closed one.
-    pub(crate) fn detached(server: &ServerName) -> Self {
-        Arc::new(Gate::default()).admit(Arc::new(Running::new(server, None)))
+    pub(crate) fn detached(undertaking: Undertaking) -> Self {
+        Arc::new(Gate::default()).admit(Arc::new(Running::new(undertaking)))
+    }
+
+    /// What it is the presence of.
+    pub(crate) fn running(&self) -> Arc<Running> {
+        Arc::clone(&self.running)
     }
 
     /// Counts the use into its session too.
@@ -405,8 +499,9 @@ impl Pass {
     }
 
     /// Waits until the use must stop.
-    pub async fn stopped(&self) -> Code {
-        std::future::poll_fn(|context| self.poll_stopped(context)).await
+    pub async fn stopped(&self) -> Refusal {
+        let why = std::future::poll_fn(|context| self.poll_stopped(context)).await;
+        self.running.why_stopped().unwrap_or_else(|| why.into())
     }
 
     fn register(&self, waker: &Waker) {

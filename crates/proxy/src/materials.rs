@@ -3,7 +3,7 @@
 
 mod slot;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -182,6 +182,20 @@ impl Materials {
     pub fn forget_agent(&self, agent: &AgentName) -> Vec<ResolvedReference> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let gone = slots.extract_if(|_, slot| slot.place.agent.as_ref() == Some(agent));
+        gone.filter_map(|(_, slot)| slot.place.reference).collect()
+    }
+
+    /// Drops every value of these bindings, or of them only what is the agent's alone; says which places they came
+    /// from.
+    pub(crate) fn forget_all(
+        &self,
+        bindings: &HashSet<BindingKey>,
+        agent: Option<&AgentName>,
+    ) -> Vec<ResolvedReference> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = slots.extract_if(|(known, _), slot| {
+            bindings.contains(known) && (agent.is_none() || slot.place.agent.as_ref() == agent)
+        });
         gone.filter_map(|(_, slot)| slot.place.reference).collect()
     }
 

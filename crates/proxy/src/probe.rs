@@ -114,7 +114,7 @@ impl Prober {
             Route::Http(route) => {
                 let mut request = request(permit, route, material.placement(), words)?;
                 self.account_for(permit, candidate, route, (intent, words), request.headers_mut())?;
-                let response = self.upstreams.send(route, request).await?;
+                let response = self.upstreams.send(route, request, None).await?;
                 let (status, mode) = (response.status(), permit.binding().spec.mode);
                 let refused = Refused::read(status, response.headers(), mode, &material.needles);
                 let (head, body) = response.into_parts();

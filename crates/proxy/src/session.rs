@@ -4,7 +4,7 @@
 //! A use of a session is counted in before it looks whether the session is over; ending one marks it
 //! first and then stops what was counted: so nothing runs and nothing starts in an ended session.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use gateway_core::actor::Actor;
 use gateway_core::audit::BindingRevision;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName, ServerName};
+use gateway_core::lock::LockSelector;
 use gateway_core::ports::Random;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::session::{LiveSession, SessionKind};
@@ -271,6 +272,29 @@ impl Sessions {
             count = count.saturating_add(1);
         }
         (count, abandoned)
+    }
+
+    /// Takes the upstream sessions under these bindings out of the sessions whose actor the lock names, and ends
+    /// sessions that have none left. Says how many were touched; what they held upstream is left to its limits,
+    /// for nothing is sent under a lock.
+    pub(crate) fn end_locked(&self, lock: &LockSelector, bindings: &HashSet<BindingKey>) -> u32 {
+        let mut count = 0_u32;
+        locked(&self.open).retain(|_, session| {
+            if !lock.is_party(&(&*session.actor).into()) {
+                return true;
+            }
+            let mut upstream = locked(&session.upstream);
+            let before = upstream.len();
+            upstream.retain(|name, _| !bindings.contains(&(session.environment.clone(), name.clone())));
+            let (touched, left) = (upstream.len() < before, !upstream.is_empty());
+            drop(upstream);
+            count = count.saturating_add(u32::from(touched));
+            if touched && !left {
+                session.stop(Code::LockActive);
+            }
+            left || !touched
+        });
+        count
     }
 
     /// How many sessions have an upstream session under the binding.

@@ -175,12 +175,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::MemoryState;
-    use crate::contract::state::{grants, tickets, versions};
+    use crate::contract::state::{grants, locks, tickets, versions};
 
     #[tokio::test]
-    async fn keeps_grants_and_tickets_as_the_databases_do() {
+    async fn keeps_grants_locks_and_tickets_as_the_databases_do() {
         grants::grants_are_kept_and_end_once(&MemoryState::default()).await;
         versions::versions_are_written_over_and_one_is_active(&MemoryState::default()).await;
+        locks::locks_are_kept_and_end_once(&MemoryState::default()).await;
         let state = Arc::new(MemoryState::default());
         tickets::run(state.clone(), state).await;
     }

@@ -1,6 +1,6 @@
 """The stores that secrets stay in, and what follows from a secret: who was told what about its use (issue 5)."""
 
-from . import aws, canary, clouds, receipts, rotation, tamper
+from . import aws, canary, clouds, locks, receipts, rotation, tamper
 
 CLAIMS = (
     *aws.CLAIMS,
@@ -8,5 +8,6 @@ CLAIMS = (
     *receipts.CLAIMS,
     *rotation.CLAIMS,
     *tamper.CLAIMS,
+    *locks.CLAIMS,
     *canary.CLAIMS,
 )

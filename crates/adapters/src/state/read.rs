@@ -6,6 +6,7 @@ use gateway_core::id::{
     AgentName, BindingName, EnvironmentName, Epoch, OperatorName, ProviderName, Revision,
 };
 use gateway_core::lease::VersionId;
+use gateway_core::lock::{LockEnd, LockRecord};
 use gateway_core::manifest::{ContentHash, Kind, ObjectKey, Spec};
 use gateway_core::ports::StateError;
 use gateway_core::reference::SecretReference;
@@ -35,6 +36,10 @@ const VERSIONS: &str = "SELECT environment, binding, place, version, state, crea
     FROM secret_versions ORDER BY ordinal";
 /// How long an ended grant is listed: 30 days, in microseconds.
 const ENDED_GRANTS_KEPT: i64 = 30 * 86_400 * 1_000_000;
+const LOCKS: &str = "SELECT id, selector, reason, author, created_at, until_at, ended_at, ended_by \
+    FROM locks WHERE ended_at IS NULL OR ended_at > $1 ORDER BY created_at, id";
+/// How long an ended lock is listed: 30 days, in microseconds.
+const ENDED_LOCKS_KEPT: i64 = 30 * 86_400 * 1_000_000;
 const OUTBOX: &str = "SELECT id, event FROM outbox ORDER BY ordinal LIMIT $1";
 
 const STATUSES: [Lifecycle; 8] = [
@@ -78,6 +83,8 @@ pub(super) async fn state(session: &mut dyn Session, now: Timestamp) -> Result<S
     // Stable, so that each binding's stay in their order.
     versions
         .sort_by(|one, other| (&one.environment, &one.binding).cmp(&(&other.environment, &other.binding)));
+    let locks_since = Value::Number(now.micros().saturating_sub(ENDED_LOCKS_KEPT));
+    let locks = session.rows(LOCKS, &[locks_since]).await?;
     Ok(State {
         epoch,
         revisions,
@@ -85,6 +92,7 @@ pub(super) async fn state(session: &mut dyn Session, now: Timestamp) -> Result<S
         operator_tokens: operator_tokens.into_iter().map(operator_token).collect::<Result<_, _>>()?,
         grants: grants.into_iter().map(grant).collect::<Result<_, _>>()?,
         versions,
+        locks: locks.into_iter().map(lock).collect::<Result<_, _>>()?,
     })
 }
 
@@ -202,6 +210,23 @@ fn grant(mut row: Row) -> Result<GrantRecord, StateError> {
         grant.ended = Some(GrantEnd { at: Timestamp::from_micros(at), reason });
     }
     Ok(grant)
+}
+
+fn lock(mut row: Row) -> Result<LockRecord, StateError> {
+    let mut lock = LockRecord {
+        id: row.text()?,
+        selector: document(&row.text()?)?,
+        reason: row.text()?,
+        author: OperatorName::parse(&row.text()?).map_err(corrupt)?,
+        created_at: Timestamp::from_micros(row.number()?),
+        until: Timestamp::from_micros(row.number()?),
+        ended: None,
+    };
+    if let Some(at) = row.maybe_number()? {
+        let by = row.maybe_text()?.as_deref().map(OperatorName::parse).transpose().map_err(corrupt)?;
+        lock.ended = Some(LockEnd { at: Timestamp::from_micros(at), by });
+    }
+    Ok(lock)
 }
 
 fn document<T: DeserializeOwned>(text: &str) -> Result<T, StateError> {

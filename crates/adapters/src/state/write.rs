@@ -2,6 +2,7 @@
 
 use gateway_core::audit::Event;
 use gateway_core::id::{Epoch, Revision};
+use gateway_core::lock::LockRecord;
 use gateway_core::manifest::{Kind, ObjectKey, Spec};
 use gateway_core::ports::{Random, StateError};
 use gateway_core::rotation::VersionRecord;
@@ -50,6 +51,9 @@ const PUT_VERSION: &str = "INSERT INTO secret_versions (environment, binding, pl
     reminded = excluded.reminded";
 const DROP_VERSION: &str = "DELETE FROM secret_versions WHERE environment = $1 AND binding = $2 AND place = $3 \
     AND version = $4";
+const INSERT_LOCK: &str = "INSERT INTO locks (id, selector, reason, author, created_at, until_at, ended_at, \
+    ended_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+const END_LOCK: &str = "UPDATE locks SET ended_at = $1, ended_by = $2 WHERE id = $3 AND ended_at IS NULL";
 const INSERT_OUTBOX: &str = "INSERT INTO outbox (id, event) VALUES ($1, $2)";
 const DELETE_OUTBOX: &str = "DELETE FROM outbox WHERE id = $1";
 
@@ -113,6 +117,12 @@ async fn apply(session: &mut dyn Session, operation: &Operation) -> Result<(), S
                 Value::Text(version.as_str()),
             ];
             session.execute(DROP_VERSION, &values).await.map(|_| ())
+        }
+        Operation::InsertLock(lock) => insert_lock(session, lock).await,
+        Operation::EndLock { id, end } => {
+            let by = end.by.as_ref().map(|name| name.as_str());
+            let values = [Value::Number(end.at.micros()), Value::MaybeText(by), Value::Text(id)];
+            one(session.execute(END_LOCK, &values).await?, "no lock of this id stands")
         }
         Operation::InsertOperatorToken(record) => insert_operator_token(session, record).await,
         Operation::EndOperatorToken { id, at } => {
@@ -305,6 +315,25 @@ async fn put_version(session: &mut dyn Session, record: &VersionRecord) -> Resul
         Value::Text(record.reminded.word()),
     ];
     session.execute(PUT_VERSION, &values).await.map(|_| ())
+}
+
+async fn insert_lock(session: &mut dyn Session, lock: &LockRecord) -> Result<(), StateError> {
+    if lock.selector.is_empty() {
+        return Err(refused("a lock that stops nothing"));
+    }
+    let selector = json(&lock.selector)?;
+    let ended = lock.ended.as_ref();
+    let values = [
+        Value::Text(&lock.id),
+        Value::Text(&selector),
+        Value::Text(&lock.reason),
+        Value::Text(lock.author.as_str()),
+        Value::Number(lock.created_at.micros()),
+        Value::Number(lock.until.micros()),
+        Value::MaybeNumber(ended.map(|end| end.at.micros())),
+        Value::MaybeText(ended.and_then(|end| end.by.as_ref()).map(|name| name.as_str())),
+    ];
+    session.execute(INSERT_LOCK, &values).await.map(|_| ())
 }
 
 /// Files the event under a random id that it also carries, so that draining twice is seen.

@@ -196,6 +196,7 @@ impl Site {
                 },
                 facade: None,
                 connections: None,
+                locks: Arc::new(gateway_core::lock::OutOfReach),
             })
         };
         let people = gateway_login::login_router(login(Realm::People));

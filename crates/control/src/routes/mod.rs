@@ -21,6 +21,7 @@ pub(crate) mod binding;
 pub(crate) mod effect;
 pub(crate) mod grant;
 pub(crate) mod health;
+pub(crate) mod lock;
 pub(crate) mod login;
 pub(crate) mod object;
 pub(crate) mod policy;

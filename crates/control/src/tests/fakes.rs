@@ -15,6 +15,7 @@ use gateway_core::identity::{
     VerifiedIdentity,
 };
 use gateway_core::lease::{SecretVersion, VersionId};
+use gateway_core::lock::LockRecord;
 use gateway_core::manifest::ContentHash;
 use gateway_core::manifest::ProviderSpec;
 use gateway_core::operator::Operator;
@@ -178,6 +179,13 @@ impl LiveTraffic for Live {
             return Err(Code::Internal.into());
         }
         Ok(Ended { calls: 2, streams: 1, ..Ended::default() })
+    }
+    async fn end_locked(&self, lock: &LockRecord, _: Duration) -> Result<Ended, Refusal> {
+        self.ended.lock().unwrap().push(format!("lock {}", lock.selector));
+        if self.stuck.load(Ordering::SeqCst) {
+            return Err(Code::Internal.into());
+        }
+        Ok(Ended { calls: 3, streams: 1, children: 1, ..Ended::default() })
     }
     fn open(&self, _: &EnvironmentName, _: &BindingName) -> Ended {
         Ended::default()

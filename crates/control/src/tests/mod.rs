@@ -4,6 +4,7 @@ mod credentials;
 mod effect;
 mod fakes;
 mod grants;
+mod locks;
 mod replicas;
 mod rotation;
 mod sessions;

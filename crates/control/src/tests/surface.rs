@@ -33,6 +33,8 @@ fn the_document_lists_every_route() {
     GET /v1/environments
     GET /v1/export
     GET /v1/grants
+    GET /v1/locks
+    GET /v1/locks/{id}
     GET /v1/me
     GET /v1/objects/{kind}/{environment}/{name}/effect
     GET /v1/policies
@@ -55,6 +57,8 @@ fn the_document_lists_every_route() {
     POST /v1/bindings/{environment}/{name}/validate
     POST /v1/diff
     POST /v1/grants/{id}/revoke
+    POST /v1/locks
+    POST /v1/locks/{id}/lift
     POST /v1/login
     POST /v1/objects/{kind}/{environment}/{name}/approve
     POST /v1/policies/check

@@ -94,6 +94,14 @@ pub enum EventKind {
     GrantRefreshed,
     /// A grant ended: why, and what the provider answered.
     GrantEnded,
+    /// An operator made a lock: what it matches is stopped.
+    LockCreated,
+    /// A lock holds on every replica: what it ended.
+    LockInForce,
+    /// An operator lifted a lock.
+    LockLifted,
+    /// The time of a lock is over.
+    LockExpired,
     /// A person logged in by the browser.
     PersonLogin,
     /// A person, a client or a redirect was refused by the authorization server or a page.
@@ -287,6 +295,9 @@ pub struct Event {
     /// How many refusals an aggregate stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// The lock that was made, lifted or over, or that stood in the way of a call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
     /// The id of the outbox row it came from, which makes draining idempotent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbox_id: Option<String>,
@@ -336,6 +347,7 @@ impl Event {
             outcome: None,
             ended: None,
             count: None,
+            lock: None,
             outbox_id: None,
         }
     }

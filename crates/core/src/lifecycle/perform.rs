@@ -1,5 +1,6 @@
 //! Carrying out a change on a state in memory, with the rules that every backend enforces.
 
+use crate::lock::{self, LockRecord};
 use crate::ports::StateError;
 use crate::rotation::{VersionRecord, VersionState};
 use crate::state::{Change, GrantRecord, Lifecycle, Operation, RevisionRecord, State};
@@ -71,6 +72,12 @@ pub fn perform(state: &mut State, operation: &Operation) -> Result<(), StateErro
             });
             Ok(())
         }
+        Operation::InsertLock(lock) => insert_lock(state, lock),
+        Operation::EndLock { id, end } => {
+            let lock = state.locks.iter_mut().find(|lock| lock.id == *id && lock.ended.is_none());
+            lock.ok_or_else(|| missing(id))?.ended = Some(end.clone());
+            Ok(())
+        }
         Operation::InsertOperatorToken(token) => {
             state.operator_tokens.push(token.clone());
             Ok(())
@@ -114,6 +121,19 @@ fn put_version(state: &mut State, version: &VersionRecord) -> Result<(), StateEr
     let wanted = (&version.environment, &version.binding);
     let place = state.versions.partition_point(|known| (&known.environment, &known.binding) <= wanted);
     state.versions.insert(place, version.clone());
+    Ok(())
+}
+
+fn insert_lock(state: &mut State, lock: &LockRecord) -> Result<(), StateError> {
+    let span = lock.until.since(lock.created_at);
+    let bounded = !span.is_zero() && span <= lock::LONGEST;
+    if lock.id.is_empty() || lock.reason.is_empty() || lock.selector.is_empty() || !bounded {
+        return refuse(format!("lock {}: it stops nothing, has no reason or no bounded end", lock.id));
+    }
+    if state.locks.iter().any(|old| old.id == lock.id) {
+        return refuse(format!("lock {}: an id is never used again", lock.id));
+    }
+    state.locks.push(lock.clone());
     Ok(())
 }
 

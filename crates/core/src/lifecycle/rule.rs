@@ -101,6 +101,12 @@ rules! {
     TOKEN_ENVIRONMENT: "agent_token.environment", 422, "the operator", "use an environment that the agent may enter and that allows agent tokens";
     TOKEN_PROOF: "agent_token.not_a_proof", 422, "the agent's owner", "list `agent_token` among the agent's proofs";
     TOKEN_UNKNOWN: "agent_token.unknown", 404, "the operator", "list the agent's tokens";
+    LOCK_SELECTOR: "lock.selector", 422, "the operator", "name what the lock stops, or `everything` and nothing else; users as `issuer|subject`";
+    LOCK_NAME: "lock.undeclared", 422, "the operator", "correct the name: a lock on nothing stops nothing";
+    LOCK_REASON: "lock.reason", 422, "the operator", "say why in 1 to 500 characters, for the operators that come after you";
+    LOCK_UNTIL: "lock.until", 422, "the operator", "give the lock an end within 30 days; what must last longer is revoked";
+    LOCK_OWN: "lock.own", 403, "another operator", "in an environment with approvals somebody else lifts a lock; or wait for its end";
+    LOCK_ENDED: "lock.ended", 409, "the operator", "it has ended already; look at `lock list --ended`";
     LOGIN_REFUSED: "login.refused", 401, "an administrator", "the bootstrap token is wrong, used up or expired";
     LOGIN_NAME: "login.name", 422, "the operator", "choose a name without `|` that is not `bootstrap`";
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use crate::audit::Ended;
 use crate::id::{AgentName, BindingName, EnvironmentName};
 use crate::lease::VersionId;
+use crate::lock::LockRecord;
 use crate::refusal::Refusal;
 use crate::session::{LiveSession, Terminated};
 use crate::state::GrantRecord;
@@ -58,6 +59,15 @@ pub trait LiveTraffic: Send + Sync + fmt::Debug {
     fn rolled_back(&self) -> Vec<RolledBack> {
         Vec::new()
     }
+
+    /// Cuts the calls and streams that the lock matches, ends the sessions and processes that it matches as a
+    /// whole, empties what is cached for them, and returns when no byte flows there any more. Nothing is sent
+    /// to a server meanwhile: its own sessions are left to their limits. The state must say already that the
+    /// lock stands: new uses look there.
+    ///
+    /// # Errors
+    /// [`Code::Internal`](crate::refusal::Code::Internal) where something did not end within `deadline`.
+    async fn end_locked(&self, lock: &LockRecord, deadline: Duration) -> Result<Ended, Refusal>;
 
     /// Open legacy sessions and live streams of the binding.
     fn open(&self, environment: &EnvironmentName, binding: &BindingName) -> Ended;

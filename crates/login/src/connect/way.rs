@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, RawQuery, State};
+use gateway_core::actor::Actor;
 use gateway_core::audit::{Decision, EventKind};
-use gateway_core::connect::{ConnectArrival, ConnectDeparture};
+use gateway_core::connect::{ConnectArrival, ConnectDeparture, Offer};
+use gateway_core::lock::LockFacts;
 use gateway_core::login::Fault;
 use gateway_core::ports::{Ticket, TicketKind};
 use gateway_core::secret::Secret;
@@ -70,6 +72,7 @@ async fn depart(
     // Everything is judged again: the form went through the browser.
     let link = Link::read(fields.required("environment")?, fields.required("provider")?, &fields)?;
     let asked = link.judge(login, &signed.person)?;
+    heed_locks(login, signed, &asked.offer)?;
     let state = random_secret(&*login.random);
     let content = Content {
         session: signed.id.clone(),
@@ -139,6 +142,7 @@ async fn arrive(
             && offer.resource == content.resource
     });
     let offer = offer.ok_or(Fault::ConnectUnknown)?;
+    heed_locks(login, signed, &offer)?;
     let about = About {
         user: Some(&signed.person.user),
         session: Some(&signed.id),
@@ -160,6 +164,17 @@ async fn arrive(
     };
     let grant = login.connections()?.arrive(&offer, &arrival).await?;
     Ok(page(StatusCode::OK, "Connected", &connected_page(&grant, &content.scopes)))
+}
+
+/// Nobody connects what a lock stops: the person, the provider or the environment.
+fn heed_locks(login: &Login, signed: &Signed, offer: &Offer) -> Result<(), Fault> {
+    let actor = Actor { user: Some(signed.person.user.clone()), ..Actor::default() };
+    login.heed_locks(&LockFacts {
+        environment: Some(&offer.provider.environment),
+        actor: Some(&actor),
+        provider: Some(&offer.provider.name),
+        ..LockFacts::default()
+    })
 }
 
 /// Takes the way out of the records: whatever comes of it, it is used.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, State};
-use gateway_core::actor::Groups;
+use gateway_core::actor::{Actor, Groups};
 use gateway_core::audit::{Decision, EventKind};
+use gateway_core::lock::LockFacts;
 use gateway_core::login::{Fault, Person};
 use gateway_core::secret::Secret;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -148,6 +149,15 @@ impl Login {
         source: Option<IpAddr>,
     ) -> Result<Secret, Fault> {
         let facade = self.facade()?;
+        let resource = Resource::parse(issue.audience, self.origin())?;
+        let (user, surface) = (Some(issue.person.user.clone()), Some(issue.client.into()));
+        let actor = Actor { user, surface, groups: issue.person.groups.clone(), ..Actor::default() };
+        self.heed_locks(&LockFacts {
+            environment: Some(&resource.environment),
+            server: Some(&resource.server),
+            actor: Some(&actor),
+            ..LockFacts::default()
+        })?;
         let now = self.now();
         let lifetime = i64::try_from(facade.settings.access_lifetime.as_secs()).unwrap_or(i64::MAX);
         let Value::Object(mut claims) = json!({
@@ -172,7 +182,6 @@ impl Login {
             session: session.as_deref(),
         };
         let mut event = self.event(EventKind::AccessTokenIssued, about);
-        let resource = Resource::parse(issue.audience, self.origin())?;
         event.environment = Some(resource.environment);
         event.server = Some(resource.server);
         event.decision = Some(Decision::Allow);

@@ -8,6 +8,7 @@ use gateway_core::actor::UserIdentity;
 use gateway_core::audit::Event;
 use gateway_core::connect::{ConnectArrival, ConnectDeparture, Connections, Offer};
 use gateway_core::grant::GivenBack;
+use gateway_core::lock::{LockFacts, LockSelector, LockWatch};
 use gateway_core::login::{Fault, Person};
 use gateway_core::state::GrantRecord;
 use gateway_core::time::Timestamp;
@@ -31,6 +32,7 @@ pub(super) struct Accounts {
     pub(super) fault: Mutex<Option<Fault>>,
     pub(super) down: AtomicBool,
     pub(super) confirms: AtomicBool,
+    pub(super) locks: Mutex<Vec<LockSelector>>,
 }
 
 impl Default for Accounts {
@@ -44,6 +46,7 @@ impl Default for Accounts {
             fault: Mutex::default(),
             down: AtomicBool::new(false),
             confirms: AtomicBool::new(true),
+            locks: Mutex::default(),
         }
     }
 }
@@ -78,6 +81,16 @@ pub(super) fn grant(id: &str, user: &UserIdentity, provider: &str, scopes: &[&st
 impl Accounts {
     fn up(&self) -> Result<(), Fault> {
         if self.down.load(Ordering::SeqCst) { Err(Fault::Unavailable) } else { Ok(()) }
+    }
+}
+
+impl LockWatch for Accounts {
+    fn stopping(&self, facts: &LockFacts<'_>) -> Result<Option<String>, Fault> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Fault::Unavailable);
+        }
+        let locks = self.locks.lock().unwrap();
+        Ok(locks.iter().find(|lock| lock.matches(facts)).map(|_| "lock-1".to_owned()))
     }
 }
 

@@ -7,6 +7,7 @@ mod authorize;
 mod connect;
 mod documents;
 mod forms;
+mod locks;
 mod redirects;
 mod refreshing;
 mod registering;
@@ -341,6 +342,7 @@ impl Site {
             },
             facade: Some(FacadeWiring { signer: Arc::new(Plain), documents: web.clone(), settings }),
             connections: Some(accounts.clone()),
+            locks: accounts.clone(),
         });
         let router = login_router(login.clone());
         Self { router, login, accounts, clock, audit, records, provider, web, secrets: Mutex::default() }

@@ -12,6 +12,7 @@ use gateway_core::connect::{self, ConnectArrival, ConnectDeparture, Connections,
 use gateway_core::grant::{GivenBack, GrantTokenKeeper as _};
 use gateway_core::id::Epoch;
 use gateway_core::lifecycle::{about_grant, end_grant};
+use gateway_core::lock::{LockFacts, LockWatch};
 use gateway_core::login::{Fault, Person};
 use gateway_core::manifest::{Kind, ObjectKey, ProviderSpec, Spec};
 use gateway_core::ports::{AuditSink, LiveTraffic as _, Publisher as _, StateError, StateWriter};
@@ -122,6 +123,13 @@ fn pending(refusal: &Refusal) -> Fault {
 fn unavailable(error: &StateError) -> Fault {
     tracing::warn!(%error, "the state of grants does not answer");
     Fault::Unavailable
+}
+
+impl LockWatch for Accounts {
+    fn stopping(&self, facts: &LockFacts<'_>) -> Result<Option<String>, Fault> {
+        let snapshot = self.snapshot()?;
+        Ok(snapshot.locks().stopping(facts, SystemClock.now()).map(|lock| lock.id.clone()))
+    }
 }
 
 #[async_trait]

@@ -45,6 +45,7 @@ pub(super) fn router(
         sessions: section.sessions,
         facade: None,
         connections: None,
+        locks: Arc::new(gateway_core::lock::OutOfReach),
     });
     let api = InProcess { routes: OperatorRoutes::new(context), context: Arc::clone(context) };
     let roles = Roles(Arc::clone(&parts.operators));

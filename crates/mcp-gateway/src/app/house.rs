@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use gateway_adapters::identity::{OidcOperators, OidcVerifier};
 use gateway_adapters::signing::Signer;
-use gateway_core::lifecycle::expire;
+use gateway_core::lifecycle::{expire, expire_locks};
 use gateway_core::ports::{Publisher as _, StateError, StateWriter, Tickets};
+use gateway_core::state::Change;
 use gateway_core::stores::Stores;
 use gateway_core::time::{Clock as _, Timestamp};
 use gateway_proxy::gateway::Gateway;
@@ -47,6 +48,11 @@ impl House {
             {
                 tracing::warn!(%error, "expired bindings could not be marked; they do not decide all the same");
             }
+            if self.gateway.world.current().snapshot.locks().has_expired(now)
+                && let Err(error) = self.expire_locks(now).await
+            {
+                tracing::warn!(%error, "locks that are over could not be marked; they stop nothing all the same");
+            }
             if let Err(refusal) = self.publisher.drain_waiting().await {
                 tracing::debug!(inside = refusal.inside().unwrap_or(""), "evidence waits in the outbox");
             }
@@ -69,6 +75,21 @@ impl House {
     async fn expire(&self, now: Timestamp) -> Result<(), StateError> {
         let state = self.state.load().await?;
         let Some(change) = expire(&state, now) else { return Ok(()) };
+        self.take_over(change).await
+    }
+
+    /// A lock stops nothing from its time on; this makes the state and the evidence say so.
+    async fn expire_locks(&self, now: Timestamp) -> Result<(), StateError> {
+        let state = self.state.load().await?;
+        let Some(change) = expire_locks(&state, now) else { return Ok(()) };
+        match self.take_over(change).await {
+            // Another replica was faster.
+            Err(StateError::Conflict) => Ok(()),
+            done => done,
+        }
+    }
+
+    async fn take_over(&self, change: Change) -> Result<(), StateError> {
         let epoch = self.state.commit(change).await?;
         if let Err(refusal) = self.publisher.publish(epoch).await {
             tracing::warn!(inside = refusal.inside().unwrap_or(""), "the expiry is not published yet");

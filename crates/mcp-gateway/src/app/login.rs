@@ -11,6 +11,7 @@ use bytes::Bytes;
 use gateway_adapters::identity::{FacadeVerifier, GuardedDocuments, OidcSignIn, OidcVerifier};
 use gateway_adapters::signing::Signer;
 use gateway_core::connect::Connections;
+use gateway_core::lock::LockWatch;
 use gateway_core::ports::{AuditSink, IdentityVerifier, Tickets};
 use gateway_core::stores::Stores;
 use gateway_login::context::{FacadeWiring, Source};
@@ -28,6 +29,7 @@ use crate::config::{Config, LoginConfig};
 /// What the pages share with the rest of the gateway.
 pub(super) struct Shared {
     pub(super) accounts: Arc<dyn Connections>,
+    pub(super) locks: Arc<dyn LockWatch>,
     pub(super) stores: Arc<Stores>,
     pub(super) tickets: Arc<dyn Tickets>,
     pub(super) audit: Arc<dyn AuditSink>,
@@ -68,6 +70,7 @@ pub(super) fn open(config: &Config, login: &LoginConfig, shared: Shared) -> Resu
         sessions: login.sessions,
         facade,
         connections: Some(shared.accounts),
+        locks: shared.locks,
     }))
 }
 

@@ -92,6 +92,7 @@ impl Parts {
         let accounts = Arc::new(Accounts::new(sources.grants().clone(), state.clone(), audit.clone()));
         let shared = login::Shared {
             accounts: accounts.clone(),
+            locks: accounts.clone(),
             stores: stores.clone(),
             tickets: tickets.clone(),
             audit: audit.clone(),

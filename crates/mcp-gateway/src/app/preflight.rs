@@ -222,7 +222,7 @@ async fn try_reach(
         .header(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"))
         .body(Full::new(Bytes::from_static(body.as_bytes())))
         .map_err(|error| error.to_string())?;
-    let answered = Upstreams::default().send(&route, request).await;
+    let answered = Upstreams::default().send(&route, request, None).await;
     answered.map(|response| response.status().as_u16()).map_err(|refusal| inside(&refusal))
 }
 

@@ -198,8 +198,17 @@ async fn settle(gateway: Arc<Gateway>, before: Arc<Snapshot>, after: Arc<Snapsho
             }
         }
     });
+    let locks = gone.locks.iter().map(|lock| {
+        let gateway = &gateway;
+        async move {
+            // Whoever made it on this replica is at it already; ending what has ended is nothing.
+            if let Err(refusal) = gateway.end_locked(lock, SETTLING).await {
+                told(&lock.id, refusal);
+            }
+        }
+    });
     let (bindings, agents, grants) = (join_all(bindings), join_all(agents), join_all(grants));
-    tokio::join!(bindings, agents, grants);
+    tokio::join!(bindings, agents, grants, join_all(locks));
 }
 
 #[async_trait]

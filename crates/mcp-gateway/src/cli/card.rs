@@ -38,6 +38,7 @@ pub(super) fn view(card: &Value) -> View {
             ("written by", format!("{} at {}", text(card, "/author"), time(&text(card, "/created_at")))),
             ("takes over from", text(card, "/shadows")),
         ])
+        .table("Locks that stop calls", locks(card))
         .table("Versions of the secret", super::rotation::versions(card))
         .table("Exceptions from production rules", exceptions(card))
         .table("Signatures", signatures(card, "/approvals"));
@@ -91,6 +92,14 @@ fn limits(card: &Value) -> String {
         (!limit.is_empty()).then(|| format!("{limit} {words}"))
     });
     said.collect::<Vec<_>>().join(", ")
+}
+
+fn locks(card: &Value) -> Table {
+    let mut table = Table::new(&["lock", "stops", "until"]);
+    for lock in list(card, "/locks") {
+        table.row([text(lock, "/id"), text(lock, "/stops"), time(&text(lock, "/until"))]);
+    }
+    table
 }
 
 fn exceptions(card: &Value) -> Table {

@@ -16,6 +16,7 @@ mod failure;
 mod grant;
 mod host;
 mod live;
+mod lock;
 mod manifests;
 mod object;
 mod pick;
@@ -119,6 +120,9 @@ enum Command {
     /// Sessions and live streams: list, end
     #[command(subcommand)]
     Session(live::SessionCommand),
+    /// Emergency stops with an end: make, list, lift
+    #[command(subcommand)]
+    Lock(lock::LockCommand),
     /// What users granted the gateway at providers: list, end
     #[command(subcommand)]
     Grant(grant::GrantCommand),
@@ -227,6 +231,7 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Environment(command) => object::read(session, Kind::Environment, &command),
         Command::Secret(command) => secret::run(session, &command),
         Command::Session(command) => live::run(session, &command),
+        Command::Lock(command) => lock::run(session, command),
         Command::Grant(command) => grant::run(session, &command),
         Command::Audit(command) => audit::run(session, &command),
         Command::Receipt(command) => receipt::run(session, &command),

@@ -136,7 +136,7 @@ async fn judge(
     let most = gateway.settings.held_answer_bytes;
     let read = tokio::select! {
         biased;
-        why = forwarded.pass.stopped() => Err(why.into()),
+        why = forwarded.pass.stopped() => Err(why),
         read = read(body, events, most) => read,
     };
     let bytes = match read {

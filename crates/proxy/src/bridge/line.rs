@@ -111,7 +111,7 @@ impl Line {
         let reading = tokio::time::timeout(time(&permit), read(body, events, most));
         let read = tokio::select! {
             biased;
-            why = pass.stopped() => Err(why.into()),
+            why = pass.stopped() => Err(why),
             read = reading => read.unwrap_or_else(|_| Err(Code::UpstreamTimeout.into())),
         };
         let bytes = match read {

@@ -224,7 +224,8 @@ async fn shake(line: &Line, permit: &Permit) -> Result<Opened, Refusal> {
     if !done.status.is_success() {
         return Err(Refusal::new(Code::UpstreamMalformed).because("the server did not end the handshake"));
     }
-    Ok(Opened { id, binding: Arc::clone(permit.binding()), version, handshake: body, logs: facts.logs })
+    let (binding, actor) = (Arc::clone(permit.binding()), permit.actor().cloned().map(Arc::new));
+    Ok(Opened { id, binding, actor, version, handshake: body, logs: facts.logs })
 }
 
 async fn send(
@@ -269,7 +270,7 @@ pub(super) async fn hear(line: &Line, sent: Forwarded, ear: Ear, sessions: bool)
     let (mut head, body) = response.into_parts();
     let heard = tokio::select! {
         biased;
-        why = pass.stopped() => Err(why.into()),
+        why = pass.stopped() => Err(why),
         heard = first(&head, body, ear, sessions, most) => heard,
     };
     let piece = match heard {

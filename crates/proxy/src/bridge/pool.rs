@@ -1,14 +1,17 @@
 //! Sessions that the gateway holds at servers of the older generation for modern clients, who have none.
 //! All clients of one actor share one session for each binding; ids are made unique on it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use gateway_core::actor::Actor;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName, ServerName};
+use gateway_core::lock::LockSelector;
 use gateway_core::policy::Permit;
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::session::SessionActor;
 use gateway_core::snapshot::ActiveBinding;
 use gateway_core::time::Timestamp;
 use http::HeaderValue;
@@ -60,6 +63,8 @@ pub struct Opened {
     pub id: Option<HeaderValue>,
     /// The revision it was opened under.
     pub binding: Arc<ActiveBinding>,
+    /// For whom it was opened.
+    pub actor: Option<Arc<Actor>>,
     /// The version agreed on.
     pub version: HeaderValue,
     /// The answer to `initialize`, scrubbed.
@@ -122,6 +127,18 @@ impl Pool {
     /// Takes away every session that is held for the agent.
     pub fn end_agent(&self, agent: &AgentName) -> Vec<Arc<Shared>> {
         self.take(|holder, _| holder.agent.as_ref() == Some(agent))
+    }
+
+    /// Takes away every session under these bindings that is held for an actor whom the lock names.
+    pub(crate) fn end_locked(&self, lock: &LockSelector, bindings: &HashSet<BindingKey>) -> Vec<Arc<Shared>> {
+        let named = |session: &Shared| {
+            let who = session.opened.actor.as_deref().map(SessionActor::from).unwrap_or_default();
+            lock.is_party(&who)
+        };
+        self.take(|holder, session| {
+            let key = (holder.environment.clone(), holder.binding.clone());
+            bindings.contains(&key) && session.is_some_and(named)
+        })
     }
 
     /// Takes away the sessions that are past their idle or absolute limit, or over.

@@ -13,6 +13,7 @@ use gateway_core::time::Timestamp;
 
 use super::admit::{Trip, Verb};
 use super::identify::Call;
+use super::lock;
 use crate::gateway::Gateway;
 use crate::mcp::listing::Listing;
 use crate::mcp::method::MethodKind;
@@ -109,16 +110,22 @@ pub fn authorize(
         name: name.into(),
     };
     let decide = || decide(world, environment, trip, identity, actor, aim);
-    let permit = world.decision(key, identity, decide)?;
-    if permit.binding().holds_at(trip.started) {
-        return Ok(permit.presenting(trip.presented.clone()));
+    let mut permit = world.decision(key, identity, decide)?;
+    if !permit.binding().holds_at(trip.started) {
+        // The binding ran out after the decision was cached: selection is made anew.
+        permit = self::decide(world, environment, trip, identity, actor, aim)?;
     }
-    // The binding ran out after the decision was cached: selection is made anew.
-    let permit = self::decide(world, environment, trip, identity, actor, aim)?;
+    // Outside the cache, for a lock stands until its own time.
+    lock::heed(world, trip, aim, &permit)?;
     Ok(permit.presenting(trip.presented.clone()))
 }
 
-fn check_freshness(gateway: &Gateway, environment: &EnvironmentView, now: Timestamp) -> Result<(), Refusal> {
+/// Whether this replica can prove that its state is current enough for the environment.
+pub(super) fn check_freshness(
+    gateway: &Gateway,
+    environment: &EnvironmentView,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let bound = match environment.spec.tier {
         gateway_core::manifest::Tier::Production => gateway.settings.staleness_production,
         gateway_core::manifest::Tier::Dev | gateway_core::manifest::Tier::Staging => {

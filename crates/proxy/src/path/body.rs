@@ -139,8 +139,8 @@ impl LiveBody {
             if let Poll::Ready(why) = self.pass.poll_stopped(context) {
                 return self.cut(why);
             }
-            if !self.holds() {
-                return self.cut(Code::BindingEnded);
+            if let Err(why) = self.holds() {
+                return self.cut(why);
             }
             match Pin::new(&mut self.upstream).poll_frame(context) {
                 Poll::Pending => return self.rest(context),
@@ -170,10 +170,10 @@ impl LiveBody {
     }
 
     /// Whether the decision still holds; asked again only when the epoch has moved.
-    fn holds(&mut self) -> bool {
+    fn holds(&mut self) -> Result<(), Code> {
         let epoch = self.gateway.world.epoch();
         if epoch == self.checked {
-            return true;
+            return Ok(());
         }
         self.checked = epoch;
         let world = self.gateway.world.current();

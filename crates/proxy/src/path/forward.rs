@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gateway_core::id::AgentName;
 use gateway_core::identity::VerifiedIdentity;
 use gateway_core::manifest::{Risk, Route};
 use gateway_core::policy::Permit;
@@ -18,12 +17,13 @@ use super::identify::Call;
 use super::inject::{Message, Outbound, inject};
 use super::intent;
 use super::journey::Journey;
-use super::obtain::{Obtained, binding_key, obtain, obtain_again};
+use super::last_look::LastLook;
+use super::obtain::{Obtained, obtain, obtain_again};
 use super::outcome::Trail;
 use super::receipt::receipt;
 use crate::gateway::Gateway;
 use crate::limits::Place;
-use crate::live::Pass;
+use crate::live::{Pass, Undertaking};
 use crate::materials::Material;
 use crate::mcp::challenge::Refused;
 use crate::mcp::listing::Listing;
@@ -162,10 +162,6 @@ fn refused(
     Refused::read(response.status(), response.headers(), permit.binding().spec.mode, needles)
 }
 
-fn agent_of(permit: &Permit) -> Option<&AgentName> {
-    permit.actor().and_then(|actor| actor.agent.as_ref())
-}
-
 /// Obtains under a decision that is still the current one: where the state moved on meanwhile, the
 /// decision is made anew (rule 13).
 pub(crate) async fn ready(
@@ -179,7 +175,7 @@ pub(crate) async fn ready(
     // request (a translation's second one) may need it again.
     let mut permit = permit.presenting(trip.presented.clone());
     for _ in 0..8 {
-        let pass = gateway.live.enter(&binding_key(&permit), &trip.server, agent_of(&permit))?;
+        let pass = gateway.live.enter(Undertaking::of(&permit))?;
         let obtained = obtain(gateway, &permit, &trip.request_id, gateway.clock.now()).await?;
         if let Some(obtained) = &obtained {
             obtained.enter_grant(gateway, &permit, &pass)?;
@@ -220,10 +216,11 @@ pub(crate) async fn send(
             return Err(refusal);
         }
     };
+    let look = LastLook::new(gateway, pass, permit.epoch());
     let outcome = tokio::select! {
         biased;
-        why = pass.stopped() => Err(why.into()),
-        sent = dispatch(gateway, upstreams, permit, verb, standing, outbound) => sent,
+        why = pass.stopped() => Err(why),
+        sent = dispatch(upstreams, permit, verb, standing, outbound, look) => sent,
     };
     match outcome {
         Ok(response) => {
@@ -239,16 +236,17 @@ pub(crate) async fn send(
 
 /// Sends the call along the approved route.
 async fn dispatch(
-    gateway: &Gateway,
     upstreams: &Upstreams,
     permit: &Permit,
     (verb, generation): (Verb, Generation),
     standing: Standing,
     outbound: Outbound,
+    look: LastLook,
 ) -> Result<Response<UpstreamBody>, Refusal> {
+    look.check()?;
     match &permit.binding().route {
         Route::Http(route) => {
-            let response = upstreams.send(route, outbound.request).await?;
+            let response = upstreams.send(route, outbound.request, Some(look)).await?;
             Ok(response.map(UpstreamBody::Http))
         }
         Route::Stdio(route) => {
@@ -258,8 +256,10 @@ async fn dispatch(
             let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
             let actor = permit.actor().map(|actor| actor.stable_id());
             let actor = actor.as_deref().unwrap_or(GATEWAY_ITSELF);
+            let gateway = look.gateway();
             let (who, now) = (permit.actor(), gateway.clock.now());
-            let ask = Ask { route, standing, actor, who, now, generation, verb, session, body };
+            let look = Some(&look);
+            let ask = Ask { route, standing, actor, who, now, generation, verb, session, body, look };
             gateway.children.send(ask, credential).await
         }
     }
@@ -362,7 +362,7 @@ async fn shake(
     permit: &Permit,
 ) -> Result<Response<UpstreamBody>, Refusal> {
     let Journey { gateway, upstreams, trip, call, .. } = journey;
-    let mut pass = gateway.live.enter(&binding_key(permit), &trip.server, agent_of(permit))?;
+    let mut pass = gateway.live.enter(Undertaking::of(permit))?;
     pass.join(call, permit)?;
     let obtained = obtain(gateway, permit, &trip.request_id, gateway.clock.now()).await?;
     if let Some(obtained) = &obtained {
@@ -383,21 +383,28 @@ async fn shake(
     Err(refusal)
 }
 
-/// The decision for a stream under way, made anew; `true` where it still holds for the same binding and
-/// the caller still is the same actor: a mapping or an agent that is no more proves nothing more.
+/// The decision for a stream under way, made anew: whether it still holds for the same binding and the caller
+/// still is the same actor, for a mapping or an agent that is no more proves nothing more.
+///
+/// # Errors
+/// What the stream is cut with.
 pub(crate) fn still_permitted(
     gateway: &Gateway,
     world: &World,
     trip: &Trip,
     aim: &Aim,
     permit: &Permit,
-) -> bool {
-    let gateway_core::policy::Subject::Caller { identity, .. } = permit.subject() else { return false };
+) -> Result<(), Code> {
+    let ended = Code::BindingEnded;
+    let gateway_core::policy::Subject::Caller { identity, .. } = permit.subject() else { return Err(ended) };
     if !is_still(world, trip, identity) {
-        return false;
+        return Err(ended);
     }
-    authorize(gateway, world, trip, identity, aim)
-        .is_ok_and(|again| again.binding().spec.name == permit.binding().spec.name)
+    match authorize(gateway, world, trip, identity, aim) {
+        Ok(again) if again.binding().spec.name == permit.binding().spec.name => Ok(()),
+        Err(refusal) if refusal.code() == Code::LockActive => Err(Code::LockActive),
+        _ => Err(ended),
+    }
 }
 
 /// Whether the identity comes to the same actor under this snapshot as when the call began.

@@ -14,6 +14,8 @@ pub mod identify;
 pub mod inject;
 pub mod intent;
 pub mod journey;
+pub mod last_look;
+pub mod lock;
 pub mod obtain;
 pub mod outcome;
 pub mod receipt;

@@ -129,6 +129,7 @@ pub(super) fn record(gateway: &Gateway, trip: &Trip, refusal: &Refusal) {
     event.decision = Some(Decision::Deny);
     event.reason = Some(code.as_str().to_owned());
     event.epoch = Some(gateway.world.epoch());
+    event.lock = refusal.lock().map(Into::into);
     if let Err(error) = gateway.audit.note(event) {
         tracing::error!(%error, "a refusal could not be recorded");
     }

@@ -7,6 +7,8 @@ use gateway_core::address::AddressRefused;
 use gateway_core::refusal::{Code, Refusal};
 use rustls::AlertDescription;
 
+use super::outgoing::Withheld;
+
 /// What a failed request comes to. The error's own text names the route, which is for the log only.
 pub(super) fn failure(error: &(dyn Error + 'static)) -> Refusal {
     let mut code = Code::UpstreamUnreachable;
@@ -15,6 +17,9 @@ pub(super) fn failure(error: &(dyn Error + 'static)) -> Refusal {
     while let Some(current) = next {
         if current.is::<AddressRefused>() {
             return Refusal::new(Code::AddressRefused).because(current);
+        }
+        if let Some(Withheld(refusal)) = current.downcast_ref::<Withheld>() {
+            return refusal.clone();
         }
         if let Some(error) = current.downcast_ref::<rustls::Error>() {
             code = of_tls(error);

@@ -4,6 +4,7 @@
 mod body;
 mod connect;
 mod failure;
+mod outgoing;
 mod pool;
 mod resolve;
 pub mod stdio;
@@ -26,6 +27,8 @@ pub use body::{Broken, UpstreamBody};
 pub use gateway_core::address::{AddressRefused, allowed};
 pub use resolve::{Resolver, SystemResolver};
 
+use crate::path::last_look::LastLook;
+use outgoing::Outgoing;
 use pool::{Kept, Pool, PoolKey};
 
 /// The pools of one data thread.
@@ -47,18 +50,21 @@ impl Upstreams {
         Self { resolver, pools: Mutex::default() }
     }
 
-    /// Sends the request along the approved route. Redirects are never followed.
+    /// Sends the request along the approved route. Redirects are never followed. The last look is taken when
+    /// a connection has been found and asks for the body: before that, nothing of it has left.
     ///
     /// # Errors
     /// [`Code::AddressRefused`], [`Code::UpstreamUnreachable`], [`Code::UpstreamTimeout`], or one of the
-    /// codes about TLS.
+    /// codes about TLS; whatever the last look says.
     pub async fn send(
         &self,
         route: &HttpRoute,
         request: Request<Full<Bytes>>,
+        look: Option<LastLook>,
     ) -> Result<Response<Incoming>, Refusal> {
         let pool = self.pool(route)?;
         let limit = Duration::from_secs(u64::from(route.timeout_seconds));
+        let request = request.map(|body| Outgoing::new(body, look));
         match tokio::time::timeout(limit, pool.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(failure::failure(&error)),

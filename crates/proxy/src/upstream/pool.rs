@@ -5,21 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use gateway_core::manifest::{AddressScope, ClientCertificate, HttpRoute};
 use gateway_core::refusal::Refusal;
-use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
 use super::connect::GuardedConnector;
+use super::outgoing::Outgoing;
 use super::resolve::Resolver;
 use super::tls::{self, Stamp};
 
 /// Connections that share everything but the origin.
-pub(super) type Pool = Client<HttpsConnector<GuardedConnector>, Full<Bytes>>;
+pub(super) type Pool = Client<HttpsConnector<GuardedConnector>, Outgoing>;
 
 /// How long a connection may rest in a pool: shorter than the keep-alive of common servers (Node's is
 /// five seconds), so that a call is rarely written into a connection that is just being closed.

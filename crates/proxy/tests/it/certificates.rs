@@ -170,7 +170,7 @@ pub async fn ask(upstreams: &Upstreams, route: &HttpRoute) -> Result<u16, Refusa
         .uri(route.url.as_str())
         .body(Full::new(Bytes::from_static(b"{}")))
         .unwrap();
-    let response = upstreams.send(route, request).await?;
+    let response = upstreams.send(route, request, None).await?;
     let status = response.status().as_u16();
     drop(response.into_body().collect().await);
     Ok(status)

@@ -23,6 +23,7 @@ mod doors;
 mod elicitation;
 mod fakes;
 mod generations;
+mod locks;
 mod network;
 mod operators;
 mod receipts;

@@ -183,6 +183,37 @@ async fn an_operator_can_end_a_process_by_itself() {
 }
 
 #[tokio::test]
+async fn a_lock_kills_the_processes_it_matches_and_a_lock_on_a_tool_only_its_calls() {
+    let mut stage = stage().await;
+    let session = stage.open().await;
+    let process = said(&stage.call(&session, "process").await);
+    let made = |stage: &Stage, selector: Value| gateway_core::lock::LockRecord {
+        id: format!("lock-{}", stage.broker.state.locks.len()),
+        selector: serde_json::from_value(selector).unwrap(),
+        reason: "r".to_owned(),
+        author: "i|root".parse().unwrap(),
+        created_at: stage.broker.gateway.clock.now(),
+        until: stage.broker.gateway.clock.now().plus(Duration::from_secs(600)),
+        ended: None,
+    };
+    let tool = made(&stage, json!({"tool": "environment"}));
+    stage.broker.publish(|state| state.locks.push(tool.clone()));
+    let ended = stage.broker.gateway.end_locked(&tool, Duration::from_secs(5)).await.unwrap();
+    assert_eq!((ended.children, ended.sessions), (0, 0));
+    assert_eq!(said(&stage.call(&session, "process").await), process, "it serves the other tools");
+    assert_eq!(stage.call(&session, "environment").await.code(), "lock.active");
+    let stranger = made(&stage, json!({"user": "https://idp|bob"}));
+    assert_eq!(stage.broker.gateway.end_locked(&stranger, Duration::from_secs(5)).await.unwrap().children, 0);
+    let server = made(&stage, json!({"environment": "dev", "server": "tools"}));
+    stage.broker.publish(|state| state.locks.push(server.clone()));
+    let ended = stage.broker.gateway.end_locked(&server, Duration::from_secs(5)).await.unwrap();
+    assert_eq!((ended.children, ended.sessions), (1, 1));
+    assert!(!lives(&process));
+    let refused = stage.broker.send(stage.broker.request("alice-token", INITIALIZE)).await;
+    assert_eq!((refused.status, refused.code().as_str()), (403, "lock.active"));
+}
+
+#[tokio::test]
 async fn a_process_whose_client_leaves_before_it_came_up_goes_with_it() {
     let stage = stage_with(json!({"MUTE": "1"}), 20, |_| {}).await;
     let request = stage.broker.request("alice-token", INITIALIZE);

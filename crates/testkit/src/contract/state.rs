@@ -10,6 +10,7 @@
 
 mod concurrency;
 pub mod grants;
+pub mod locks;
 mod records;
 mod rules;
 pub mod tickets;
@@ -101,6 +102,10 @@ pub async fn run(fixtures: &dyn StateFixtures) {
     grants::the_database_keeps_the_rules_of_grants(&*fixtures.fresh().await).await;
     versions::versions_survive_a_restart(&*fixtures.fresh().await).await;
     let database = fixtures.fresh().await;
+    locks::locks_are_kept_and_end_once(&*database.open().await).await;
+    locks::long_ended_locks_are_not_loaded(&*fixtures.fresh().await).await;
+    locks::the_database_keeps_the_rules_of_locks(&*fixtures.fresh().await).await;
+    let database = fixtures.fresh().await;
     tickets::run(database.tickets().await, database.tickets().await).await;
     concurrency::a_stale_epoch_is_a_conflict(&*fixtures.fresh().await).await;
     concurrency::one_of_two_racing_writers_wins(&*fixtures.fresh().await).await;
@@ -127,4 +132,5 @@ async fn refuse(state: &dyn StateWriter, what: &str, operations: Vec<Operation>)
     assert_eq!(after.epoch, before.epoch, "{what}");
     assert_eq!(after.revisions, before.revisions, "{what}");
     assert_eq!(after.grants, before.grants, "{what}");
+    assert_eq!(after.locks, before.locks, "{what}");
 }

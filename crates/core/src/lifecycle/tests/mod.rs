@@ -1,6 +1,7 @@
 mod acts;
 mod apply;
 mod laws;
+mod locks;
 mod versions;
 
 use super::*;

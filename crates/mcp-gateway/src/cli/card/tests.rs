@@ -93,6 +93,11 @@ fn the_fields_of_a_real_card_are_the_ones_that_are_shown() {
         created_at: gateway_core::time::Timestamp::from_seconds(0),
         approvals: Vec::new(),
         shadows: vec!["shadowed".parse().unwrap()],
+        locks: vec![gateway_core::card::CardLock {
+            id: "LOCK".into(),
+            stops: "STOPPED".into(),
+            until: gateway_core::time::Timestamp::from_seconds(0),
+        }],
         pending: None,
         history: Vec::new(),
     };
@@ -113,6 +118,8 @@ fn the_fields_of_a_real_card_are_the_ones_that_are_shown() {
         "2027-01-01",
         "AUTHOR",
         "shadowed",
+        "LOCK",
+        "STOPPED",
         "service_account",
         "all",
         "v-1; stays there",

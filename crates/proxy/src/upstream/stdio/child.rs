@@ -145,6 +145,11 @@ impl Child {
         self.who.agent.as_ref() == Some(agent)
     }
 
+    /// Whose it is, as operators are shown it.
+    pub(super) const fn who(&self) -> &SessionActor {
+        &self.who
+    }
+
     /// As operators see it.
     pub(super) fn shown(&self) -> LiveSession {
         let (environment, name) = self.standing.binding.clone();

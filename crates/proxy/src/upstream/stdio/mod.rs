@@ -11,6 +11,7 @@ mod table;
 mod wire;
 mod words;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use gateway_core::actor::Actor;
 use gateway_core::id::AgentName;
 use gateway_core::lease::VersionId;
+use gateway_core::lock::LockSelector;
 use gateway_core::manifest::StdioRoute;
 use gateway_core::ports::Random;
 use gateway_core::refusal::{Code, Refusal};
@@ -38,6 +40,7 @@ use crate::mcp::method::MethodKind;
 use crate::mcp::version::Generation;
 use crate::path::admit::Verb;
 use crate::path::inject::ProcessCredential;
+use crate::path::last_look::LastLook;
 use crate::settings::StdioSettings;
 use crate::upstream::UpstreamBody;
 use child::{Child, Stop};
@@ -70,6 +73,15 @@ pub struct Ask<'a> {
     pub session: Option<&'a str>,
     /// The message; empty for GET and DELETE.
     pub body: Bytes,
+    /// Asked once more before a process is told anything; absent where only a credential is tried.
+    pub look: Option<&'a LastLook>,
+}
+
+impl Ask<'_> {
+    /// Starting a process takes its time: what was decided before must still hold.
+    fn still_holds(&self) -> Result<(), Refusal> {
+        self.look.map_or(Ok(()), LastLook::check)
+    }
 }
 
 /// A process that nobody owns yet: it ends where whoever started it goes away before it came up.
@@ -160,6 +172,7 @@ impl Children {
         if let (Message::Request { id, .. }, Some(MethodKind::Initialize)) = (&message, kind) {
             let child = self.start(&ask, credential).await?;
             let starting = Starting(Some(Arc::clone(&child)));
+            ask.still_holds()?;
             let response = serve::ask(&child, id, &message, &ask.body, limit).await;
             let mut response = self.judged(&child, response)?;
             let session = self.fresh_name();
@@ -178,6 +191,7 @@ impl Children {
         message: &Message,
         ask: &Ask<'_>,
     ) -> Result<Response<UpstreamBody>, Refusal> {
+        ask.still_holds()?;
         match message {
             Message::Request { id, .. } => serve::ask(child, id, message, &ask.body, time(ask.route)).await,
             Message::Notification(_) | Message::Response { .. } => {
@@ -253,7 +267,7 @@ impl Children {
         let id = message.id().cloned().ok_or(Code::Internal)?;
         let (actor, generation, verb) = (PROBE, Generation::Legacy, Verb::Post);
         let (who, session, body) = (None, None, body.clone());
-        let ask = Ask { route, standing, actor, who, now, generation, verb, session, body };
+        let ask = Ask { route, standing, actor, who, now, generation, verb, session, body, look: None };
         let child = self.start(&ask, Some(credential)).await?;
         let _ends_with_this = Starting(Some(Arc::clone(&child)));
         let answered = serve::ask(&child, &id, &message, &ask.body, time(route)).await;
@@ -373,6 +387,20 @@ impl Children {
             version.as_str().strip_prefix(grant).is_some_and(|rest| rest.starts_with('.'))
         };
         self.end(|child| child.standing.version.as_ref().is_some_and(given), deadline).await
+    }
+
+    /// Kills every process of these bindings that the lock matches.
+    ///
+    /// # Errors
+    /// As [`end_binding`](Self::end_binding).
+    pub(crate) async fn end_locked(
+        &self,
+        lock: &LockSelector,
+        bindings: &HashSet<BindingKey>,
+        deadline: Duration,
+    ) -> Result<u32, Refusal> {
+        self.end(|child| bindings.contains(&child.standing.binding) && lock.is_party(child.who()), deadline)
+            .await
     }
 
     /// Kills every process, at the gateway's own end.

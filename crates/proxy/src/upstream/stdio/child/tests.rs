@@ -17,8 +17,18 @@ fn child(spoken: Generation) -> (Arc<Child>, Ends) {
     let standing = Standing { binding, revision: Revision(1), server, route: hash, version: None };
     let now = Timestamp::from_seconds(0);
     let (verb, body) = (Verb::Post, Bytes::new());
-    let ask =
-        Ask { route, standing, actor: "a", who: None, now, generation: spoken, verb, session: None, body };
+    let ask = Ask {
+        route,
+        standing,
+        actor: "a",
+        who: None,
+        now,
+        generation: spoken,
+        verb,
+        session: None,
+        body,
+        look: None,
+    };
     Child::new("name".to_owned(), &ask)
 }
 
