@@ -13,10 +13,11 @@ use gateway_core::ports::{
     StateWriter,
 };
 use gateway_core::secret::FingerprintKey;
-use gateway_core::state::{Change, State};
+use gateway_core::state::State;
 use gateway_core::stores::Stores;
 use gateway_core::time::{Clock, Timestamp};
 
+use crate::documents::Documents;
 use crate::ports::{AuditReader, OperatorVerifier, SnapshotSource, StatusPages, TokenMinter};
 use crate::trial::Trial;
 
@@ -43,6 +44,8 @@ pub struct ControlContext {
     pub audit: Arc<dyn AuditSink>,
     /// Where evidence is read.
     pub audit_reader: Arc<dyn AuditReader>,
+    /// The documents of revocations.
+    pub documents: Documents,
     /// Compiles policies.
     pub compiler: Arc<dyn PolicyCompiler>,
     /// What decides now.
@@ -91,24 +94,6 @@ impl ControlContext {
     /// Records what has happened; where the chain cannot be written now, in the state's outbox, from
     /// which it is drained later. Absent means pending.
     pub(crate) async fn evidence(&self, event: Event) -> Option<Sequence> {
-        match self.audit.record(event.clone()).await {
-            Ok(sequence) => Some(sequence),
-            Err(error) => {
-                tracing::error!(%error, "evidence goes to the outbox");
-                self.file(event).await;
-                None
-            }
-        }
-    }
-
-    async fn file(&self, event: Event) {
-        for _ in 0..crate::write::TRIES {
-            let Ok(expected) = self.state.epoch().await else { continue };
-            let change = Change { expected, operations: Vec::new(), events: vec![event.clone()] };
-            if self.state.commit(change).await.is_ok() {
-                return;
-            }
-        }
-        tracing::error!(kind = ?event.kind, "evidence could be written nowhere");
+        crate::documents::evidence(&*self.audit, &*self.state, event).await
     }
 }

@@ -7,6 +7,7 @@
 mod auth;
 mod body;
 mod context;
+mod documents;
 mod ports;
 mod problem;
 mod rotation;
@@ -16,6 +17,7 @@ mod trial;
 mod write;
 
 pub use context::ControlContext;
+pub use documents::Documents;
 pub use ports::{
     AuditEntry, AuditOrder, AuditPage, AuditProblem, AuditQuery, AuditReadError, AuditReader, AuditVerdict,
     OperatorVerifier, Readiness, SnapshotSource, StatusPages, StoredOperators, TokenKind, TokenMinter,

@@ -19,8 +19,8 @@ use crate::auth::{Caller, Strangers, authenticate, named, record};
 use crate::context::ControlContext;
 use crate::problem::Problem;
 use crate::routes::{
-    act, agent, apply, audit, binding, effect, grant, health, lock, login, object, policy, rotate, secret,
-    session, token, versions, workload,
+    act, agent, apply, audit, binding, effect, grant, health, lock, login, object, policy, revocation,
+    rotate, secret, session, token, versions, workload,
 };
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
@@ -72,11 +72,16 @@ fn operators() -> Routes {
         .routes(routes!(workload::explain))
         .routes(routes!(workload::disable))
         .routes(routes!(workload::enable))
+        .routes(routes!(workload::revoke))
         .routes(routes!(grant::list))
         .routes(routes!(grant::revoke))
         .routes(routes!(lock::list, lock::create))
         .routes(routes!(lock::show))
         .routes(routes!(lock::lift))
+        .routes(routes!(revocation::server))
+        .routes(routes!(revocation::environment))
+        .routes(routes!(revocation::list))
+        .routes(routes!(revocation::show))
         .routes(routes!(session::list))
         .routes(routes!(session::terminate_all))
         .routes(routes!(session::terminate))

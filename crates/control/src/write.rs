@@ -36,8 +36,12 @@ impl ControlContext {
         published.map(drop).map_err(|refusal| Problem::not_published(&refusal))
     }
 
-    /// Waits until what was ended has ended on every replica.
-    pub(crate) async fn everywhere(&self, epoch: Option<Epoch>, deadline: Duration) -> Result<(), Problem> {
+    /// Waits until what was ended has ended on every replica; says which ones confirmed it.
+    pub(crate) async fn everywhere(
+        &self,
+        epoch: Option<Epoch>,
+        deadline: Duration,
+    ) -> Result<Vec<String>, Problem> {
         let epoch = match epoch {
             Some(epoch) => epoch,
             // It had ended before; whether everybody has followed is another matter.
@@ -46,7 +50,8 @@ impl ControlContext {
         self.publisher.everywhere(epoch, deadline).await.map_err(|refusal| {
             tracing::error!(%refusal, inside = refusal.inside().unwrap_or(""), "a replica has not followed in time");
             Problem::incomplete()
-        })
+        })?;
+        Ok(self.publisher.confirmed(epoch).await)
     }
 
     /// The same as [`Self::write`] without publishing.

@@ -27,6 +27,7 @@ pub mod receipt;
 pub mod reference;
 pub mod refusal;
 pub mod replay;
+pub mod revocation;
 pub mod rotation;
 pub mod scrub;
 pub mod secret;

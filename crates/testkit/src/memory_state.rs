@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gateway_core::id::Epoch;
 use gateway_core::lifecycle::commit;
-use gateway_core::ports::{StateError, StateReader, StateWriter, Ticket, TicketKind, Tickets};
+use gateway_core::ports::{Revocations, StateError, StateReader, StateWriter, Ticket, TicketKind, Tickets};
+use gateway_core::revocation::{Return, SignedRevocation};
 use gateway_core::state::{Change, OutboxEntry, State};
 use gateway_core::time::Timestamp;
 use tokio::sync::watch;
@@ -24,6 +25,8 @@ struct Inner {
     state: State,
     outbox: Vec<OutboxEntry>,
     tickets: HashMap<(TicketKind, String), Ticket>,
+    returns: Vec<Return>,
+    documents: Vec<SignedRevocation>,
     filed: u64,
     conflicts: u32,
     down: bool,
@@ -170,12 +173,102 @@ impl Tickets for MemoryState {
     }
 }
 
+#[async_trait]
+impl Revocations for MemoryState {
+    async fn file(&self, returns: &[Return]) -> Result<(), StateError> {
+        let mut inner = self.up()?;
+        for one in returns {
+            match inner.returns.iter_mut().find(|old| old.id == one.id) {
+                Some(old) => *old = Return { revocation: old.revocation.clone(), ..one.clone() },
+                None => inner.returns.push(one.clone()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn filed(&self, id: &str) -> Result<Option<Return>, StateError> {
+        Ok(self.up()?.returns.iter().find(|one| one.id == id).cloned())
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Return>, StateError> {
+        let inner = self.up()?;
+        let due = |one: &&Return| one.due_at.is_some_and(|due| due <= now);
+        let mut found: Vec<Return> = inner.returns.iter().filter(due).cloned().collect();
+        found.sort_by(|one, other| (one.due_at, &one.id).cmp(&(other.due_at, &other.id)));
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    async fn unassigned(&self) -> Result<Vec<Return>, StateError> {
+        Ok(sorted(self.up()?.returns.iter().filter(|one| one.revocation.is_none())))
+    }
+
+    async fn assign(&self, ids: &[String], revocation: &str) -> Result<(), StateError> {
+        for one in &mut self.up()?.returns {
+            if ids.contains(&one.id) && one.revocation.is_none() {
+                one.revocation = Some(revocation.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    async fn returns_of(&self, revocation: &str) -> Result<Vec<Return>, StateError> {
+        Ok(sorted(self.up()?.returns.iter().filter(|one| one.revocation.as_deref() == Some(revocation))))
+    }
+
+    async fn keep(&self, signed: &SignedRevocation) -> Result<bool, StateError> {
+        let mut inner = self.up()?;
+        let there = inner.documents.iter().any(|old| (&old.id, old.serial) == (&signed.id, signed.serial));
+        if !there {
+            inner.documents.push(signed.clone());
+        }
+        Ok(!there)
+    }
+
+    async fn documents(&self, revocation: &str) -> Result<Vec<SignedRevocation>, StateError> {
+        let inner = self.up()?;
+        let mut found: Vec<SignedRevocation> =
+            inner.documents.iter().filter(|one| one.id == revocation).cloned().collect();
+        found.sort_by_key(|one| one.serial);
+        Ok(found)
+    }
+
+    async fn newest(&self, limit: u32) -> Result<Vec<SignedRevocation>, StateError> {
+        let inner = self.up()?;
+        let mut newest: HashMap<&str, &SignedRevocation> = HashMap::new();
+        for one in &inner.documents {
+            let entry = newest.entry(&one.id).or_insert(one);
+            if entry.serial < one.serial {
+                *entry = one;
+            }
+        }
+        let mut found: Vec<SignedRevocation> = newest.into_values().cloned().collect();
+        found.sort_by(|one, other| (other.requested_at, &one.id).cmp(&(one.requested_at, &other.id)));
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    async fn forget_returns(&self, before: Timestamp) -> Result<u64, StateError> {
+        let mut inner = self.up()?;
+        let count = inner.returns.len();
+        let done = |one: &Return| one.revocation.is_none() && one.due_at.is_none() && one.filed_at < before;
+        inner.returns.retain(|one| !done(one));
+        Ok((count - inner.returns.len()) as u64)
+    }
+}
+
+fn sorted<'a>(returns: impl Iterator<Item = &'a Return>) -> Vec<Return> {
+    let mut found: Vec<Return> = returns.cloned().collect();
+    found.sort_by(|one, other| (one.filed_at, &one.id).cmp(&(other.filed_at, &other.id)));
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::MemoryState;
-    use crate::contract::state::{grants, locks, tickets, versions};
+    use crate::contract::state::{grants, locks, revocations, tickets, versions};
 
     #[tokio::test]
     async fn keeps_grants_locks_and_tickets_as_the_databases_do() {
@@ -184,5 +277,7 @@ mod tests {
         locks::locks_are_kept_and_end_once(&MemoryState::default()).await;
         let state = Arc::new(MemoryState::default());
         tickets::run(state.clone(), state).await;
+        let state = Arc::new(MemoryState::default());
+        revocations::run(state.clone(), state).await;
     }
 }

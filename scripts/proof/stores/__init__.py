@@ -1,11 +1,12 @@
 """The stores that secrets stay in, and what follows from a secret: who was told what about its use (issue 5)."""
 
-from . import aws, canary, clouds, locks, receipts, rotation, tamper
+from . import aws, canary, clouds, locks, receipts, revocation, rotation, tamper
 
 CLAIMS = (
     *aws.CLAIMS,
     *clouds.CLAIMS,
     *receipts.CLAIMS,
+    *revocation.CLAIMS,
     *rotation.CLAIMS,
     *tamper.CLAIMS,
     *locks.CLAIMS,

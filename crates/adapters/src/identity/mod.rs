@@ -18,6 +18,7 @@ mod jwks;
 mod keys;
 mod operators;
 mod receipt;
+mod revocation;
 mod rules;
 mod sign_in;
 mod strict_json;
@@ -33,6 +34,7 @@ pub use config::{AudienceConfig, IdentityIssue, IssuerConfig, Preset, validate_i
 pub use facade::{FacadeVerifier, GuardedDocuments};
 pub use operators::{OidcOperators, OperatorIssuerConfig, RoleMapping, validate_doors};
 pub use receipt::{ReceiptError, ReceiptRules, verify_receipt};
+pub use revocation::{RevocationError, verify_revocation};
 pub use sign_in::{OidcSignIn, SignInConfig};
 pub use trust_domain::{TrustDomainConfig, validate_trust_domains};
 pub use verifier::{IssuerHealth, OidcVerifier};

@@ -45,7 +45,15 @@ impl<'a> Token<'a> {
     /// [`IdentityError::TooLarge`], [`IdentityError::Malformed`], or [`IdentityError::Algorithm`] for
     /// every algorithm that can't be configured, `none` included.
     pub(super) fn parse(text: &'a str) -> Result<(Self, UnverifiedClaims), IdentityError> {
-        if text.len() > MAX_TOKEN_BYTES {
+        Self::within(text, MAX_TOKEN_BYTES)
+    }
+
+    /// The same of something that may be larger than a token that callers present.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(super) fn within(text: &'a str, limit: usize) -> Result<(Self, UnverifiedClaims), IdentityError> {
+        if text.len() > limit {
             return Err(IdentityError::TooLarge);
         }
         let (message, signature) = text.rsplit_once('.').ok_or(IdentityError::Malformed)?;

@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway_core::ports::{OwnKeys, StoreError};
+use gateway_core::ports::{DocumentSigner, OwnKeys, StoreError};
 use gateway_core::receipt::Receipt;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::secret::Secret;
@@ -42,11 +42,20 @@ pub enum Purpose {
     Assertion,
     /// Receipts for servers' owners (DESIGN, section 10.10).
     Receipt,
+    /// Documents about revocations, for auditors.
+    Revocation,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 5] = [Self::Minted, Self::AccessToken, Self::Actor, Self::Assertion, Self::Receipt];
+    pub const ALL: [Self; 6] = [
+        Self::Minted,
+        Self::AccessToken,
+        Self::Actor,
+        Self::Assertion,
+        Self::Receipt,
+        Self::Revocation,
+    ];
 
     /// The `typ` of its tokens (RFC 7515, section 4.1.9).
     pub const fn typ(self) -> &'static str {
@@ -57,6 +66,7 @@ impl Purpose {
             // RFC 7523 defines none, and providers refuse what they do not know.
             Self::Assertion => "JWT",
             Self::Receipt => "mcpgw-receipt+jwt",
+            Self::Revocation => "mcpgw-revocation+jwt",
         }
     }
 
@@ -67,6 +77,8 @@ impl Purpose {
             Self::AccessToken => Duration::from_secs(3_600),
             Self::Actor | Self::Assertion => Duration::from_secs(600),
             Self::Receipt => Duration::from_secs(120),
+            // It has no end of its own: so long its key is published after it signs no more.
+            Self::Revocation => Duration::from_secs(400 * 86_400),
         }
     }
 
@@ -78,6 +90,7 @@ impl Purpose {
             Self::Actor => "actor",
             Self::Assertion => "assertion",
             Self::Receipt => "receipt",
+            Self::Revocation => "revocation",
         }
     }
 }
@@ -197,8 +210,9 @@ impl Signer {
     ///
     /// # Errors
     /// See [`SigningError`]. A file that cannot be written does where every purpose has a key that signs:
-    /// then whoever mounts the file rotates it. It may do without keys for receipts, which are younger than
-    /// such files: calls that need one are refused.
+    /// then whoever mounts the file rotates it. It may do without keys for receipts and for documents
+    /// about revocations, which are younger than such files: what needs one is refused, and such
+    /// documents wait.
     pub fn open(config: &SigningConfig, now: Timestamp) -> Result<Self, SigningError> {
         private_file::make_directory(&config.key_file)?;
         let records = record::read(&config.key_file)?;
@@ -279,7 +293,10 @@ impl Signer {
 
     fn is_complete(&self) -> bool {
         let ring = self.ring();
-        let mut needed = Purpose::ALL.iter().filter(|purpose| **purpose != Purpose::Receipt);
+        let younger = |purpose: &Purpose| {
+            matches!(purpose, Purpose::Receipt | Purpose::Revocation)
+        };
+        let mut needed = Purpose::ALL.iter().filter(|purpose| !younger(purpose));
         needed.all(|purpose| Algorithm::ALL.iter().all(|with| ring.active(*purpose, *with).is_ok()))
     }
 
@@ -300,6 +317,14 @@ impl OwnKeys for Signer {
     fn sign_receipt(&self, receipt: &Receipt<'_>) -> Result<String, Refusal> {
         receipt::sign(&self.ring(), receipt)
             .map_err(|error| Refusal::new(Code::ReceiptUnavailable).because(error))
+    }
+}
+
+impl DocumentSigner for Signer {
+    fn sign_revocation(&self, claims: &Map<String, Value>) -> Result<String, Refusal> {
+        let ring = self.ring();
+        let key = ring.active(Purpose::Revocation, Algorithm::EdDsa);
+        key.and_then(|key| key.sign(claims)).map_err(|error| Refusal::new(Code::Internal).because(error))
     }
 }
 

@@ -7,14 +7,17 @@ use async_trait::async_trait;
 use gateway_core::manifest::{AppInstallation, ContentHash, ProviderSpec};
 use gateway_core::ports::{CredentialWish, StoreLease};
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::revocation::Way;
 
 use super::leases::{Ask, Kept, Lessor, Subject};
+use super::ledger::Ledger;
 use super::provider::ProviderClient;
 
 struct Installation {
     providers: Arc<ProviderClient>,
     provider: Arc<ProviderSpec>,
     app: AppInstallation,
+    ledger: Arc<Ledger>,
 }
 
 /// What the binding asks the application's provider for.
@@ -23,6 +26,7 @@ struct Installation {
 /// [`Code::ModeUnavailable`] where the binding pins no provider.
 pub(super) fn ask(
     providers: &Arc<ProviderClient>,
+    ledger: &Arc<Ledger>,
     wish: &CredentialWish<'_>,
     app: &AppInstallation,
 ) -> Result<Ask, Refusal> {
@@ -36,8 +40,8 @@ pub(super) fn ask(
         provider: Some(app.provider.clone()),
         scopes: permissions.collect(),
     };
-    let lessor =
-        Installation { providers: Arc::clone(providers), provider: Arc::clone(provider), app: app.clone() };
+    let (providers, ledger) = (Arc::clone(providers), Arc::clone(ledger));
+    let lessor = Installation { providers, provider: Arc::clone(provider), app: app.clone(), ledger };
     Ok(Ask { place: ContentHash::of(&pinned).to_string(), agent: None, subject, lessor: Arc::new(lessor) })
 }
 
@@ -54,6 +58,11 @@ impl Lessor for Installation {
 
     async fn take_back(&self, kept: &Kept) -> Result<(), Refusal> {
         Ok(self.providers.end_installation_token(&self.provider, &kept.material.secret).await?)
+    }
+
+    async fn way_back(&self, id: &str, kept: &Kept) -> Result<Way, Refusal> {
+        let place = self.ledger.keep(&self.provider, id, &kept.material.secret).await?;
+        Ok(Way::Installation { provider: Box::new((*self.provider).clone()), place })
     }
 }
 

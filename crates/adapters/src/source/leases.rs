@@ -19,18 +19,18 @@ use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::ports::{AuditSink, CredentialWish, StoreLease};
 use gateway_core::reference::SecretReference;
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::revocation::{Attempt, Return, ReturnKind, ReturnState, Way};
 use gateway_core::time::{Clock, Timestamp};
 use tokio::sync::OwnedMutexGuard;
 
-use self::lease::{Held, Owed};
+use self::lease::Held;
+use super::ledger::{Ledger, attempt, latest};
 
 pub(super) use self::lease::Kept;
 
 /// A lease that the server refuses is replaced only when it is older than this: a server that refuses
 /// every credential must not have a new account made for each call.
 const YOUNG: Duration = Duration::from_secs(30);
-/// How long to wait before a lease that was not taken back is given back again.
-const AGAIN: Duration = Duration::from_secs(5);
 
 /// Who makes what is leased, and takes it back.
 #[async_trait]
@@ -41,6 +41,11 @@ pub(super) trait Lessor: Send + Sync {
     async fn renew(&self, kept: &Kept) -> Result<Duration, Refusal>;
     /// Takes it back. One that is gone is taken back.
     async fn take_back(&self, kept: &Kept) -> Result<(), Refusal>;
+    /// How it is taken back later, by whichever process; puts what that needs where it waits.
+    ///
+    /// # Errors
+    /// Nobody can, then.
+    async fn way_back(&self, id: &str, kept: &Kept) -> Result<Way, Refusal>;
 }
 
 /// What is asked for.
@@ -63,12 +68,23 @@ pub(super) struct Subject {
     pub(super) scopes: Vec<String>,
 }
 
+impl Subject {
+    /// What evidence calls it, and who is asked to take it back.
+    fn kind(&self) -> (ReturnKind, String) {
+        match (&self.provider, &self.reference) {
+            (Some(provider), _) => (ReturnKind::InstallationToken, format!("provider {provider}")),
+            (None, Some(reference)) => (ReturnKind::Lease, format!("store {}", reference.store())),
+            (None, None) => (ReturnKind::Lease, "store".to_owned()),
+        }
+    }
+}
+
 /// Leases, by what they serve.
 pub(super) struct Leases {
     audit: Arc<dyn AuditSink>,
     clock: Arc<dyn Clock>,
+    ledger: Arc<Ledger>,
     slots: Mutex<HashMap<Key, Arc<Slot>>>,
-    owed: Mutex<Vec<Owed>>,
 }
 
 /// What one lease serves.
@@ -103,8 +119,8 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Leases {
-    pub(super) fn new(audit: Arc<dyn AuditSink>, clock: Arc<dyn Clock>) -> Self {
-        Self { audit, clock, slots: Mutex::default(), owed: Mutex::default() }
+    pub(super) fn new(audit: Arc<dyn AuditSink>, clock: Arc<dyn Clock>, ledger: Arc<Ledger>) -> Self {
+        Self { audit, clock, ledger, slots: Mutex::default() }
     }
 
     /// The material of the slot's lease; has one made where there is none, or where it nears its end.
@@ -194,7 +210,8 @@ impl Leases {
                 if slot.keep(&kept, now) {
                     return Ok(Arc::clone(&kept.material));
                 }
-                self.give_back(slot, &kept).await;
+                let filed = self.give_back(slot, &kept).await;
+                self.ledger.file(vec![filed]).await;
                 Err(Code::BindingEnded.into())
             }
             Err(refusal) => {
@@ -252,48 +269,59 @@ impl Leases {
             let _turn = slot.turn.lock().await;
             let leases = slot.take(self.clock.now());
             let returned = leases.iter().map(|kept| self.give_back(slot, kept));
-            futures::future::join_all(returned).await;
-            leases.len()
+            futures::future::join_all(returned).await
         });
-        let counts = futures::future::join_all(endings).await;
-        u32::try_from(counts.iter().sum::<usize>()).unwrap_or(u32::MAX)
+        let all: Vec<Return> = futures::future::join_all(endings).await.into_iter().flatten().collect();
+        let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        self.ledger.file(self.summed(all)).await;
+        count
     }
 
-    /// Gives one lease back, and remembers it where the store did not take it.
-    async fn give_back(&self, slot: &Arc<Slot>, kept: &Arc<Kept>) {
+    /// What was taken back at once is filed in sum, by binding; the rest one by one.
+    fn summed(&self, all: Vec<Return>) -> Vec<Return> {
+        let (over, mut filed): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|one| one.state == ReturnState::Ended);
+        let mut sums: Vec<Return> = Vec::new();
+        for one in over {
+            match sums.iter_mut().find(|sum| sum.subject == one.subject && sum.party == one.party) {
+                Some(sum) => {
+                    sum.count = sum.count.saturating_add(1);
+                    sum.expires_at = latest([sum.expires_at, one.expires_at]);
+                }
+                None => sums.push(Return { id: self.ledger.fresh_id(), ..one }),
+            }
+        }
+        filed.extend(sums);
+        filed
+    }
+
+    /// Gives one lease back; says what became of it, to be filed.
+    async fn give_back(&self, slot: &Arc<Slot>, kept: &Arc<Kept>) -> Return {
         let answer = slot.lessor.take_back(kept).await;
         let now = self.clock.now();
         let mut event = slot.describe(Event::new(EventKind::CredentialReturned, now));
         event.agent.clone_from(&slot.key.agent);
         event.secret_version = Some(kept.material.version.clone());
         event.decision = Some(Decision::Allow);
-        if let Err(refusal) = answer {
-            tracing::warn!(%refusal, inside = refusal.inside().unwrap_or(""), "a lease was not taken back");
-            event.decision = Some(Decision::Deny);
-            event.reason = Some(refusal.code().as_str().to_owned());
-            let owed = Owed { slot: Arc::clone(slot), kept: Arc::clone(kept), due: now.plus(AGAIN) };
-            locked(&self.owed).push(owed);
-        }
+        let one = slot.owed(kept, now);
+        let Err(refusal) = answer else {
+            self.note(event);
+            return self.ledger.tried(one, Attempt::new(ReturnState::Ended, "revoked"));
+        };
+        tracing::warn!(%refusal, inside = refusal.inside().unwrap_or(""), "a lease was not taken back");
+        event.decision = Some(Decision::Deny);
+        event.reason = Some(refusal.code().as_str().to_owned());
         self.note(event);
+        let attempt = attempt(&refusal);
+        match slot.lessor.way_back(&one.id, kept).await {
+            Ok(way) => self.ledger.tried(Return { way, ..one }, attempt),
+            Err(_) => self.ledger.tried(one, Attempt { state: ReturnState::Irrevocable, ..attempt }),
+        }
     }
 
-    /// Forgets what has expired, and gives back again what was not taken.
-    pub(super) fn sweep(self: &Arc<Self>, now: Timestamp) {
+    /// Forgets what has expired.
+    pub(super) fn sweep(&self, now: Timestamp) {
         locked(&self.slots).retain(|_, slot| slot.forget_expired(now) || Arc::strong_count(slot) > 1);
-        let due: Vec<Owed> = locked(&self.owed).extract_if(.., |owed| owed.due <= now).collect();
-        if due.is_empty() {
-            return;
-        }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            locked(&self.owed).extend(due);
-            return;
-        };
-        let leases = Arc::clone(self);
-        runtime.spawn(async move {
-            for owed in due.iter().filter(|owed| owed.kept.holds_at(now)) {
-                leases.give_back(&owed.slot, &owed.kept).await;
-            }
-        });
     }
 
     fn note(&self, event: Event) {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gateway_core::audit::BindingRevision;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName, ToolName};
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::{AgentSpec, MintedToken, Route, ToolSelector};
@@ -30,10 +31,19 @@ pub(super) struct Minted {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     environment: EnvironmentName,
-    binding: BindingName,
+    binding: BindingRevision,
     agent: Option<AgentName>,
     /// Every claim that does not change from one token to the next.
     says: String,
+}
+
+/// What was forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Forgotten {
+    pub(super) count: u32,
+    /// What the first was for.
+    pub(super) of: Option<(EnvironmentName, BindingRevision)>,
+    pub(super) last_expires_at: Option<Timestamp>,
 }
 
 struct Held {
@@ -65,7 +75,7 @@ impl Minted {
         let stable = self.stable_claims(wish, minted)?;
         let key = Key {
             environment: binding.spec.environment.clone(),
-            binding: binding.spec.name.clone(),
+            binding: binding.name_at_revision(),
             agent: wish.actor.and_then(|actor| actor.agent.clone()),
             says: Value::Object(stable.clone()).to_string(),
         };
@@ -165,21 +175,24 @@ impl Minted {
         self.held().retain(|_, held| held.version.version != *version);
     }
 
-    /// Forgets the binding's tokens; says how many.
-    pub(super) fn end_binding(&self, environment: &EnvironmentName, binding: &BindingName) -> u32 {
-        self.forget(|key| key.environment == *environment && key.binding == *binding)
+    /// Forgets the binding's tokens; says how many, and when the last of them expires: servers go on taking them
+    /// until then, for they ask nobody.
+    pub(super) fn end_binding(&self, environment: &EnvironmentName, binding: &BindingName) -> Forgotten {
+        self.forget(|key| key.environment == *environment && key.binding.name == *binding)
     }
 
-    /// Forgets the agent's tokens; says how many.
-    pub(super) fn end_agent(&self, agent: &AgentName) -> u32 {
+    /// The same of the agent's tokens.
+    pub(super) fn end_agent(&self, agent: &AgentName) -> Forgotten {
         self.forget(|key| key.agent.as_ref() == Some(agent))
     }
 
-    fn forget(&self, which: impl Fn(&Key) -> bool) -> u32 {
-        let mut held = self.held();
-        let before = held.len();
-        held.retain(|key, _| !which(key));
-        u32::try_from(before.saturating_sub(held.len())).unwrap_or(u32::MAX)
+    fn forget(&self, which: impl Fn(&Key) -> bool) -> Forgotten {
+        let gone: Vec<(Key, Held)> = self.held().extract_if(|key, _| which(key)).collect();
+        Forgotten {
+            count: u32::try_from(gone.len()).unwrap_or(u32::MAX),
+            of: gone.first().map(|(key, _)| (key.environment.clone(), key.binding.clone())),
+            last_expires_at: gone.iter().filter_map(|(_, held)| held.version.expires_at).max(),
+        }
     }
 
     /// Forgets what is not handed out any more.

@@ -6,9 +6,11 @@ mod fixture;
 pub mod grant;
 mod installation;
 mod leases;
+mod ledger;
 mod minted;
 pub mod provider;
 mod role;
+mod taking_back;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,15 +19,19 @@ use async_trait::async_trait;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::{CredentialSource, Registration};
-use gateway_core::ports::{AuditSink, CredentialIssuer, CredentialWish, Random, StateWriter, Tickets};
+use gateway_core::ports::{
+    AuditSink, CredentialIssuer, CredentialWish, Random, Revocations, StateWriter, Tickets,
+};
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::revocation::{Attempt, Return, ReturnKind, ReturnState, ReturnSubject, Way};
 use gateway_core::stores::Stores;
 use gateway_core::time::{Clock, Timestamp};
 
 use self::asked::Asked;
 use self::grant::{GrantParts, Grants};
 use self::leases::Leases;
-use self::minted::Minted;
+use self::ledger::Ledger;
+use self::minted::{Forgotten, Minted};
 use self::provider::{OwnClient, ProviderClient, ProviderSettings};
 use crate::signing::Signer;
 
@@ -42,6 +48,8 @@ pub struct SourceParts {
     pub state: Arc<dyn StateWriter>,
     /// The locks that all replicas share.
     pub tickets: Arc<dyn Tickets>,
+    /// Where what goes back to outside parties is filed.
+    pub revocations: Arc<dyn Revocations>,
     /// Where evidence goes.
     pub audit: Arc<dyn AuditSink>,
     /// The time.
@@ -59,6 +67,7 @@ pub struct Sources {
     minted: Minted,
     leases: Arc<Leases>,
     stores: Arc<Stores>,
+    ledger: Arc<Ledger>,
     /// Whether providers can read what the gateway says of itself as a client.
     has_documents: bool,
 }
@@ -66,7 +75,10 @@ pub struct Sources {
 impl Sources {
     /// Puts the sources together.
     pub fn new(parts: SourceParts) -> Self {
-        let SourceParts { signer, public_url, stores, state, tickets, audit, clock, random } = parts;
+        let SourceParts { signer, public_url, stores, state, tickets, revocations, audit, clock, random } =
+            parts;
+        let ledger = Ledger::new(revocations, stores.clone(), clock.clone(), random.clone());
+        let ledger = Arc::new(ledger);
         let settings = ProviderSettings::default();
         let own = OwnClient {
             public_url: public_url.clone(),
@@ -84,6 +96,7 @@ impl Sources {
             audit: audit.clone(),
             clock: clock.clone(),
             random: random.clone(),
+            ledger: ledger.clone(),
         };
         Self {
             grants: Grants::new(grants),
@@ -94,11 +107,13 @@ impl Sources {
                 audit.clone(),
                 clock.clone(),
                 random.clone(),
+                ledger.clone(),
             ),
             providers,
             minted: Minted::new(signer, random, &public_url),
-            leases: Arc::new(Leases::new(audit, clock)),
+            leases: Arc::new(Leases::new(audit, clock, ledger.clone())),
             stores,
+            ledger,
             has_documents: gateway_core::client::has_documents(&public_url),
         }
     }
@@ -130,6 +145,20 @@ impl Sources {
     pub const fn grants(&self) -> &Grants {
         &self.grants
     }
+
+    /// Files that minted tokens outlive their end, for servers verify them without asking anybody; says how many.
+    async fn outlive(&self, minted: Forgotten, agent: Option<&AgentName>) -> u32 {
+        let Some((environment, binding)) = minted.of else { return 0 };
+        let subject =
+            ReturnSubject { environment, binding: Some(binding), agent: agent.cloned(), grant: None };
+        let now = self.ledger.clock.now();
+        let one = Return::new(subject, ReturnKind::MintedToken, "gateway".to_owned(), Way::Nobody, now);
+        let id = self.ledger.fresh_id();
+        let one = Return { id, count: minted.count, expires_at: minted.last_expires_at, ..one };
+        let attempt = Attempt::new(ReturnState::Irrevocable, "self_contained");
+        self.ledger.file(vec![self.ledger.tried(one, attempt)]).await;
+        minted.count
+    }
 }
 
 #[async_trait]
@@ -150,7 +179,7 @@ impl CredentialIssuer for Sources {
                 self.leases.issue(wish, role::ask(&self.stores, wish, leased)?).await
             }
             CredentialSource::AppInstallation(app) => {
-                self.leases.issue(wish, installation::ask(&self.providers, wish, app)?).await
+                self.leases.issue(wish, installation::ask(&self.providers, &self.ledger, wish, app)?).await
             }
             CredentialSource::Grant(request) => self.grants.issue(wish, request).await,
         }
@@ -178,6 +207,7 @@ impl CredentialIssuer for Sources {
 
     async fn end_binding(&self, environment: &EnvironmentName, binding: &BindingName) -> u32 {
         let minted = self.minted.end_binding(environment, binding);
+        let minted = self.outlive(minted, None).await;
         let leases = self.leases.end_binding(environment, binding);
         let (leases, asked) = tokio::join!(leases, self.asked.end_binding(environment, binding));
         let grants = self.grants.end_binding(environment, binding);
@@ -185,7 +215,7 @@ impl CredentialIssuer for Sources {
     }
 
     async fn end_agent(&self, agent: &AgentName) -> u32 {
-        let minted = self.minted.end_agent(agent);
+        let minted = self.outlive(self.minted.end_agent(agent), Some(agent)).await;
         let (leases, asked) = tokio::join!(self.leases.end_agent(agent), self.asked.end_agent(agent));
         minted.saturating_add(leases).saturating_add(asked)
     }

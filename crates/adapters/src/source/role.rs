@@ -9,6 +9,7 @@ use gateway_core::manifest::LeasedSecret;
 use gateway_core::ports::{CredentialWish, LeasingStore, StoreError, StoreErrorKind, StoreLease};
 use gateway_core::reference::{ResolvedReference, TemplateValues};
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::revocation::Way;
 use gateway_core::stores::Stores;
 
 use super::leases::{Ask, Kept, Lessor, Subject};
@@ -73,5 +74,9 @@ impl Lessor for Role {
 
     async fn take_back(&self, kept: &Kept) -> Result<(), Refusal> {
         Ok(self.store()?.revoke(&kept.id).await?)
+    }
+
+    async fn way_back(&self, _: &str, kept: &Kept) -> Result<Way, Refusal> {
+        Ok(Way::Lease { store: self.place.store.clone(), lease: kept.id.clone() })
     }
 }

@@ -5,6 +5,7 @@ mod config;
 mod failure;
 mod postgres;
 mod read;
+mod revocations;
 mod session;
 mod sqlite;
 mod tickets;
@@ -12,7 +13,7 @@ mod write;
 
 use std::sync::Arc;
 
-use gateway_core::ports::{Random, StateError, StateWriter, Tickets};
+use gateway_core::ports::{Random, Revocations, StateError, StateWriter, Tickets};
 use gateway_core::time::Clock;
 use sqlx::migrate::MigrateError;
 
@@ -70,11 +71,17 @@ pub struct Database {
     pub state: Arc<dyn StateWriter>,
     /// The short-lived records that the replicas share.
     pub tickets: Arc<dyn Tickets>,
+    /// What revocations leave behind.
+    pub revocations: Arc<dyn Revocations>,
 }
 
 impl Database {
-    fn of(backend: Arc<impl StateWriter + Tickets + 'static>) -> Self {
-        Self { state: Arc::clone(&backend) as Arc<dyn StateWriter>, tickets: backend }
+    fn of(backend: Arc<impl StateWriter + Tickets + Revocations + 'static>) -> Self {
+        Self {
+            state: Arc::clone(&backend) as Arc<dyn StateWriter>,
+            tickets: Arc::clone(&backend) as Arc<dyn Tickets>,
+            revocations: backend,
+        }
     }
 }
 

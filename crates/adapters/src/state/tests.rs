@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gateway_core::id::Epoch;
-use gateway_core::ports::{StateReader as _, StateWriter, Tickets};
+use gateway_core::ports::{Revocations, StateReader as _, StateWriter, Tickets};
 use gateway_core::state::Change;
 use gateway_testkit::contract::state::{
     CountingRandom, StateDatabase, StateFixtures, StoppedClock, first_version, run, sample, upgraded,
@@ -54,6 +54,10 @@ impl StateDatabase for File {
     }
 
     async fn tickets(&self) -> Arc<dyn Tickets> {
+        Arc::new(open(&self.path()).await.unwrap())
+    }
+
+    async fn revocations(&self) -> Arc<dyn Revocations> {
         Arc::new(open(&self.path()).await.unwrap())
     }
 

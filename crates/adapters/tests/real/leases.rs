@@ -197,6 +197,7 @@ async fn each_agent_has_a_role_of_its_own_and_its_end_takes_it_back() {
     let database = Arc::new(MemoryState::default());
     let sources = Sources::new(SourceParts {
         state: database.clone(),
+        revocations: database.clone(),
         tickets: database,
         signer: Arc::new(Signer::ephemeral(estate.clock.now()).unwrap()),
         public_url: "https://mcp.example".to_owned(),

@@ -97,6 +97,7 @@ impl House {
             stores: Arc::new(Stores::new([("memory".parse().unwrap(), entry)])),
             state: self.state.clone(),
             tickets: self.state.clone(),
+            revocations: self.state.clone(),
             audit: self.chain.clone(),
             clock: self.clock.clone(),
             random: Arc::new(Entropy),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gateway_adapters::state::{OpenError, PostgresState, StateConfig};
 use gateway_core::id::Epoch;
-use gateway_core::ports::{StateError, StateReader as _, StateWriter, Tickets};
+use gateway_core::ports::{Revocations, StateError, StateReader as _, StateWriter, Tickets};
 use gateway_core::state::Change;
 use gateway_testkit::contract::state::{
     CountingRandom, StateDatabase, StateFixtures, StoppedClock, first_version, run, sample, upgraded,
@@ -55,6 +55,10 @@ impl StateDatabase for Database {
     }
 
     async fn tickets(&self) -> Arc<dyn Tickets> {
+        Arc::new(open(&self.server, &self.name).await.unwrap())
+    }
+
+    async fn revocations(&self) -> Arc<dyn Revocations> {
         Arc::new(open(&self.server, &self.name).await.unwrap())
     }
 

@@ -93,6 +93,7 @@ impl World {
         let database = Arc::new(gateway_testkit::memory_state::MemoryState::default());
         let sources = Sources::new(SourceParts {
             state: database.clone(),
+            revocations: database.clone(),
             tickets: database,
             signer: Arc::new(Signer::ephemeral(clock.now()).unwrap()),
             public_url: "http://127.0.0.1:8080".to_owned(),

@@ -6,20 +6,24 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use gateway_core::audit::{Decision, Ended, Event, EventKind};
 use gateway_core::grant::GivenBack;
-use gateway_core::id::{EnvironmentName, ProviderName};
-use gateway_core::lifecycle::{about_grant, end_grant, may_touch, rule};
+use gateway_core::id::{EnvironmentName, Epoch, ProviderName};
+use gateway_core::lifecycle::{Reach, end_grant, may_touch, rule};
 use gateway_core::manifest::{Kind, ObjectKey, ProviderSpec, Spec};
 use gateway_core::operator::Role;
 use gateway_core::ports::Sequence;
+use gateway_core::revocation::{Return, RevocationSubject, ThingEnded};
 use gateway_core::state::{GrantEnd, GrantEndReason, GrantRecord, State as Objects};
 use gateway_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::binding::visible;
+use super::ending::{reach_of, returned};
+use super::evidence::{Facts, Told, tell};
 use super::{Shared, json};
 use crate::auth::Caller;
 use crate::body::Query;
+use crate::context::ControlContext;
 use crate::problem::Problem;
 
 /// How long what runs on the grant may take to end.
@@ -100,6 +104,8 @@ struct Revoked {
     given_back: GivenBack,
     /// Where the provider's answer stands in the audit log; absent while the log cannot be written.
     audit: Option<Sequence>,
+    /// The signed document.
+    revocation: Option<Told>,
 }
 
 /// A grant is its provider's owner's affair.
@@ -159,17 +165,83 @@ pub(crate) async fn revoke(
     context.grants.forget(&grant);
     let ended = context.live.end_grant(&grant, END_DEADLINE).await?;
     // Before the provider is asked: a replica that still used the grant would refresh it meanwhile.
-    context.everywhere(epoch, super::act::END_DEADLINE).await?;
+    let replicas = context.everywhere(epoch, super::ending::END_DEADLINE).await?;
     let given_back = context.grants.give_back(&grant, provider.as_ref()).await;
-    let mut returned = about_grant(&event, EventKind::CredentialReturned, &grant);
-    returned.time = context.now();
-    returned.answer = Some(given_back.answer());
-    returned.reason.clone_from(&given_back.trouble);
-    returned.ended = Some(ended);
-    let audit = context.evidence(returned).await;
+    let mut event = returned(&context, &caller, &grant, &given_back);
+    event.ended = Some(ended);
+    let audit = context.evidence(event).await;
+    let reach = reach_of(&grant, provider.as_ref());
+    let facts = facts(&grant, reach, ended, end.at, epoch, audit, context.now(), replicas);
+    let revocation = documented(&context, &caller, &grant, facts).await;
     let grant = GrantRecord { ended: grant.ended.or(Some(end)), ..grant };
     let revoked_at_provider = given_back.is_revoked();
-    Ok(json(&Revoked { grant: Shown::from(&grant), ended, revoked_at_provider, given_back, audit }))
+    Ok(json(&Revoked {
+        grant: Shown::from(&grant),
+        ended,
+        revoked_at_provider,
+        given_back,
+        audit,
+        revocation,
+    }))
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is one fact of the document")]
+fn facts(
+    grant: &GrantRecord,
+    reach: Reach,
+    ended: Ended,
+    requested_at: Timestamp,
+    epoch: Option<Epoch>,
+    audit: Option<Sequence>,
+    ended_at: Timestamp,
+    replicas: Vec<String>,
+) -> Facts {
+    let environment = Some(grant.environment.clone());
+    let thing = ThingEnded {
+        kind: "grant".to_owned(),
+        environment: environment.clone(),
+        name: grant.id.clone(),
+        ended,
+        stored_secret: None,
+    };
+    let name = grant.id.clone();
+    Facts {
+        subject: RevocationSubject { kind: "Grant".to_owned(), environment, name, revision: None },
+        reach,
+        things: vec![thing],
+        ended,
+        requested_at,
+        ended_at,
+        epoch: epoch.unwrap_or_default(),
+        decided: None,
+        completed: audit,
+        pending: audit.is_none(),
+        replicas,
+    }
+}
+
+/// A grant that ended before has its document: what the provider said now brings it forward.
+async fn documented(
+    context: &ControlContext,
+    caller: &Caller,
+    grant: &GrantRecord,
+    facts: Facts,
+) -> Option<Told> {
+    let id = Return::id_of("grant", &grant.id);
+    let filed = context.documents.records.filed(&id).await.ok().flatten();
+    match filed.and_then(|one| one.revocation) {
+        None => Box::pin(tell(context, caller, facts)).await,
+        Some(revocation) => {
+            let newest = context.documents.advance(&revocation).await;
+            let newest = newest.inspect_err(|refusal| {
+                tracing::error!(
+                    inside = refusal.inside().unwrap_or(""),
+                    "a document was not brought forward"
+                );
+            });
+            newest.ok().flatten().map(Told::of)
+        }
+    }
 }
 
 fn provider_spec(spec: &Spec) -> Option<ProviderSpec> {

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use gateway_core::explain::{WorkloadExplanation, explain_workload};
-use gateway_core::id::{EnvironmentName, Revision, WorkloadName};
+use gateway_core::id::{EnvironmentName, WorkloadName};
 use gateway_core::identity::{IdentityError, Presented};
 use gateway_core::lifecycle::{self, rule};
 use gateway_core::manifest::{Kind, ObjectKey};
@@ -13,12 +13,10 @@ use gateway_core::state::Lifecycle;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::act::{Act, END_DEADLINE};
-use super::binding::visible;
+use super::ending::{self, Mode, Order, end};
 use super::{Shared, json};
 use crate::auth::Caller;
-use crate::body::{Body, SecretText};
-use crate::context::ControlContext;
+use crate::body::{Body, Query, SecretText};
 use crate::problem::Problem;
 
 #[derive(Deserialize, ToSchema)]
@@ -47,13 +45,6 @@ enum Told {
     },
 }
 
-#[derive(Serialize)]
-struct Standing {
-    workload: WorkloadName,
-    revision: Revision,
-    status: Lifecycle,
-}
-
 /// Switches a mapping off: from the next request on nothing is this workload, and what runs for it is
 /// decided anew. Never needs approval.
 #[utoipa::path(post, path = "/v1/workloads/{name}/disable", tag = "workloads", params(("name" = String, Path)),
@@ -63,7 +54,8 @@ pub(crate) async fn disable(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    switch(&context, &caller, &name, lifecycle::disable, Lifecycle::Disabled).await
+    let order = Order { key: key_of(&name)?, act: lifecycle::disable, status: Lifecycle::Disabled };
+    end(&context, &caller, order, &Mode::default()).await
 }
 
 /// Switches a mapping on again; an approver's act where its environments ask for approvals.
@@ -74,33 +66,27 @@ pub(crate) async fn enable(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    switch(&context, &caller, &name, lifecycle::enable, Lifecycle::Active).await
+    ending::enable(&context, &caller, key_of(&name)?).await
 }
 
-async fn switch(
-    context: &ControlContext,
-    caller: &Caller,
-    name: &str,
-    act: Act,
-    status: Lifecycle,
+/// Ends a mapping for ever: nothing is this workload any more, and what runs for it is decided anew.
+#[utoipa::path(post, path = "/v1/workloads/{name}/revoke", tag = "workloads",
+    params(("name" = String, Path), Mode), security(("bearer" = [])), responses(
+    (status = 200, description = "That it has ended, and the signed document", body = Value)))]
+pub(crate) async fn revoke(
+    State(context): Shared,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(mode): Query<Mode>,
 ) -> Result<Response, Problem> {
+    let order = Order { key: key_of(&name)?, act: lifecycle::revoke, status: Lifecycle::Revoked };
+    end(&context, &caller, order, &mode).await
+}
+
+fn key_of(name: &str) -> Result<ObjectKey, Problem> {
     let unknown = |_| Problem::new(&rule::OBJECT_UNKNOWN, "no such workload");
-    let workload = WorkloadName::parse(name).map_err(unknown)?;
-    let key = ObjectKey { kind: Kind::Workload, environment: None, name: workload.to_string() };
-    let (revision, epoch) = context
-        .commit(|state| {
-            visible(state, &key, caller)?;
-            let switched = act(&context.deciding(state, &caller.0), &key)?;
-            Ok((switched.revision, Some(switched.change)))
-        })
-        .await?;
-    if let Some(epoch) = epoch {
-        context.publish(epoch).await?;
-    }
-    if status == Lifecycle::Disabled {
-        context.everywhere(epoch, END_DEADLINE).await?;
-    }
-    Ok(json(&Standing { workload, revision, status }))
+    let name = WorkloadName::parse(name).map_err(unknown)?.to_string();
+    Ok(ObjectKey { kind: Kind::Workload, environment: None, name })
 }
 
 /// What a token proves: claims, mappings and what differs, agents and bindings. The token is verified as

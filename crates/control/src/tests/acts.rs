@@ -152,7 +152,10 @@ async fn with_the_audit_log_down_a_revocation_still_blocks_and_says_that_evidenc
     assert!(office.state.now().standing(&key).is_none());
     let waiting = gateway_core::ports::StateWriter::outbox(&*office.state, 100).await.unwrap();
     let kinds: Vec<_> = waiting.iter().map(|entry| entry.event.kind).collect();
-    assert_eq!(kinds, [EventKind::BindingRevoked, EventKind::RevocationCompleted]);
+    assert_eq!(
+        kinds,
+        [EventKind::BindingRevoked, EventKind::RevocationCompleted, EventKind::RevocationSigned]
+    );
 }
 
 #[tokio::test]

@@ -23,8 +23,8 @@ use gateway_core::policy::{
     Permit, PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict,
 };
 use gateway_core::ports::{
-    AuditError, AuditSink, Candidate, CredentialProbe, IdentityVerifier, LiveSessions, LiveTraffic,
-    Publisher, Random, RolledBack, SecretCache, SecretStore, SecretWriter, Sequence, StateReader,
+    AuditError, AuditSink, Candidate, CredentialProbe, DocumentSigner, IdentityVerifier, LiveSessions,
+    LiveTraffic, Publisher, Random, RolledBack, SecretCache, SecretStore, SecretWriter, Sequence, StateReader,
     StateWriter, StoreError, StoreErrorKind,
 };
 use gateway_core::reference::ResolvedReference;
@@ -80,6 +80,10 @@ impl AuditReader for Chain {
         let events = self.all();
         let found = events.into_iter().enumerate().filter(|(_, event)| {
             query.kind.is_none_or(|kind| kind == event.kind)
+                && query
+                    .environment
+                    .as_ref()
+                    .is_none_or(|name| event.environment.as_ref().is_some_and(|found| found.as_str() == name))
                 && query
                     .binding
                     .as_ref()
@@ -443,6 +447,18 @@ impl StatusPages for Plain {
     }
     fn jwks(&self) -> serde_json::Value {
         serde_json::json!({"keys": []})
+    }
+}
+
+/// Signs nothing: what is signed is read back from the claims.
+impl DocumentSigner for Plain {
+    fn sign_revocation(
+        &self,
+        claims: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<String, Refusal> {
+        use base64::Engine as _;
+        let claims = serde_json::to_vec(claims).unwrap();
+        Ok(format!("head.{}.signature", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims)))
     }
 }
 

@@ -6,6 +6,7 @@ mod fakes;
 mod grants;
 mod locks;
 mod replicas;
+mod revocations;
 mod rotation;
 mod sessions;
 mod surface;
@@ -29,7 +30,7 @@ use http::Request;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{ControlContext, OperatorRoutes, control_router};
+use crate::{ControlContext, Documents, OperatorRoutes, control_router};
 use fakes::{Chain, Compiler, Keeper, Live, People, Plain, Probe, VALUE, Vault, World};
 
 const BINDING: &str = "/v1/bindings/production/bot-github";
@@ -47,6 +48,7 @@ struct Office {
     world: Arc<World>,
     people: Arc<People>,
     plain: Arc<Plain>,
+    documents: Documents,
 }
 
 struct Answer {
@@ -116,6 +118,14 @@ impl Office {
             others_lag: AtomicBool::new(false),
         });
         let stores = stores(&vault);
+        let documents = Documents {
+            records: Arc::clone(&state) as _,
+            signer: Arc::clone(&plain) as _,
+            audit: Arc::clone(&chain) as _,
+            state: Arc::clone(&state) as _,
+            clock: Arc::clone(&plain) as _,
+            issuer: "https://mcp.example".to_owned(),
+        };
         let context = Arc::new(ControlContext {
             state: Arc::clone(&state) as _,
             stores: Arc::new(stores),
@@ -127,6 +137,7 @@ impl Office {
             probe: Arc::clone(&probe) as _,
             audit: Arc::clone(&chain) as _,
             audit_reader: Arc::clone(&chain) as _,
+            documents: documents.clone(),
             compiler: Arc::new(Compiler),
             snapshots: Arc::clone(&world) as _,
             operators: Arc::clone(&people) as _,
@@ -138,7 +149,7 @@ impl Office {
             fingerprints: FingerprintKey::new([5; 32]),
         });
         let (router, routes) = (control_router(Arc::clone(&context)), OperatorRoutes::new(&context));
-        Self { router, routes, state, chain, live, world, keeper, probe, vault, people, plain }
+        Self { router, routes, state, chain, live, world, keeper, probe, vault, people, plain, documents }
     }
 
     async fn call(&self, who: &str, method: &str, path: &str, body: Value) -> Answer {

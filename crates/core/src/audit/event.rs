@@ -60,6 +60,8 @@ pub enum EventKind {
     BindingRevoked,
     /// A revocation was complete: what was ended.
     RevocationCompleted,
+    /// A revocation's document was signed: its hash.
+    RevocationSigned,
     /// An agent token was issued.
     AgentTokenIssued,
     /// An agent token was revoked.
@@ -166,6 +168,21 @@ pub struct Ended {
     /// Agent tokens that open nothing any more.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tokens: u32,
+}
+
+impl Ended {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_add(other.calls),
+            streams: self.streams.saturating_add(other.streams),
+            sessions: self.sessions.saturating_add(other.sessions),
+            children: self.children.saturating_add(other.children),
+            cached_values: self.cached_values.saturating_add(other.cached_values),
+            tokens: self.tokens.saturating_add(other.tokens),
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
@@ -280,6 +297,9 @@ pub struct Event {
     /// The public id of a grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
+    /// The public id of a revocation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<String>,
     /// The scopes asked for or granted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
@@ -342,6 +362,7 @@ impl Event {
             source: None,
             provider: None,
             grant: None,
+            revocation: None,
             scopes: Vec::new(),
             answer: None,
             outcome: None,

@@ -12,6 +12,7 @@ mod fields;
 mod grants;
 mod locks;
 mod perform;
+mod reach;
 mod repin;
 mod rotate;
 pub mod rule;
@@ -39,6 +40,7 @@ pub use fields::{Effect, changes, effect};
 pub use grants::{about as about_grant, create_grant, end_grant};
 pub use locks::{LockWish, about as about_lock, create_lock, expire_locks, lift_lock, may_see_lock};
 pub use perform::{commit, perform};
+pub use reach::{Reach, ReachedBinding, provider_of};
 pub use rotate::{Rotation, RotationStep, rotate};
 pub use rule::{Finding, Rule};
 pub use signatures::{

@@ -3,6 +3,7 @@
 use super::Context;
 use super::apply::forbidden;
 use super::draft::Draft;
+use super::reach::{Reach, alive, end_contents, main_of};
 use super::rule::{self, Finding};
 use super::signatures::{approvals_for, may_touch};
 use crate::audit::{Decision, Event, EventKind};
@@ -19,8 +20,10 @@ pub struct Switched {
     pub change: Change,
     /// The revision it is about.
     pub revision: Revision,
-    /// How many of an agent's tokens end with it.
+    /// How many agent tokens end with it.
     pub tokens: u32,
+    /// What is to be ended once it is committed.
+    pub reach: Reach,
 }
 
 /// Switches an object off. Never needs approval, for it only takes away; a policy cannot be switched
@@ -78,23 +81,30 @@ fn switch(
     let mut draft = Draft::new(context.state, Some(&context.operator.name), context.now);
     draft.status(&record.key, record.revision, status, Some(EventKind::ObjectStatus))?;
     let tokens = match status {
-        Lifecycle::Disabled => end_tokens(&mut draft, &record.key, record.revision)?,
+        Lifecycle::Disabled => end_tokens(&mut draft, of_agent(&record.key))?,
         _ => 0,
     };
-    Ok(Switched { change: draft.finish(), revision: record.revision, tokens })
+    Ok(Switched { change: draft.finish(), revision: record.revision, tokens, reach: Reach::of(record) })
 }
 
-/// Revokes every token of the agent; of another object there are none. They are gone for good: an agent
-/// that is switched on again gets new ones.
-fn end_tokens(draft: &mut Draft, key: &ObjectKey, revision: Revision) -> Result<u32, Vec<Finding>> {
-    if key.kind != Kind::Agent {
-        return Ok(0);
-    }
-    let held = |token: &&AgentTokenRecord| token.agent.as_str() == key.name && token.revoked_at.is_none();
+/// The tokens of an agent; of another object there are none.
+fn of_agent(key: &ObjectKey) -> impl Fn(&AgentTokenRecord) -> bool {
+    let name = (key.kind == Kind::Agent).then(|| key.name.clone());
+    move |token| name.as_deref() == Some(token.agent.as_str())
+}
+
+/// Revokes these agent tokens. They are gone for good: an agent that is switched on again gets new ones.
+pub(super) fn end_tokens(
+    draft: &mut Draft,
+    doomed: impl Fn(&AgentTokenRecord) -> bool,
+) -> Result<u32, Vec<Finding>> {
+    let held = |token: &&AgentTokenRecord| token.revoked_at.is_none() && doomed(token);
     let held: Vec<AgentTokenRecord> = draft.state.agent_tokens.iter().filter(held).cloned().collect();
     for token in &held {
         draft.step(Operation::RevokeAgentToken { id: token.id.clone(), at: draft.now })?;
-        let mut event = Event::new(EventKind::AgentTokenRevoked, draft.now).about(key.clone(), revision);
+        let key = ObjectKey { kind: Kind::Agent, environment: None, name: token.agent.to_string() };
+        let revision = main_of(&draft.state, &key).map_or(Revision(0), |record| record.revision);
+        let mut event = Event::new(EventKind::AgentTokenRevoked, draft.now).about(key, revision);
         event.agent = Some(token.agent.clone());
         event.operator.clone_from(&draft.operator);
         event.environment = token.entries.first().map(|entry| entry.environment.clone());
@@ -103,34 +113,41 @@ fn end_tokens(draft: &mut Draft, key: &ObjectKey, revision: Revision) -> Result<
     Ok(u32::try_from(held.len()).unwrap_or(u32::MAX))
 }
 
-/// Ends a binding or an agent for ever. Never needs approval; its name stays refused. An agent's tokens
-/// end with it.
+/// Ends an object for ever. Never needs approval; its name stays refused. An agent's tokens end with it, and
+/// with a server or an environment everything that is in it. Providers and policies are not revoked: where no
+/// binding names them they do nothing.
 ///
 /// # Errors
 /// `operator.forbidden`, `object.unknown`, `object.state`, `object.kind`.
 pub fn revoke(context: &Context<'_>, key: &ObjectKey) -> Result<Switched, Vec<Finding>> {
-    let evidence = match key.kind {
-        Kind::Binding => EventKind::BindingRevoked,
-        Kind::Agent => EventKind::ObjectStatus,
-        _ => return Err(vec![Finding::of(&rule::OBJECT_KIND, key, "only bindings and agents are revoked")]),
+    let (evidence, role) = match key.kind {
+        Kind::Binding => (EventKind::BindingRevoked, Role::Editor),
+        Kind::Agent | Kind::Workload | Kind::Server => (EventKind::ObjectStatus, Role::Editor),
+        // The frame of many teams' work.
+        Kind::Environment => (EventKind::ObjectStatus, Role::Admin),
+        Kind::Provider | Kind::Policy => {
+            let why = format!("a {} is not revoked", key.kind.word());
+            return Err(vec![Finding::of(&rule::OBJECT_KIND, key, why)]);
+        }
     };
-    let alive: Vec<&RevisionRecord> =
-        context.state.history(key).filter(|record| record.status.may_become(Lifecycle::Revoked)).collect();
-    let Some(main) = context.state.standing(key).or_else(|| alive.last().copied()) else {
+    let Some(main) = main_of(context.state, key) else {
         let known = context.state.history(key).next().is_some();
         let rule = if known { &rule::OBJECT_STATE } else { &rule::OBJECT_UNKNOWN };
         return Err(vec![Finding::of(rule, key, "there is nothing left to revoke")]);
     };
-    if !may_touch(context.operator, Role::Editor, &main.spec) {
+    if !may_touch(context.operator, role, &main.spec) {
         return Err(vec![forbidden(key)]);
     }
     let mut draft = Draft::new(context.state, Some(&context.operator.name), context.now);
-    for record in &alive {
+    for record in alive(context.state, key) {
         let evidence = (record.revision == main.revision).then_some(evidence);
         draft.status(key, record.revision, Lifecycle::Revoked, evidence)?;
     }
-    let tokens = end_tokens(&mut draft, key, main.revision)?;
-    Ok(Switched { change: draft.finish(), revision: main.revision, tokens })
+    let (reach, tokens) = match key.kind {
+        Kind::Server | Kind::Environment => end_contents(context, &mut draft, key)?,
+        _ => (Reach::of(main), end_tokens(&mut draft, of_agent(key))?),
+    };
+    Ok(Switched { change: draft.finish(), revision: main.revision, tokens, reach })
 }
 
 /// Moves every binding past its end to `expired`; absent where there is none.

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod keys;
+mod revocation;
 mod source;
 mod state;
 mod store;
@@ -10,6 +11,7 @@ mod traffic;
 
 pub use evidence::{AuditError, AuditSink, Sequence};
 pub use keys::{IdentityVerifier, OwnKeys, Random};
+pub use revocation::{DocumentSigner, Revocations, TakesBack};
 pub use source::{Candidate, CredentialIssuer, CredentialProbe, CredentialWish};
 pub use state::{Publisher, StateError, StateReader, StateWriter};
 pub use store::{

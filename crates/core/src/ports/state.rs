@@ -88,4 +88,10 @@ pub trait Publisher: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Code::Internal`](crate::refusal::Code::Internal) where one has not within `deadline`; it will.
     async fn everywhere(&self, at_least: Epoch, deadline: Duration) -> Result<(), Refusal>;
+
+    /// The replicas that say to have taken this state over, this one among them; none where there is one gateway
+    /// only. For evidence.
+    async fn confirmed(&self, _at_least: Epoch) -> Vec<String> {
+        Vec::new()
+    }
 }

@@ -88,11 +88,13 @@ pub enum TicketKind {
     RotationLock,
     /// A replica's use of a version that was replaced.
     VersionUse,
+    /// A try at an outside party that is under way.
+    TakingBack,
 }
 
 impl TicketKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Login,
         Self::Connect,
         Self::BrowserSession,
@@ -104,6 +106,7 @@ impl TicketKind {
         Self::Replica,
         Self::RotationLock,
         Self::VersionUse,
+        Self::TakingBack,
     ];
 
     /// The word it is stored under.
@@ -120,6 +123,7 @@ impl TicketKind {
             Self::Replica => "replica",
             Self::RotationLock => "rotation_lock",
             Self::VersionUse => "version_use",
+            Self::TakingBack => "taking_back",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The composition: the only place that names adapters, and where every task and thread is started.
 
 mod bootstrap;
+mod collector;
 mod connect;
 mod console;
 mod control;

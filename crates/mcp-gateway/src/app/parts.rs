@@ -9,10 +9,11 @@ use gateway_adapters::policy::CedarCompiler;
 use gateway_adapters::signing::Signer;
 use gateway_adapters::source::{SourceParts, Sources};
 use gateway_adapters::state::{self, Database, StateConfig};
+use gateway_control::Documents;
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::connect::ConnectPages;
 use gateway_core::id::Epoch;
-use gateway_core::ports::{AuditSink as _, Publisher as _, StateWriter, Tickets};
+use gateway_core::ports::{AuditSink as _, Publisher as _, Revocations, StateWriter, Tickets};
 use gateway_core::snapshot::Snapshot;
 use gateway_core::stores::Stores;
 use gateway_core::time::Clock as _;
@@ -22,6 +23,7 @@ use gateway_proxy::site::Site;
 use gateway_proxy::world::WorldCell;
 use tokio::task::JoinHandle;
 
+use super::collector::Collector;
 use super::connect::Accounts;
 use super::house::House;
 use super::publish::StatePublisher;
@@ -43,6 +45,8 @@ pub(super) struct Parts {
     pub(super) sink: Option<Arc<Sink>>,
     pub(super) state: Arc<dyn StateWriter>,
     pub(super) tickets: Arc<dyn Tickets>,
+    pub(super) revocations: Arc<dyn Revocations>,
+    pub(super) public_url: String,
     pub(super) replicas: Option<Arc<Replicas>>,
     pub(super) stores: Arc<Stores>,
     pub(super) sources: Arc<Sources>,
@@ -61,7 +65,8 @@ impl Parts {
         let stores = Arc::new(stores(config)?);
         let (audit, opened) = AuditLog::open(&config.audit, &*entropy)?;
         let audit = Arc::new(audit);
-        let Database { state, tickets } = state::open(&config.state, clock.clone(), entropy.clone()).await?;
+        let Database { state, tickets, revocations } =
+            state::open(&config.state, clock.clone(), entropy.clone()).await?;
         let compiler =
             Arc::new(CedarCompiler::new().map_err(|error| StartError::machine("the policy schema", error))?);
         let served = config.environments.clone().unwrap_or_default();
@@ -85,6 +90,7 @@ impl Parts {
             stores: stores.clone(),
             state: state.clone(),
             tickets: tickets.clone(),
+            revocations: revocations.clone(),
             audit: audit.clone(),
             clock: clock.clone(),
             random: entropy.clone(),
@@ -142,6 +148,8 @@ impl Parts {
             sink,
             state,
             tickets,
+            revocations,
+            public_url: config.public_url.to_string(),
             replicas,
             stores,
             sources,
@@ -152,6 +160,30 @@ impl Parts {
             operators,
             entropy,
         })
+    }
+
+    /// The documents of revocations.
+    pub(super) fn documents(&self) -> Documents {
+        Documents {
+            records: Arc::clone(&self.revocations),
+            signer: self.signer.clone(),
+            audit: self.audit.clone(),
+            state: Arc::clone(&self.state),
+            clock: Arc::new(SystemClock),
+            issuer: self.public_url.trim_end_matches('/').to_owned(),
+        }
+    }
+
+    fn collector(&self) -> Collector {
+        Collector {
+            records: Arc::clone(&self.revocations),
+            parties: self.sources.clone(),
+            tickets: Arc::clone(&self.tickets),
+            documents: self.documents(),
+            audit: self.audit.clone(),
+            clock: Arc::new(SystemClock),
+            random: self.entropy.clone(),
+        }
     }
 
     fn house(&self) -> House {
@@ -171,6 +203,7 @@ impl Parts {
             tokio::spawn(Arc::clone(&self.checkpointer).run()),
             tokio::spawn(Arc::clone(&self.publisher).follow(FLOOR)),
             tokio::spawn(self.house().keep()),
+            tokio::spawn(self.collector().keep()),
             tokio::spawn(house::tend_signing_keys(Arc::clone(&self.signer))),
             tokio::spawn(house::refresh_keys(Arc::clone(&self.verifier), Arc::clone(&self.operators))),
             tokio::spawn(house::refresh_bundles(Arc::clone(&self.verifier))),

@@ -225,4 +225,11 @@ impl Publisher for StatePublisher {
         let deciding = || self.gateway.world.epoch();
         replicas.caught_up(at_least, deciding, || self.gateway.clock.now(), deadline).await
     }
+
+    async fn confirmed(&self, at_least: Epoch) -> Vec<String> {
+        match &self.replicas {
+            Some(replicas) => replicas.confirmed(at_least, self.gateway.clock.now()).await,
+            None => Vec::new(),
+        }
+    }
 }

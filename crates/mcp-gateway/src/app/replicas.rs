@@ -130,6 +130,19 @@ impl Replicas {
         }
     }
 
+    /// The ids of the replicas that say to have taken the epoch over, this one among them.
+    pub(super) async fn confirmed(&self, epoch: Epoch, now: Timestamp) -> Vec<String> {
+        let others = self.tickets.list(TicketKind::Replica, now).await.unwrap_or_default();
+        let followed = |ticket: &&Ticket| {
+            let word = serde_json::from_str::<Word>(&ticket.content);
+            ticket.key != self.id && word.is_ok_and(|word| word.epoch >= epoch)
+        };
+        let mut ids: Vec<String> = others.iter().filter(followed).map(|ticket| ticket.key.clone()).collect();
+        ids.push(self.id.clone());
+        ids.sort();
+        ids
+    }
+
     /// How many may still decide by an older state.
     async fn behind(&self, epoch: Epoch, deciding: Epoch, now: Timestamp) -> Result<usize, StateError> {
         let own = usize::from(self.holds(deciding) < epoch);

@@ -161,6 +161,7 @@ fn evidence(agent: &str, act: &str, answer: &Value) -> View {
         ("audit: decided", text(answer, "/audit/decided")),
         ("audit: completed", text(answer, "/audit/completed")),
     ]);
+    let view = if act == "revoke" { super::revocation::documented(view, answer) } else { view };
     if is_true(answer, "/audit/pending") {
         return view.text("Evidence waits to be written: the audit log does not take records now.");
     }

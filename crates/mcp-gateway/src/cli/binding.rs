@@ -340,6 +340,7 @@ fn evidence(binding: &InEnvironment, answer: &Value) -> View {
         ("audit: revoked", text(answer, "/audit/revoked")),
         ("audit: completed", text(answer, "/audit/completed")),
     ]);
+    let view = super::revocation::documented(view, answer);
     if is_true(answer, "/audit/pending") {
         return view.text("Evidence waits to be written: the audit log does not take records now.");
     }
@@ -354,7 +355,8 @@ mod tests {
     fn a_revocation_shows_its_evidence() {
         let answer = json!({"binding": "triage@3", "environment": "dev", "revoked_at": "2026-11-26T09:00:00.1Z",
             "completed_at": "2026-11-26T09:00:00.2Z", "ended": {"calls": 2, "streams": 1, "sessions": 0, "children": 0, "cached_values": 1},
-            "audit": {"revoked": 41, "completed": 43, "pending": false}});
+            "audit": {"revoked": 41, "completed": 43, "pending": false},
+            "revocation": {"id": "00ff", "serial": 1, "status": "complete", "outstanding": 0}});
         insta::assert_snapshot!(evidence(&"dev/triage".parse().unwrap(), &answer).plain(), @r"
         dev/triage: revoked; no call can use it any more
           binding                triage@3
@@ -367,6 +369,8 @@ mod tests {
           cached values dropped  1
           audit: revoked         41
           audit: completed       43
+          document  00ff
+          status    complete
         ");
     }
 }

@@ -74,7 +74,7 @@ pub(super) struct RotateArguments {
 
 fn purpose(text: &str) -> Result<Purpose, &'static str> {
     let found = Purpose::ALL.into_iter().find(|purpose| purpose.word() == text);
-    found.ok_or("the purposes are minted, access-token, actor, assertion and receipt")
+    found.ok_or("the purposes are minted, access-token, actor, assertion, receipt and revocation")
 }
 
 impl ConfigFile {

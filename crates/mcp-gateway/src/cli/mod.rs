@@ -27,6 +27,7 @@ mod print;
 mod problem;
 mod provider;
 mod receipt;
+mod revocation;
 mod rotation;
 mod secret;
 mod session;
@@ -96,9 +97,9 @@ enum Command {
     /// Objects of any kind: approval
     #[command(subcommand)]
     Object(object::ObjectCommand),
-    /// Registered upstream servers
+    /// Registered upstream servers: list, revoke
     #[command(subcommand)]
-    Server(object::ReadCommand),
+    Server(revocation::ServerCommand),
     /// Registered agents and their tokens
     #[command(subcommand)]
     Agent(agent_token::AgentCommand),
@@ -111,9 +112,9 @@ enum Command {
     /// Policies: check, test, explain
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Environments
+    /// Environments: list, revoke
     #[command(subcommand)]
-    Environment(object::ReadCommand),
+    Environment(revocation::EnvironmentCommand),
     /// Secrets behind references: check and put, never show
     #[command(subcommand)]
     Secret(secret::SecretCommand),
@@ -129,6 +130,9 @@ enum Command {
     /// The evidence: search, follow, verify
     #[command(subcommand)]
     Audit(Box<audit::AuditCommand>),
+    /// What was revoked: signed documents, and what outside parties have not taken back
+    #[command(subcommand)]
+    Revocation(revocation::RevocationCommand),
     /// Receipts that servers get: verify, without the gateway
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
@@ -223,22 +227,41 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Export(arguments) => manifests::export(session, &arguments),
         Command::Binding(command) => binding::run(session, &command),
         Command::Object(command) => object::run(session, &command),
-        Command::Server(command) => object::read(session, Kind::Server, &command),
+        Command::Server(command) => server(session, command),
         Command::Agent(command) => agent_token::run(session, command),
         Command::Workload(command) => workload::run(session, command),
         Command::Provider(command) => provider::run(session, command),
         Command::Policy(command) => policy::run(session, command),
-        Command::Environment(command) => object::read(session, Kind::Environment, &command),
+        Command::Environment(command) => environment(session, command),
         Command::Secret(command) => secret::run(session, &command),
         Command::Session(command) => live::run(session, &command),
         Command::Lock(command) => lock::run(session, command),
         Command::Grant(command) => grant::run(session, &command),
         Command::Audit(command) => audit::run(session, &command),
         Command::Receipt(command) => receipt::run(session, &command),
+        Command::Revocation(command) => revocation::run(session, &command),
         Command::Adopt(arguments) => adopt::run(session, &arguments),
         Command::ClientConfig(arguments) => client_config::run(session, &arguments),
         Command::Completions(arguments) => Ok(completions(session, &arguments)),
         Command::Demo(_) | Command::FixtureServer(_) | Command::StdioChild(_) => Ok(Exit::Ok),
+    }
+}
+
+fn server(session: &mut Session, command: revocation::ServerCommand) -> Result<Exit, Failure> {
+    use object::ReadCommand::{Get, List};
+    match command {
+        revocation::ServerCommand::List(which) => object::read(session, Kind::Server, &List(which)),
+        revocation::ServerCommand::Get(which) => object::read(session, Kind::Server, &Get(which)),
+        revocation::ServerCommand::Revoke(which) => revocation::server(session, &which),
+    }
+}
+
+fn environment(session: &mut Session, command: revocation::EnvironmentCommand) -> Result<Exit, Failure> {
+    use object::ReadCommand::{Get, List};
+    match command {
+        revocation::EnvironmentCommand::List(which) => object::read(session, Kind::Environment, &List(which)),
+        revocation::EnvironmentCommand::Get(which) => object::read(session, Kind::Environment, &Get(which)),
+        revocation::EnvironmentCommand::Revoke(which) => revocation::environment(session, &which),
     }
 }
 

@@ -60,7 +60,7 @@ fn verify(session: &mut Session, arguments: &VerifyArguments) -> Result<Exit, Fa
     let keys = key_set(session, &arguments.jwks)?;
     let receipt = match arguments.receipt.as_deref() {
         Some(receipt) if receipt != "-" => receipt.to_owned(),
-        _ => piped()?,
+        _ => piped("the receipt")?,
     };
     let rules = ReceiptRules {
         audience: &arguments.audience,
@@ -131,15 +131,17 @@ fn held(answer: &Value) -> View {
     ])
 }
 
-fn piped() -> Result<String, Failure> {
+pub(super) fn piped(what: &str) -> Result<String, Failure> {
     let mut receipt = String::new();
     let read = std::io::stdin().lock().take(LARGEST).read_to_string(&mut receipt);
-    read.map_err(|error| Failure::usage("the receipt cannot be read from standard input").because(&error))?;
+    read.map_err(|error| {
+        Failure::usage(format!("{what} cannot be read from standard input")).because(&error)
+    })?;
     Ok(receipt)
 }
 
 /// The key set from where it is; nothing is asked where it is a file.
-fn key_set(session: &Session, place: &str) -> Result<Vec<u8>, Failure> {
+pub(super) fn key_set(session: &Session, place: &str) -> Result<Vec<u8>, Failure> {
     match Url::parse(place) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => fetch(session, url),
         _ => std::fs::read(place)

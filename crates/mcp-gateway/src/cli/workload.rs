@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::failure::{Exit, Failure};
 use super::object::{self, GetArguments, ListArguments, ReadCommand};
 use super::pick::{is_true, list, text, time};
+use super::revocation::{self, Confirmation};
 use super::session::Session;
 use super::view::{Table, View};
 
@@ -27,6 +28,8 @@ pub(super) enum WorkloadCommand {
     Disable(Name),
     /// Switch it on again
     Enable(Name),
+    /// End a mapping for ever: nothing is this workload any more
+    Revoke(RevokeWorkload),
     /// Say what a runtime's token proves: claims, mappings and what differs, agents, bindings
     Explain(ExplainArguments),
 }
@@ -37,6 +40,15 @@ pub(super) struct Name {
     /// The workload
     #[arg(value_name = "WORKLOAD")]
     workload: String,
+}
+
+/// Which workload is revoked.
+#[derive(Args, Debug)]
+pub(super) struct RevokeWorkload {
+    #[command(flatten)]
+    name: Name,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// Which token.
@@ -61,6 +73,10 @@ pub(super) fn run(session: &mut Session, command: WorkloadCommand) -> Result<Exi
         }
         WorkloadCommand::Disable(name) => switch(session, &name.workload, "disable"),
         WorkloadCommand::Enable(name) => switch(session, &name.workload, "enable"),
+        WorkloadCommand::Revoke(which) => {
+            let name = &which.name.workload;
+            revocation::revoke(session, &["workloads", name, "revoke"], name, &which.confirmation)
+        }
         WorkloadCommand::Explain(arguments) => explain(session, &arguments),
     }
 }

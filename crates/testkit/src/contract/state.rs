@@ -12,6 +12,7 @@ mod concurrency;
 pub mod grants;
 pub mod locks;
 mod records;
+pub mod revocations;
 mod rules;
 pub mod tickets;
 mod upgrade;
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use gateway_core::audit::{Event, EventKind};
-use gateway_core::ports::{Random, StateError, StateWriter, Tickets};
+use gateway_core::ports::{Random, Revocations, StateError, StateWriter, Tickets};
 use gateway_core::state::{Change, Operation};
 use gateway_core::time::{Clock, Timestamp};
 
@@ -44,6 +45,9 @@ pub trait StateDatabase: Send + Sync {
 
     /// Opens another handle on its tickets.
     async fn tickets(&self) -> Arc<dyn Tickets>;
+
+    /// Opens another handle on what revocations leave behind.
+    async fn revocations(&self) -> Arc<dyn Revocations>;
 
     /// Runs SQL behind the back of the adapter.
     ///
@@ -107,6 +111,9 @@ pub async fn run(fixtures: &dyn StateFixtures) {
     locks::the_database_keeps_the_rules_of_locks(&*fixtures.fresh().await).await;
     let database = fixtures.fresh().await;
     tickets::run(database.tickets().await, database.tickets().await).await;
+    let database = fixtures.fresh().await;
+    revocations::run(database.revocations().await, database.revocations().await).await;
+    revocations::documents_stay_as_they_are(&*fixtures.fresh().await).await;
     concurrency::a_stale_epoch_is_a_conflict(&*fixtures.fresh().await).await;
     concurrency::one_of_two_racing_writers_wins(&*fixtures.fresh().await).await;
     concurrency::a_failing_step_leaves_nothing(&*fixtures.fresh().await).await;

@@ -23,6 +23,7 @@ use gateway_core::refusal::{Code, Refusal};
 use gateway_core::time::{Clock, Timestamp};
 
 use self::cache::{Cache, Held, Key, Place, Seat};
+use super::ledger::Ledger;
 use super::provider::{ProviderClient, Tokens};
 use crate::signing::Signer;
 
@@ -56,6 +57,7 @@ struct Shared {
     audit: Arc<dyn AuditSink>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    ledger: Arc<Ledger>,
     cache: Cache,
 }
 
@@ -73,10 +75,12 @@ impl Asked {
         audit: Arc<dyn AuditSink>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        ledger: Arc<Ledger>,
     ) -> Self {
         let public_url = public_url.trim_end_matches('/').to_owned();
         let cache = Cache::default();
-        Self { shared: Arc::new(Shared { client, signer, public_url, audit, clock, random, cache }) }
+        let shared = Shared { client, signer, public_url, audit, clock, random, ledger, cache };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The token for the wish, from memory or from the provider.

@@ -89,6 +89,8 @@ struct World {
     chain: Arc<Chain>,
     sources: Arc<Sources>,
     snapshot: Snapshot,
+    records: Arc<gateway_testkit::memory_state::MemoryState>,
+    store: Arc<MemoryStore>,
 }
 
 /// One call.
@@ -120,12 +122,13 @@ impl World {
         store.insert("provider", "secret", b"the client secret");
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         store.insert("provider", "key", pair.serialize_pem().as_bytes());
+        let held = store.clone();
         let entry = StoreEntry {
             store: store.clone(),
             uncached: store.clone(),
             cache: store.clone(),
             leasing: None,
-            writer: None,
+            writer: Some(store.clone()),
             class: StoreClass::External,
             environments: vec![EnvironmentName::parse("dev").unwrap()],
             paths: Vec::new(),
@@ -134,7 +137,8 @@ impl World {
         let database = Arc::new(gateway_testkit::memory_state::MemoryState::default());
         let sources = Arc::new(Sources::new(SourceParts {
             state: database.clone(),
-            tickets: database,
+            revocations: database.clone(),
+            tickets: database.clone(),
             signer: Arc::new(Signer::ephemeral(clock.now()).unwrap()),
             public_url: "http://127.0.0.1:8080/".to_owned(),
             stores: Arc::new(Stores::new([("memory".parse().unwrap(), entry)])),
@@ -144,7 +148,7 @@ impl World {
         }));
         let (provider, enterprise) = (FakeProvider::start().await, FakeProvider::start().await);
         let snapshot = snapshot(1, &provider, &enterprise, mode, &source);
-        Self { provider, enterprise, clock, chain, sources, snapshot }
+        Self { provider, enterprise, clock, chain, sources, snapshot, records: database, store: held }
     }
 
     fn call(&self, tool: &str, actor: Actor, presented: Option<&str>) -> Call {
@@ -198,11 +202,15 @@ fn snapshot(
     source: &Value,
 ) -> Snapshot {
     let declared = |name: &str, at: &FakeProvider| {
-        json!({
+        let mut declared = json!({
             "kind": "Provider", "name": name, "environment": "dev", "owner": "team", "issuer": at.issuer(),
             "client": {"id": "gateway", "authentication": {"private_key_jwt": {"key": "memory://provider#key"}}},
             "addresses": ["loopback"]
-        })
+        });
+        if name == "notes" {
+            declared["grants"] = json!("memory://tokens");
+        }
+        declared
     };
     let objects = [
         json!({"kind": "Environment", "name": "dev"}),

@@ -11,8 +11,10 @@ use gateway_core::lifecycle::end_grant;
 use gateway_core::manifest::ProviderSpec;
 use gateway_core::ports::StateError;
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::revocation::{Attempt, Return, ReturnKind, ReturnState, ReturnSubject, Way};
 use gateway_core::secret::Secret;
 use gateway_core::state::{Change, GrantEnd, GrantEndReason, GrantRecord, State};
+use gateway_core::time::Timestamp;
 
 use super::{Errand, Grants, Inner};
 use crate::source::provider::{Revocation, TokenHint};
@@ -20,6 +22,9 @@ use crate::source::provider::{Revocation, TokenHint};
 /// How often a silent provider is asked to take a token back, and how long is waited between.
 const ASKED: u32 = 3;
 const BETWEEN: Duration = Duration::from_millis(300);
+
+/// Longer than asking takes: a try that is under way is nobody else's.
+const UNDER_WAY: Duration = Duration::from_secs(60);
 
 /// How often the end is written where others change the state at the same time.
 const TRIES: usize = 8;
@@ -79,28 +84,79 @@ impl GrantTokenKeeper for Grants {
     }
 
     async fn give_back(&self, grant: &GrantRecord, provider: Option<&ProviderSpec>) -> GivenBack {
+        let ledger = &self.0.parts.ledger;
+        let filed = provider.map(|provider| owed(grant, provider, self.0.parts.clock.now()));
+        let known = match &filed {
+            Some(one) => ledger.records.filed(&one.id).await.ok().flatten(),
+            None => None,
+        };
+        // What the provider took back once needs no other try.
+        let filed = filed.filter(|_| known.is_none_or(|known| known.state.is_open()));
+        if let Some(one) = &filed {
+            // First, so that it is asked for again also where this gateway dies now.
+            ledger.file(vec![Return { due_at: Some(one.filed_at.plus(UNDER_WAY)), ..one.clone() }]).await;
+        }
+        let (given, attempt) = self.ask_back(grant, provider).await;
+        if let Some(one) = filed {
+            ledger.file(vec![ledger.tried(one, attempt)]).await;
+        }
+        given
+    }
+}
+
+/// What is filed of a grant whose tokens go back.
+fn owed(grant: &GrantRecord, provider: &ProviderSpec, now: Timestamp) -> Return {
+    let subject = ReturnSubject {
+        environment: grant.environment.clone(),
+        binding: None,
+        agent: None,
+        grant: Some(grant.id.clone()),
+    };
+    let way = Way::Grant { provider: Box::new(provider.clone()), grant: Box::new(grant.clone()) };
+    let party = format!("provider {}", grant.provider);
+    Return::new(subject, ReturnKind::GrantTokens, party, way, now).identified("grant", &grant.id)
+}
+
+impl Grants {
+    /// Asks the provider to take the tokens back, and deletes them where asking again would not help.
+    pub(in crate::source) async fn ask_back(
+        &self,
+        grant: &GrantRecord,
+        provider: Option<&ProviderSpec>,
+    ) -> (GivenBack, Attempt) {
         let mut given = GivenBack::default();
+        let mut attempt = Attempt::new(ReturnState::Irrevocable, "not_asked");
         // Where the tokens cannot be read nobody can give them back; they are deleted all the same.
         match (self.0.read_fresh(grant).await, provider) {
             (Ok(stored), Some(provider)) => {
-                let mut silent = false;
+                let mut answers = Vec::new();
                 if let Some(token) = &stored.tokens.refresh_token {
                     let answer = self.take_back(provider, token, TokenHint::RefreshToken).await;
-                    silent |= matches!(answer, Revocation::Unavailable(_));
                     given.refresh_token = Some(answer.answer().to_owned());
+                    answers.push(answer);
                 }
-                let answer =
-                    self.take_back(provider, &stored.tokens.access_token, TokenHint::AccessToken).await;
-                silent |= matches!(answer, Revocation::Unavailable(_));
+                let token = &stored.tokens.access_token;
+                let answer = self.take_back(provider, token, TokenHint::AccessToken).await;
                 given.access_token = Some(answer.answer().to_owned());
-                if silent {
+                answers.push(answer);
+                if answers.iter().any(|answer| matches!(answer, Revocation::Unavailable(_))) {
                     // Without the tokens nobody could ask again.
                     given.trouble = Some(Code::ProviderUnavailable.to_string());
-                    return given;
+                    return (given, Attempt::new(ReturnState::Unanswered, "unavailable"));
                 }
+                let over = answers.iter().all(Revocation::is_revoked);
+                let state = if over { ReturnState::Ended } else { ReturnState::Irrevocable };
+                attempt = Attempt::new(state, &given.answer());
             }
             (Ok(_), None) => given.trouble = Some(Code::ProviderMalformed.to_string()),
-            (Err(refusal), _) => given.trouble = Some(refusal.code().to_string()),
+            (Err(refusal), _) if refusal.code() == Code::StoreUnavailable => {
+                given.trouble = Some(refusal.code().to_string());
+                return (given, Attempt::new(ReturnState::Unanswered, refusal.code().as_str()));
+            }
+            (Err(refusal), _) => {
+                given.trouble = Some(refusal.code().to_string());
+                attempt = Attempt::new(ReturnState::Irrevocable, refusal.code().as_str());
+            }
         }
         match self.0.delete(grant).await {
             Ok(()) => {
@@ -109,7 +165,7 @@ impl GrantTokenKeeper for Grants {
             }
             Err(refusal) => given.trouble = Some(refusal.code().to_string()),
         }
-        given
+        (given, attempt)
     }
 }
 

@@ -32,6 +32,7 @@ use gateway_core::time::{Clock, Timestamp};
 
 use self::flight::Flights;
 use self::tokens::GrantTokens;
+use super::ledger::Ledger;
 use super::provider::ProviderClient;
 
 /// An access token that holds at least so long is used while it is being renewed.
@@ -58,6 +59,8 @@ pub struct GrantParts {
     pub clock: Arc<dyn Clock>,
     /// Names locks and grants.
     pub random: Arc<dyn Random>,
+    /// Files what goes back to providers.
+    pub(in crate::source) ledger: Arc<Ledger>,
 }
 
 /// Users' grants.

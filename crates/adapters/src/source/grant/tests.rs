@@ -27,6 +27,7 @@ use gateway_testkit::store::MemoryStore;
 use serde_json::{Value, json};
 
 use super::{GrantParts, Grants};
+use crate::source::ledger::Ledger;
 use crate::source::provider::{ProviderClient, ProviderSettings, Tokens};
 
 mod connecting;
@@ -112,6 +113,8 @@ impl World {
             self.random.clone(),
             ProviderSettings::default(),
         );
+        let ledger = Ledger::new(self.state.clone(), stores.clone(), self.clock.clone(), self.random.clone());
+        let ledger = Arc::new(ledger);
         Grants::new(GrantParts {
             providers: Arc::new(providers),
             stores,
@@ -120,6 +123,7 @@ impl World {
             audit: self.chain.clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),
+            ledger,
         })
     }
 

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::ask;
 use crate::source::fixture::{Chain, Counting, Use, actor, agent, binding_asking, text};
 use crate::source::leases::Leases;
+use crate::source::ledger::Ledger;
 use crate::source::provider::{ProviderClient, ProviderSettings};
 
 const TOKENS: &str = "/app/installations/42/access_tokens";
@@ -30,6 +31,7 @@ struct Story {
     key: KeyPair,
     providers: Arc<ProviderClient>,
     leases: Arc<Leases>,
+    ledger: Arc<Ledger>,
     chain: Arc<Chain>,
     clock: Arc<ManualClock>,
 }
@@ -52,10 +54,13 @@ impl Story {
         };
         let stores = Arc::new(Stores::new([("memory".parse().unwrap(), entry)]));
         let settings = ProviderSettings::default();
-        let providers = ProviderClient::new(stores, clock.clone(), Arc::new(Counting::default()), settings);
-        let leases = Arc::new(Leases::new(chain.clone(), clock.clone()));
+        let random = Arc::new(Counting::default());
+        let records = Arc::new(gateway_testkit::memory_state::MemoryState::default());
+        let ledger = Arc::new(Ledger::new(records, stores.clone(), clock.clone(), random.clone()));
+        let providers = ProviderClient::new(stores, clock.clone(), random, settings);
+        let leases = Arc::new(Leases::new(chain.clone(), clock.clone(), ledger.clone()));
         let stub = FakeProvider::start().await;
-        let story = Self { stub, key, providers: Arc::new(providers), leases, chain, clock };
+        let story = Self { stub, key, providers: Arc::new(providers), leases, ledger, chain, clock };
         story.answers(201, story.good());
         story.stub.answer(END, 204, &[], "");
         story
@@ -99,7 +104,7 @@ impl Story {
             panic!("no source")
         };
         let wish = used.wish(self.clock.now());
-        let version = self.leases.issue(&wish, ask(&self.providers, &wish, app)?).await?;
+        let version = self.leases.issue(&wish, ask(&self.providers, &self.ledger, &wish, app)?).await?;
         Ok(text(&version.secret))
     }
 }

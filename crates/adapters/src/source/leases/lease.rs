@@ -6,6 +6,7 @@ use std::time::Duration;
 use gateway_core::audit::Event;
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::ports::StoreLease;
+use gateway_core::revocation::{Return, ReturnSubject, Way};
 use gateway_core::time::Timestamp;
 
 use super::{Slot, YOUNG, locked};
@@ -31,13 +32,6 @@ pub(super) struct Held {
     draining: Vec<Arc<Kept>>,
     /// Set once its binding or agent has ended.
     over: bool,
-}
-
-/// A lease that was not taken back.
-pub(super) struct Owed {
-    pub(super) slot: Arc<Slot>,
-    pub(super) kept: Arc<Kept>,
-    pub(super) due: Timestamp,
 }
 
 impl Kept {
@@ -143,6 +137,20 @@ impl Slot {
         held.draining.retain(|kept| kept.holds_at(now));
         held.current = held.current.take().filter(|kept| kept.holds_at(now));
         held.current.is_some() || !held.draining.is_empty()
+    }
+
+    /// What is filed of a lease that goes back.
+    pub(super) fn owed(&self, kept: &Kept, now: Timestamp) -> Return {
+        let subject = ReturnSubject {
+            environment: self.key.environment.clone(),
+            binding: Some(self.key.binding.clone()),
+            agent: self.key.agent.clone(),
+            grant: None,
+        };
+        let (kind, party) = self.subject.kind();
+        let one = Return::new(subject, kind, party, Way::Nobody, now);
+        let one = Return { expires_at: Some(kept.ends), ..one };
+        one.identified("lease", kept.material.version.as_str())
     }
 
     /// Adds what the lease is for.

@@ -8,19 +8,22 @@ use async_trait::async_trait;
 use gateway_core::audit::{Decision, EventKind};
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::CredentialSource;
-use gateway_core::ports::{LeasingStore, StoreError, StoreErrorKind, StoreLease};
+use gateway_core::ports::{LeasingStore, Revocations as _, StoreError, StoreErrorKind, StoreLease};
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::revocation::{ReturnKind, ReturnState, Way};
 use gateway_core::secret::Secret;
 use gateway_core::stores::{StoreClass, StoreEntry, Stores};
 use gateway_core::time::Clock as _;
 use gateway_testkit::clock::ManualClock;
+use gateway_testkit::memory_state::MemoryState;
 use gateway_testkit::store::MemoryStore;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::Leases;
-use crate::source::fixture::{Chain, Use, actor, agent, binding, text};
+use crate::source::fixture::{Chain, Counting, Use, actor, agent, binding, text};
+use crate::source::ledger::Ledger;
 use crate::source::role;
 
 /// Makes accounts that hold for a minute.
@@ -89,6 +92,7 @@ struct Story {
     bank: Arc<Bank>,
     chain: Arc<Chain>,
     clock: Arc<ManualClock>,
+    records: Arc<MemoryState>,
 }
 
 impl Story {
@@ -115,8 +119,11 @@ impl Story {
             paths: Vec::new(),
         };
         let stores = Arc::new(Stores::new([("bank".parse().unwrap(), entry)]));
-        let leases = Arc::new(Leases::new(chain.clone(), clock.clone()));
-        Self { stores, leases, bank, chain, clock }
+        let records = Arc::new(MemoryState::default());
+        let random = Arc::new(Counting::default());
+        let ledger = Ledger::new(records.clone(), stores.clone(), clock.clone(), random);
+        let leases = Arc::new(Leases::new(chain.clone(), clock.clone(), Arc::new(ledger)));
+        Self { stores, leases, bank, chain, clock, records }
     }
 
     async fn issue(&self, used: &Use) -> Result<String, Refusal> {
@@ -253,25 +260,36 @@ async fn a_caller_that_leaves_loses_no_lease() {
 }
 
 #[tokio::test]
-async fn a_lease_that_the_store_did_not_take_is_given_back_again() {
+async fn a_lease_that_the_store_did_not_take_is_filed_with_its_way_back() {
     let (story, used) = (Story::new(8), by("planner"));
     story.issue(&used).await.unwrap();
     story.bank.down.store(true, Ordering::SeqCst);
     assert_eq!(story.end_binding().await, 1);
     let told = story.chain.events().pop().unwrap();
     assert_eq!((told.kind, told.decision), (EventKind::CredentialReturned, Some(Decision::Deny)));
-    story.bank.down.store(false, Ordering::SeqCst);
-    story.leases.sweep(story.clock.now());
-    tokio::task::yield_now().await;
-    assert!(story.revoked().is_empty(), "not before its time");
-    story.later(5);
-    story.leases.sweep(story.clock.now());
-    let patience = tokio::time::Instant::now() + Duration::from_secs(10);
-    while story.revoked().is_empty() {
-        assert!(tokio::time::Instant::now() < patience);
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(story.revoked(), ["creds/planner/1"]);
+    let filed = story.records.unassigned().await.unwrap().pop().unwrap();
+    assert_eq!((filed.state, filed.kind), (ReturnState::Unanswered, ReturnKind::Lease));
+    assert_eq!((filed.party.as_str(), filed.answer.as_deref()), ("store bank", Some("store.unavailable")));
+    let expected = Way::Lease { store: "bank".parse().unwrap(), lease: "creds/planner/1".to_owned() };
+    assert_eq!(filed.way, expected);
+    let now = story.clock.now();
+    assert!(filed.due_at.unwrap() > now && filed.due_at < filed.expires_at, "again, and before its end");
+    assert_eq!(filed.expires_at, Some(now.plus(Duration::from_secs(60))));
+}
+
+#[tokio::test]
+async fn what_was_taken_back_at_once_is_filed_in_sum() {
+    let story = Story::new(8);
+    let (used, binding) = (by("planner"), "main".parse().unwrap());
+    story.issue(&used).await.unwrap();
+    story.later(30);
+    assert!(story.leases.refused(&VersionId::new("1")));
+    story.issue(&used).await.unwrap();
+    assert_eq!(story.leases.end_binding(&"dev".parse().unwrap(), &binding).await, 2);
+    let filed = story.records.unassigned().await.unwrap();
+    let said: Vec<_> = filed.iter().map(|one| (one.state, one.count, one.due_at)).collect();
+    assert_eq!(said, [(ReturnState::Ended, 2, None)]);
+    assert_eq!(filed[0].subject.agent.as_ref().unwrap().as_str(), "planner");
 }
 
 #[tokio::test]

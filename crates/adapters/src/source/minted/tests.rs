@@ -160,15 +160,15 @@ fn ending_the_binding_or_the_agent_forgets_its_tokens() {
     let (planner, writer) = (by("planner", json!({})), by("writer", json!({})));
     let first = issue(&minted, &planner, NOW).unwrap();
     let kept = issue(&minted, &writer, NOW).unwrap();
-    assert_eq!(minted.end_agent(&"planner".parse().unwrap()), 1);
+    assert_eq!(minted.end_agent(&"planner".parse().unwrap()).count, 1);
     assert!(!Arc::ptr_eq(&first, &issue(&minted, &planner, NOW).unwrap()));
     assert!(Arc::ptr_eq(&kept, &issue(&minted, &writer, NOW).unwrap()));
     let (environment, other) = ("dev".parse().unwrap(), "other".parse().unwrap());
-    assert_eq!(minted.end_binding(&environment, &other), 0);
-    assert_eq!(minted.end_binding(&environment, &"main".parse().unwrap()), 2);
+    assert_eq!(minted.end_binding(&environment, &other).count, 0);
+    assert_eq!(minted.end_binding(&environment, &"main".parse().unwrap()).count, 2);
     issue(&minted, &planner, NOW).unwrap();
     minted.sweep(NOW.plus(Duration::from_secs(90)));
-    assert_eq!(minted.end_binding(&environment, &"main".parse().unwrap()), 0, "swept");
+    assert_eq!(minted.end_binding(&environment, &"main".parse().unwrap()).count, 0, "swept");
 }
 
 #[test]

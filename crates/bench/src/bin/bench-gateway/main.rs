@@ -92,6 +92,7 @@ async fn gateway(arguments: &Arguments, clock: Arc<dyn Clock>) -> Result<Arc<Gat
     let sources = Sources::new(SourceParts {
         state: database.state,
         tickets: database.tickets,
+        revocations: database.revocations,
         signer: signer.clone(),
         public_url: public_url.clone(),
         stores: stores.clone(),

@@ -2,6 +2,7 @@ mod acts;
 mod apply;
 mod laws;
 mod locks;
+mod reach;
 mod versions;
 
 use super::*;

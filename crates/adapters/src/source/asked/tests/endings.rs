@@ -1,3 +1,6 @@
+use gateway_core::ports::{Revocations as _, TakesBack as _};
+use gateway_core::revocation::{Return, ReturnState, Way};
+
 use super::*;
 
 fn main_binding() -> (EnvironmentName, BindingName) {
@@ -110,4 +113,76 @@ async fn the_end_of_an_agent_ends_what_was_asked_for_it_alone() {
     assert_eq!(world.provider.asked("/revoke")[0].parameter("token"), Some("token-1"));
     world.issue("read_it", agent("other"), None).await.unwrap();
     assert_eq!(world.provider.asked("/token").len(), 2);
+}
+
+/// What was filed, and the tokens that wait for their provider.
+async fn owed(world: &World) -> (Vec<Return>, Vec<String>) {
+    let waiting = world.store.paths().into_iter().filter(|path| path.starts_with("tokens/")).collect();
+    (world.records.unassigned().await.unwrap(), waiting)
+}
+
+#[tokio::test]
+async fn a_token_that_a_silent_provider_did_not_take_back_outlives_the_process_and_is_taken_back_later() {
+    let world = World::new("service_account", own()).await;
+    world.issue("read_it", agent("bot"), None).await.unwrap();
+    world.provider.answer("/revoke", 503, &[], "");
+    let (environment, binding) = main_binding();
+    world.sources.end_binding(&environment, &binding).await;
+    let (filed, waiting) = owed(&world).await;
+    assert_eq!((filed.len(), waiting.len()), (1, 1));
+    let one = &filed[0];
+    assert_eq!((one.state, one.party.as_str(), one.tries), (ReturnState::Unanswered, "provider notes", 1));
+    assert!(one.due_at.is_some() && one.expires_at.is_some());
+    let record = serde_json::to_string(one).unwrap();
+    assert!(
+        !record.contains("token-1"),
+        "the record says where the token waits, and never the token: {record}"
+    );
+    // Another process finds the record, and with it the token.
+    assert_eq!(world.sources.take_back(one).await.state, ReturnState::Unanswered);
+    world.provider.answer("/revoke", 200, &[], "");
+    let attempt = world.sources.take_back(one).await;
+    assert_eq!((attempt.state, attempt.answer.as_str()), (ReturnState::Ended, "revoked"));
+    assert_eq!(world.provider.asked("/revoke").last().unwrap().parameter("token"), Some("token-1"));
+    assert!(owed(&world).await.1.is_empty(), "it waits no longer");
+    let again = world.sources.take_back(one).await;
+    assert_eq!((again.state, again.answer.as_str()), (ReturnState::Irrevocable, "secret.missing"));
+}
+
+#[tokio::test]
+async fn a_token_without_a_place_to_wait_in_is_irrevocable_until_it_expires() {
+    let world = World::new("service_account", own()).await;
+    world.issue("read_it", agent("bot"), None).await.unwrap();
+    world.provider.answer("/revoke", 503, &[], "");
+    world.store.fail(Some(gateway_core::ports::StoreErrorKind::Unavailable));
+    let (environment, binding) = main_binding();
+    world.sources.end_binding(&environment, &binding).await;
+    world.store.fail(None);
+    let (filed, waiting) = owed(&world).await;
+    assert!(waiting.is_empty());
+    assert_eq!((filed[0].state, filed[0].way.clone()), (ReturnState::Irrevocable, Way::Nobody));
+    assert_eq!(filed[0].due_at, filed[0].expires_at, "looked at again when it is over by itself");
+}
+
+#[tokio::test]
+async fn what_a_provider_takes_back_or_cannot_is_filed_in_sum() {
+    for (revocation, state) in [(true, ReturnState::Ended), (false, ReturnState::Irrevocable)] {
+        let world = World::new("user_delegated", exchange()).await;
+        for (who, token) in [("alice", "one"), ("bob", "two")] {
+            world.issue("read_it", user(who), Some(token)).await.unwrap();
+        }
+        if !revocation {
+            world.provider.answer("/revoke", 400, &[], r#"{"error":"unsupported_token_type"}"#);
+        }
+        let (environment, binding) = main_binding();
+        world.sources.end_binding(&environment, &binding).await;
+        let (filed, waiting) = owed(&world).await;
+        if revocation {
+            assert_eq!((filed.len(), filed[0].count, filed[0].state), (1, 2, state));
+            assert!(waiting.is_empty());
+        } else {
+            assert_eq!((filed.len(), waiting.len()), (2, 2), "a refusal is asked about again");
+            assert!(filed.iter().all(|one| one.state == ReturnState::Refused && one.asks()));
+        }
+    }
 }

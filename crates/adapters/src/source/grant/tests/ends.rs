@@ -1,5 +1,8 @@
 //! Grants that end: by the provider's word, by a gateway that died, by a person.
 
+use gateway_core::ports::Revocations as _;
+use gateway_core::revocation::ReturnState;
+
 use super::*;
 
 #[tokio::test]
@@ -189,4 +192,25 @@ async fn a_grant_that_cannot_be_kept_is_given_back() {
     let asked = world.provider.asked("/revoke");
     assert_eq!(asked[0].parameter("token"), Some("r-1"));
     assert_eq!(world.store.paths(), [""; 0], "nothing of it stays in the store");
+}
+
+#[tokio::test]
+async fn a_grants_end_is_filed_before_the_provider_is_asked_and_settled_by_its_answer() {
+    let world = World::new().await;
+    let grants = world.replica();
+    let grant = world.granted(&grants, Some("r-1")).await;
+    world.provider.answer("/revoke", 503, &[], "");
+    grants.give_back(&grant, Some(&world.spec)).await;
+    let filed = world.state.unassigned().await.unwrap();
+    let said: Vec<_> = filed.iter().map(|one| (one.state, one.tries, one.asks())).collect();
+    assert_eq!(said, [(ReturnState::Unanswered, 1, true)]);
+    let record = serde_json::to_string(&filed[0]).unwrap();
+    assert!(!record.contains("r-1") && !record.contains("\"first\""), "{record}");
+    world.provider.answer("/revoke", 200, &[], "");
+    grants.give_back(&grant, Some(&world.spec)).await;
+    let filed = world.state.unassigned().await.unwrap();
+    assert_eq!((filed.len(), filed[0].state), (1, ReturnState::Ended));
+    // Its tokens are gone: asking once more does not make it undone.
+    grants.give_back(&grant, Some(&world.spec)).await;
+    assert_eq!(world.state.unassigned().await.unwrap()[0].state, ReturnState::Ended);
 }

@@ -1,0 +1,204 @@
+//! Servers, environments and mappings that end, and the document that says what became of everything.
+
+use gateway_core::ports::{Revocations as _, StateWriter as _};
+use gateway_core::revocation::{
+    Attempt, Return, ReturnKind, ReturnState, ReturnSubject, RevocationDocument, SignedRevocation, Way,
+};
+use gateway_core::time::{Clock as _, Timestamp};
+
+use super::*;
+
+const SERVER: &str = "/v1/servers/production/github/revoke";
+
+fn now() -> Timestamp {
+    Plain::default().now()
+}
+
+/// What an outside party did about a token of the binding.
+fn token(id: &str, binding: &str, state: ReturnState) -> Return {
+    let subject = ReturnSubject {
+        environment: "production".parse().unwrap(),
+        binding: Some(binding.to_owned().try_into().unwrap()),
+        agent: None,
+        grant: None,
+    };
+    let one = Return::new(subject, ReturnKind::AccessToken, "provider notes".to_owned(), Way::Nobody, now());
+    one.identified("access_token", id).tried(Attempt::new(state, "x"), now(), 0)
+}
+
+fn document(answer: &Answer) -> RevocationDocument {
+    let jws = answer.body["revocation"]["document"].as_str().unwrap().to_owned();
+    let signed = SignedRevocation {
+        id: String::new(),
+        serial: 1,
+        status: gateway_core::revocation::RevocationStatus::Complete,
+        requested_at: now(),
+        jws,
+    };
+    signed.document().unwrap()
+}
+
+#[tokio::test]
+async fn a_server_ends_with_its_bindings_and_the_document_says_so() {
+    let office = Office::production().await;
+    let answer = office.post("alice", SERVER, Value::Null).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!((&answer.body["server"], &answer.body["status"]), (&json!("github"), &json!("revoked")));
+    assert_eq!(*office.live.ended.lock().unwrap(), ["bot-github"]);
+    let document = document(&answer);
+    assert_eq!(document.subject.to_string(), "Server/production/github");
+    assert_eq!(document.requested_by.as_str(), "idp|alice");
+    assert_eq!((document.things.len(), document.ended.streams), (1, 2));
+    assert_eq!(document.things[0].name, "bot-github@1");
+    assert_eq!(document.things[0].stored_secret.as_deref(), Some("vault://kv/support/bot#token"));
+    assert_eq!(answer.body["revocation"]["status"], "complete");
+    let events = office.chain.all();
+    let at = |sequence: gateway_core::ports::Sequence| &events[usize::try_from(sequence.0).unwrap() - 1];
+    let decided = at(document.audit.decided.unwrap());
+    assert_eq!(decided.object.as_ref().unwrap().to_string(), "Server/production/github");
+    assert_eq!(at(document.audit.completed.unwrap()).kind, EventKind::RevocationCompleted);
+    let signed = events.last().unwrap();
+    assert_eq!(signed.kind, EventKind::RevocationSigned);
+    let jws = answer.body["revocation"]["document"].as_str().unwrap();
+    assert_eq!(signed.content.unwrap().to_string(), SignedRevocation::hash_of(jws));
+    assert_eq!(
+        office.apply("alice", &[server("https://github.internal/mcp")]).await.code(),
+        "binding.revoked_name"
+    );
+}
+
+#[tokio::test]
+async fn an_environment_is_ended_by_an_administrator_alone() {
+    let office = Office::production().await;
+    for who in ["alice", "bob", "carol"] {
+        let answer = office.post(who, "/v1/environments/production/revoke", Value::Null).await;
+        assert_eq!((answer.status, answer.code()), (403, "operator.forbidden"), "{who}");
+    }
+    assert_eq!(office.post("root", "/v1/environments/nowhere/revoke", Value::Null).await.status, 404);
+    let answer = office.post("root", "/v1/environments/production/revoke", Value::Null).await;
+    assert_eq!((answer.status, &answer.body["environment"]), (200, &json!("production")), "{}", answer.body);
+    assert_eq!(document(&answer).subject.to_string(), "Environment/production");
+    assert!(office.apply("root", &world()).await.status == 409, "nothing comes back");
+}
+
+#[tokio::test]
+async fn a_rehearsal_says_what_would_end_and_ends_nothing() {
+    let office = Office::production().await;
+    let epoch = office.state.now().epoch;
+    let answer = office.post("alice", &format!("{SERVER}?dry_run=true"), Value::Null).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.body["would_end"]["bindings"], json!(["production/bot-github@1"]));
+    assert_eq!(office.state.now().epoch, epoch);
+    assert!(office.live.ended.lock().unwrap().is_empty());
+    let answer = office.post("carol", &format!("{SERVER}?dry_run=true"), Value::Null).await;
+    assert_eq!(answer.code(), "operator.forbidden", "who may not do it is told no more");
+    assert_eq!(office.post("alice", &format!("{SERVER}?dry=1"), Value::Null).await.status, 400);
+}
+
+#[tokio::test]
+async fn nothing_is_complete_while_a_party_has_not_answered_and_a_later_answer_completes_it() {
+    let office = Office::production().await;
+    let silent = token("one", "bot-github@1", ReturnState::Unanswered);
+    let (other, over) = (
+        token("two", "another@1", ReturnState::Unanswered),
+        token("three", "bot-github@1", ReturnState::Ended),
+    );
+    office.state.file(&[silent.clone(), other.clone(), over]).await.unwrap();
+    let answer = office.post("alice", &format!("{BINDING}/revoke"), Value::Null).await;
+    let told = &answer.body["revocation"];
+    assert_eq!((&told["status"], &told["outstanding"]), (&json!("outstanding"), &json!(1)), "{told}");
+    let first = document(&answer);
+    assert_eq!(first.outside.len(), 2, "what belongs to others is theirs");
+    assert_eq!(office.state.unassigned().await.unwrap(), [other]);
+    let id = told["id"].as_str().unwrap();
+    let settled = silent.tried(Attempt::new(ReturnState::Ended, "revoked"), now(), 0);
+    office.state.file(&[settled]).await.unwrap();
+    office.documents.advance(id).await.unwrap();
+    office.documents.advance(id).await.unwrap();
+    let whole = office.get("dora", &format!("/v1/revocations/{id}")).await;
+    assert_eq!((&whole.body["status"], &whole.body["serial"]), (&json!("complete"), &json!(2)));
+    let documents = whole.body["documents"].as_array().unwrap();
+    assert_eq!(documents.len(), 2, "nothing new, no new document");
+    let before = SignedRevocation::hash_of(documents[0].as_str().unwrap());
+    assert_eq!(whole.body["claims"]["previous"], json!(before));
+    let signed = office.chain.all();
+    let signed = signed.iter().filter(|event| event.kind == EventKind::RevocationSigned);
+    assert_eq!(
+        signed.map(|event| event.status.clone().unwrap()).collect::<Vec<_>>(),
+        ["outstanding", "complete"]
+    );
+}
+
+#[tokio::test]
+async fn documents_are_for_those_who_may_read_evidence() {
+    let office = Office::production().await;
+    let answer = office.post("alice", SERVER, Value::Null).await;
+    let id = answer.body["revocation"]["id"].as_str().unwrap().to_owned();
+    for (who, seen) in [("dora", true), ("root", true), ("alice", false), ("carol", false), ("nobody", false)]
+    {
+        let listed = office.get(who, "/v1/revocations").await;
+        assert_eq!(
+            (listed.status, listed.body["items"].as_array().unwrap().len()),
+            (200, usize::from(seen)),
+            "{who}"
+        );
+        let shown = office.get(who, &format!("/v1/revocations/{id}")).await;
+        assert_eq!(shown.status, if seen { 200 } else { 404 }, "{who}");
+    }
+    assert_eq!(office.get("dora", "/v1/revocations?outstanding=true").await.body["items"], json!([]));
+    assert_eq!(office.get("dora", "/v1/revocations/unknown").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_revocation_holds_where_its_document_cannot_be_kept() {
+    let office = Office::production().await;
+    let taken: Vec<_> = (0..64_u64)
+        .map(|number| SignedRevocation {
+            id: hex::encode(number.to_le_bytes()),
+            serial: 1,
+            status: gateway_core::revocation::RevocationStatus::Complete,
+            requested_at: now(),
+            jws: "taken".to_owned(),
+        })
+        .collect();
+    for one in &taken {
+        office.state.keep(one).await.unwrap();
+    }
+    let answer = office.post("alice", SERVER, Value::Null).await;
+    assert_eq!((answer.status, &answer.body["revocation"]), (200, &Value::Null), "{}", answer.body);
+    assert!(office.saw(EventKind::RevocationCompleted));
+    assert!(office.state.outbox(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_grant_that_is_given_back_again_goes_on_with_its_document() {
+    let office = grants::office().await;
+    let subject = ReturnSubject {
+        environment: "dev".parse().unwrap(),
+        binding: None,
+        agent: None,
+        grant: Some("00aa".to_owned()),
+    };
+    let one = Return::new(subject, ReturnKind::GrantTokens, "provider notes".to_owned(), Way::Nobody, now());
+    let one = one.identified("grant", "00aa").tried(Attempt::new(ReturnState::Unanswered, "x"), now(), 0);
+    office.state.file(std::slice::from_ref(&one)).await.unwrap();
+    let answer = office.post("alice", "/v1/grants/00aa/revoke", Value::Null).await;
+    assert_eq!(answer.body["revocation"]["status"], "outstanding", "{}", answer.body);
+    office.state.file(&[one.tried(Attempt::new(ReturnState::Ended, "revoked"), now(), 0)]).await.unwrap();
+    let again = office.post("alice", "/v1/grants/00aa/revoke", Value::Null).await;
+    let told = &again.body["revocation"];
+    assert_eq!((&told["status"], &told["serial"]), (&json!("complete"), &json!(2)), "{told}");
+    assert_eq!(told["id"], answer.body["revocation"]["id"]);
+}
+
+#[tokio::test]
+async fn a_mapping_that_is_revoked_never_comes_back() {
+    let office = Office::production().await;
+    let mapping = json!({"kind": "Workload", "name": "deploy", "environments": ["production"], "owner": "support",
+        "identities": [{"issuer": "https://ci.example", "subject": "repo:acme/api:*"}]});
+    assert_eq!(office.apply("alice", std::slice::from_ref(&mapping)).await.status, 202);
+    let answer = office.post("alice", "/v1/workloads/deploy/revoke", Value::Null).await;
+    assert_eq!((answer.status, &answer.body["workload"]), (200, &json!("deploy")), "{}", answer.body);
+    assert_eq!(document(&answer).subject.to_string(), "Workload/deploy");
+    assert_eq!(office.apply("alice", &[mapping]).await.code(), "binding.revoked_name");
+}

@@ -1,0 +1,119 @@
+//! What revocations leave behind: kept by every backend alike, and by no replica alone.
+
+#![allow(clippy::indexing_slicing, reason = "a failed expectation is the result")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::ports::Revocations;
+use gateway_core::revocation::{
+    Attempt, Return, ReturnKind, ReturnState, ReturnSubject, RevocationStatus, SignedRevocation, Way,
+};
+
+use super::{NOW, StateDatabase};
+
+fn lease(number: u32, seconds: u64) -> Return {
+    let subject = ReturnSubject {
+        environment: "dev".parse().unwrap(),
+        binding: Some("triage@3".to_owned().try_into().unwrap()),
+        agent: None,
+        grant: None,
+    };
+    let lease = format!("database/creds/{number}");
+    let way = Way::Lease { store: "bao".parse().unwrap(), lease: lease.clone() };
+    let filed = NOW.plus(Duration::from_secs(seconds));
+    Return::new(subject, ReturnKind::Lease, "store bao".to_owned(), way, filed).identified("lease", &lease)
+}
+
+fn signed(id: &str, serial: u32, seconds: u64) -> SignedRevocation {
+    SignedRevocation {
+        id: id.to_owned(),
+        serial,
+        status: if serial == 1 { RevocationStatus::Outstanding } else { RevocationStatus::Complete },
+        requested_at: NOW.plus(Duration::from_secs(seconds)),
+        jws: format!("{id}.{serial}.ü"),
+    }
+}
+
+/// Plays the whole battery over two handles of one empty place.
+pub async fn run(one: Arc<dyn Revocations>, other: Arc<dyn Revocations>) {
+    what_is_filed_is_due_in_its_order_until_it_is_settled(&*one, &*other).await;
+    what_went_back_belongs_to_one_revocation(&*one, &*other).await;
+    documents_are_kept_once_and_listed_by_their_newest(&*one, &*other).await;
+    what_is_done_with_is_forgotten_unless_it_is_evidence(&*one, &*other).await;
+}
+
+async fn what_is_filed_is_due_in_its_order_until_it_is_settled(
+    one: &dyn Revocations,
+    other: &dyn Revocations,
+) {
+    let (first, second) = (lease(1, 0), lease(2, 5));
+    one.file(&[second.clone(), first.clone()]).await.unwrap();
+    assert_eq!(other.due(NOW, 10).await.unwrap(), std::slice::from_ref(&first), "the other is not due yet");
+    let later = NOW.plus(Duration::from_secs(5));
+    assert_eq!(other.due(later, 10).await.unwrap(), [first.clone(), second.clone()]);
+    assert_eq!(other.due(later, 1).await.unwrap(), std::slice::from_ref(&first));
+    assert_eq!(other.filed(&first.id).await.unwrap(), Some(first.clone()));
+    assert_eq!(other.filed("nobody").await.unwrap(), None);
+    let settled = first.tried(Attempt::new(ReturnState::Ended, "revoked"), later, 7);
+    other.file(std::slice::from_ref(&settled)).await.unwrap();
+    assert_eq!(one.due(later, 10).await.unwrap(), [second]);
+    assert_eq!(one.filed(&settled.id).await.unwrap(), Some(settled));
+}
+
+async fn what_went_back_belongs_to_one_revocation(one: &dyn Revocations, other: &dyn Revocations) {
+    let ids: Vec<String> = one.unassigned().await.unwrap().into_iter().map(|filed| filed.id).collect();
+    assert_eq!(ids, [lease(1, 0).id, lease(2, 5).id]);
+    one.assign(&ids[..1], "r-1").await.unwrap();
+    other.assign(&ids, "r-2").await.unwrap();
+    let of = async |revocation: &str| -> Vec<String> {
+        one.returns_of(revocation).await.unwrap().into_iter().map(|filed| filed.id).collect()
+    };
+    assert_eq!((of("r-1").await, of("r-2").await), (vec![ids[0].clone()], vec![ids[1].clone()]));
+    assert!(other.unassigned().await.unwrap().is_empty());
+    // What is filed anew stays where it belongs.
+    other.file(&[lease(1, 9)]).await.unwrap();
+    let filed = one.filed(&ids[0]).await.unwrap().unwrap();
+    assert_eq!((filed.revocation.as_deref(), filed.state), (Some("r-1"), ReturnState::Unanswered));
+}
+
+async fn documents_are_kept_once_and_listed_by_their_newest(one: &dyn Revocations, other: &dyn Revocations) {
+    for (document, kept) in [
+        (signed("r-1", 1, 0), true),
+        (signed("r-1", 1, 0), false),
+        (signed("r-2", 1, 9), true),
+        (signed("r-1", 2, 0), true),
+    ] {
+        assert_eq!(one.keep(&document).await.unwrap(), kept, "{document:?}");
+    }
+    assert_eq!(other.documents("r-1").await.unwrap(), [signed("r-1", 1, 0), signed("r-1", 2, 0)]);
+    assert!(other.documents("r-3").await.unwrap().is_empty());
+    assert_eq!(other.newest(10).await.unwrap(), [signed("r-2", 1, 9), signed("r-1", 2, 0)]);
+    assert_eq!(other.newest(1).await.unwrap(), [signed("r-2", 1, 9)]);
+}
+
+async fn what_is_done_with_is_forgotten_unless_it_is_evidence(
+    one: &dyn Revocations,
+    other: &dyn Revocations,
+) {
+    let over = |number| lease(number, 0).tried(Attempt::new(ReturnState::Ended, "revoked"), NOW, 0);
+    let (evidence, owed, done) = (over(11), lease(12, 0), over(13));
+    one.file(&[evidence.clone(), owed.clone(), done.clone()]).await.unwrap();
+    one.assign(std::slice::from_ref(&evidence.id), "r-9").await.unwrap();
+    assert_eq!(other.forget_returns(NOW).await.unwrap(), 0, "it is not older");
+    assert_eq!(other.forget_returns(NOW.plus(Duration::from_secs(1))).await.unwrap(), 1);
+    assert_eq!(one.filed(&done.id).await.unwrap(), None);
+    for kept in [evidence.id, owed.id] {
+        assert!(one.filed(&kept).await.unwrap().is_some());
+    }
+}
+
+/// What the database itself sees to.
+pub(super) async fn documents_stay_as_they_are(database: &dyn StateDatabase) {
+    let revocations = database.revocations().await;
+    assert!(revocations.keep(&signed("r-1", 1, 0)).await.unwrap());
+    for sql in ["DELETE FROM revocations", "UPDATE revocations SET document = 'another'"] {
+        assert!(database.raw(sql).await.is_err(), "{sql}");
+    }
+    assert_eq!(revocations.documents("r-1").await.unwrap(), [signed("r-1", 1, 0)]);
+}
