@@ -11,6 +11,7 @@ mod key_sets;
 mod matrix;
 mod presets;
 mod receipts;
+mod revocations;
 mod rotation;
 mod sign_in;
 mod svids;

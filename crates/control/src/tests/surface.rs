@@ -39,6 +39,8 @@ fn the_document_lists_every_route() {
     GET /v1/objects/{kind}/{environment}/{name}/effect
     GET /v1/policies
     GET /v1/providers
+    GET /v1/revocations
+    GET /v1/revocations/{id}
     GET /v1/servers
     GET /v1/sessions
     GET /v1/workloads
@@ -56,6 +58,7 @@ fn the_document_lists_every_route() {
     POST /v1/bindings/{environment}/{name}/rotate
     POST /v1/bindings/{environment}/{name}/validate
     POST /v1/diff
+    POST /v1/environments/{name}/revoke
     POST /v1/grants/{id}/revoke
     POST /v1/locks
     POST /v1/locks/{id}/lift
@@ -66,11 +69,13 @@ fn the_document_lists_every_route() {
     POST /v1/policies/test
     POST /v1/secrets
     POST /v1/secrets/check
+    POST /v1/servers/{environment}/{name}/revoke
     POST /v1/sessions/terminate
     POST /v1/sessions/{id}/terminate
     POST /v1/workloads/explain
     POST /v1/workloads/{name}/disable
     POST /v1/workloads/{name}/enable
+    POST /v1/workloads/{name}/revoke
     ");
 }
 

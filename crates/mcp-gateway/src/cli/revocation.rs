@@ -202,7 +202,7 @@ pub(super) fn documented(view: View, answer: &Value) -> View {
     let view = view.fields([("document", id.clone()), ("status", text(answer, "/revocation/status"))]);
     match text(answer, "/revocation/outstanding").as_str() {
         "" | "0" => view,
-        open => view.text(&format!(
+        open => view.text(format!(
             "Outstanding: {open} at outside parties may still open doors: `revocation show {id}` tells which."
         )),
     }
