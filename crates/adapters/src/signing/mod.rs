@@ -48,14 +48,8 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 6] = [
-        Self::Minted,
-        Self::AccessToken,
-        Self::Actor,
-        Self::Assertion,
-        Self::Receipt,
-        Self::Revocation,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Minted, Self::AccessToken, Self::Actor, Self::Assertion, Self::Receipt, Self::Revocation];
 
     /// The `typ` of its tokens (RFC 7515, section 4.1.9).
     pub const fn typ(self) -> &'static str {
@@ -293,9 +287,7 @@ impl Signer {
 
     fn is_complete(&self) -> bool {
         let ring = self.ring();
-        let younger = |purpose: &Purpose| {
-            matches!(purpose, Purpose::Receipt | Purpose::Revocation)
-        };
+        let younger = |purpose: &Purpose| matches!(purpose, Purpose::Receipt | Purpose::Revocation);
         let mut needed = Purpose::ALL.iter().filter(|purpose| !younger(purpose));
         needed.all(|purpose| Algorithm::ALL.iter().all(|with| ring.active(*purpose, *with).is_ok()))
     }

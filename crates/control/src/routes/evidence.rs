@@ -136,6 +136,7 @@ async fn calls(context: &ControlContext, subject: &RevocationSubject) -> (Option
         Some(Kind::Server) => query.server = name,
         Some(Kind::Environment) => query.environment = name,
         Some(Kind::Agent) => query.agent = name,
+        Some(Kind::Workload) => query.workload = name,
         _ => return (None, None),
     }
     let first = AuditQuery { order: AuditOrder::OldestFirst, ..query.clone() };

@@ -24,8 +24,8 @@ use gateway_core::policy::{
 };
 use gateway_core::ports::{
     AuditError, AuditSink, Candidate, CredentialProbe, DocumentSigner, IdentityVerifier, LiveSessions,
-    LiveTraffic, Publisher, Random, RolledBack, SecretCache, SecretStore, SecretWriter, Sequence, StateReader,
-    StateWriter, StoreError, StoreErrorKind,
+    LiveTraffic, Publisher, Random, RolledBack, SecretCache, SecretStore, SecretWriter, Sequence,
+    StateReader, StateWriter, StoreError, StoreErrorKind,
 };
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};

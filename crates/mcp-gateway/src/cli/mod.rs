@@ -130,7 +130,7 @@ enum Command {
     /// The evidence: search, follow, verify
     #[command(subcommand)]
     Audit(Box<audit::AuditCommand>),
-    /// What was revoked: signed documents, and what outside parties have not taken back
+    /// What was revoked: signed documents, and what is still open outside
     #[command(subcommand)]
     Revocation(revocation::RevocationCommand),
     /// Receipts that servers get: verify, without the gateway
