@@ -1,10 +1,12 @@
 """The stores that secrets stay in, and what follows from a secret: who was told what about its use (issue 5)."""
 
-from . import aws, canary, clouds, locks, receipts, revocation, rotation, tamper
+from . import aws, canary, clouds, dynamic, locks, logins, receipts, revocation, rotation, tamper
 
 CLAIMS = (
     *aws.CLAIMS,
     *clouds.CLAIMS,
+    *dynamic.CLAIMS,
+    *logins.CLAIMS,
     *receipts.CLAIMS,
     *revocation.CLAIMS,
     *rotation.CLAIMS,

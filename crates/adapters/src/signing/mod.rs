@@ -44,12 +44,21 @@ pub enum Purpose {
     Receipt,
     /// Documents about revocations, for auditors.
     Revocation,
+    /// Logins at secret stores, about the gateway or about who calls (DESIGN, section 11.8).
+    StoreLogin,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 6] =
-        [Self::Minted, Self::AccessToken, Self::Actor, Self::Assertion, Self::Receipt, Self::Revocation];
+    pub const ALL: [Self; 7] = [
+        Self::Minted,
+        Self::AccessToken,
+        Self::Actor,
+        Self::Assertion,
+        Self::Receipt,
+        Self::Revocation,
+        Self::StoreLogin,
+    ];
 
     /// The `typ` of its tokens (RFC 7515, section 4.1.9).
     pub const fn typ(self) -> &'static str {
@@ -61,6 +70,7 @@ impl Purpose {
             Self::Assertion => "JWT",
             Self::Receipt => "mcpgw-receipt+jwt",
             Self::Revocation => "mcpgw-revocation+jwt",
+            Self::StoreLogin => "mcpgw-store-login+jwt",
         }
     }
 
@@ -70,7 +80,7 @@ impl Purpose {
             Self::Minted => Duration::from_secs(900),
             Self::AccessToken => Duration::from_secs(3_600),
             Self::Actor | Self::Assertion => Duration::from_secs(600),
-            Self::Receipt => Duration::from_secs(120),
+            Self::Receipt | Self::StoreLogin => Duration::from_secs(120),
             // It has no end of its own: so long its key is published after it signs no more.
             Self::Revocation => Duration::from_secs(400 * 86_400),
         }
@@ -85,6 +95,7 @@ impl Purpose {
             Self::Assertion => "assertion",
             Self::Receipt => "receipt",
             Self::Revocation => "revocation",
+            Self::StoreLogin => "store-login",
         }
     }
 }
@@ -204,9 +215,9 @@ impl Signer {
     ///
     /// # Errors
     /// See [`SigningError`]. A file that cannot be written does where every purpose has a key that signs:
-    /// then whoever mounts the file rotates it. It may do without keys for receipts and for documents
-    /// about revocations, which are younger than such files: what needs one is refused, and such
-    /// documents wait.
+    /// then whoever mounts the file rotates it. It may do without keys for receipts, for documents about
+    /// revocations and for logins at stores, which are younger than such files: what needs one is refused,
+    /// and such documents wait.
     pub fn open(config: &SigningConfig, now: Timestamp) -> Result<Self, SigningError> {
         private_file::make_directory(&config.key_file)?;
         let records = record::read(&config.key_file)?;
@@ -287,7 +298,9 @@ impl Signer {
 
     fn is_complete(&self) -> bool {
         let ring = self.ring();
-        let younger = |purpose: &Purpose| matches!(purpose, Purpose::Receipt | Purpose::Revocation);
+        let younger = |purpose: &Purpose| {
+            matches!(purpose, Purpose::Receipt | Purpose::Revocation | Purpose::StoreLogin)
+        };
         let mut needed = Purpose::ALL.iter().filter(|purpose| !younger(purpose));
         needed.all(|purpose| Algorithm::ALL.iter().all(|with| ring.active(*purpose, *with).is_ok()))
     }

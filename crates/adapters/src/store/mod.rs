@@ -2,6 +2,7 @@
 //!
 //! A configured store is `Cached(Breaker(Deadline(store)))`: see [`StoreConfig::build`].
 
+mod assertion;
 mod aws;
 mod azure;
 mod blocking;
@@ -24,6 +25,7 @@ mod sealed;
 mod session;
 mod vault;
 
+pub use self::assertion::StoreAssertions;
 pub use self::aws::{
     AwsLogin, AwsSettings, Container, CredentialsFile, ParameterStore, SecretsManager, WebIdentity,
 };
@@ -46,5 +48,6 @@ pub use self::kubernetes::{KubernetesSecrets, KubernetesSettings};
 pub use self::onepassword::{OnePasswordConnect, OnePasswordSettings};
 pub use self::sealed::{KEPT_VERSIONS, MAX_VALUE, SealedError, SealedStore};
 pub use self::vault::{
-    AppRole, JwtLogin, KubernetesLogin, VaultLogin, VaultSettings, VaultStore, VaultWriter,
+    AppRole, CallerVault, CertLogin, JwtLogin, KubernetesLogin, KvVersion, Mount, SignedLogin, VaultLogin,
+    VaultSettings, VaultStore, VaultWriter, WrappedAppRole,
 };

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::actor::Actor;
+use crate::id::EnvironmentName;
 use crate::lease::{SecretVersion, VersionId};
 use crate::reference::ResolvedReference;
 use crate::refusal::{Code, Refusal};
@@ -34,6 +36,31 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     fn keeps_versions(&self) -> bool {
         false
     }
+
+    /// The same store, where each caller opens it as itself: then only
+    /// [`fetch_as`](CallerStore::fetch_as) fetches anything.
+    fn for_callers(&self) -> Option<&dyn CallerStore> {
+        None
+    }
+}
+
+/// A store that is opened as whoever calls, so that its own policy decides too. What one caller is shown
+/// is never shown to another.
+#[async_trait]
+pub trait CallerStore: Send + Sync + fmt::Debug {
+    /// Fetches as [`SecretStore::fetch`] does, in the caller's own name.
+    ///
+    /// # Errors
+    /// As there; [`StoreErrorKind::Denied`] where the store refuses this caller.
+    async fn fetch_as(
+        &self,
+        actor: &Actor,
+        environment: &EnvironmentName,
+        reference: &ResolvedReference,
+    ) -> Result<Arc<SecretVersion>, StoreError>;
+
+    /// Gives up what the store gave these callers, and forgets their values; says how many there were.
+    async fn end_callers(&self, whose: &(dyn for<'a> Fn(&'a Actor) -> bool + Sync)) -> u32;
 }
 
 /// A store that makes secrets on demand, each with a lease, and takes them back.

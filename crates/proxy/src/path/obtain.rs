@@ -120,15 +120,16 @@ async fn from_store(
 ) -> Result<(Arc<SecretVersion>, Place, bool), Refusal> {
     let binding = permit.binding();
     let resolved = resolve(permit, actor, reference)?;
-    let slot = per_caller(reference, &resolved);
-    let mut version = fetch(&gateway.stores, permit, &resolved).await?;
+    let (mut version, of_caller) = fetch(&gateway.stores, permit, actor, &resolved).await?;
+    let slot = of_caller.or_else(|| per_caller(reference, &resolved));
     let proven = binding.active_version.as_ref().map(|known| &known.version);
     // A process says nothing about its credential that could be told from any other trouble.
     let mut trial = resolved.version.is_none()
         && matches!(binding.route, Route::Http(_))
         && proven != Some(&version.version);
     if trial {
-        (version, trial) = standing_version(gateway, permit, &resolved, slot.as_deref(), version).await;
+        (version, trial) =
+            standing_version(gateway, permit, (actor, &resolved), slot.as_deref(), version).await;
     }
     let agent = slot.as_ref().and_then(|_| agent_name(actor)).cloned();
     Ok((version, Place { slot, agent, reference: Some(resolved) }, trial))
@@ -194,13 +195,23 @@ pub fn resolve(
     reference.resolve(&values).map_err(|error| Refusal::new(Code::ReferenceRefused).because(error))
 }
 
+/// Fetches the version, in the caller's own name where the store is opened so; says whose it is then.
 async fn fetch(
     stores: &Stores,
     permit: &Permit,
+    actor: Option<&Actor>,
     resolved: &ResolvedReference,
-) -> Result<Arc<SecretVersion>, Refusal> {
-    let entry = stores.open(&permit.binding().spec.environment, &resolved.store)?;
-    Ok(entry.store.fetch(resolved).await?)
+) -> Result<(Arc<SecretVersion>, Option<String>), Refusal> {
+    let environment = &permit.binding().spec.environment;
+    let entry = stores.open(environment, &resolved.store)?;
+    let Some(callers) = entry.store.for_callers() else {
+        return Ok((entry.store.fetch(resolved).await?, None));
+    };
+    let nobody =
+        || Refusal::new(Code::StoreDenied).because("the store is opened as the caller: nobody calls");
+    let actor = actor.ok_or_else(nobody)?;
+    let version = callers.fetch_as(actor, environment, resolved).await?;
+    Ok((version, Some(format!("{};{}/{}", actor.stable_id(), resolved.store, resolved.path))))
 }
 
 /// The version before, where the server has refused this one and the store still gives out the other; and whether
@@ -208,7 +219,7 @@ async fn fetch(
 async fn standing_version(
     gateway: &Gateway,
     permit: &Permit,
-    resolved: &ResolvedReference,
+    (actor, resolved): (Option<&Actor>, &ResolvedReference),
     slot: Option<&str>,
     version: Arc<SecretVersion>,
 ) -> (Arc<SecretVersion>, bool) {
@@ -216,8 +227,8 @@ async fn standing_version(
     let Some(kept) = kept else { return (version, true) };
     let selector = Some(VersionSelector::Version(kept.to_string()));
     let pinned = ResolvedReference { version: selector, ..resolved.clone() };
-    match fetch(&gateway.stores, permit, &pinned).await {
-        Ok(found) if found.version == kept => (found, false),
+    match fetch(&gateway.stores, permit, actor, &pinned).await {
+        Ok((found, _)) if found.version == kept => (found, false),
         // Without it there is nothing to go back to, and the server's refusal stands.
         Ok(_) | Err(_) => (version, false),
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use gateway_core::actor::Actor;
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::connect::{ConnectPages, ConnectWish};
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
@@ -13,11 +14,11 @@ use gateway_core::identity::{
     IdentityError, Presented, PresentedCertificates, TokenDigest, VerifiedClaims, VerifiedIdentity,
 };
 use gateway_core::lease::{SecretVersion, VersionId};
-use gateway_core::manifest::ContentHash;
+use gateway_core::manifest::{ContentHash, Injection};
 use gateway_core::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict};
 use gateway_core::ports::{
-    AuditError, AuditSink, CredentialIssuer, CredentialWish, IdentityVerifier, OwnKeys, Random, SecretCache,
-    SecretStore, Sequence, StoreError, StoreErrorKind,
+    AuditError, AuditSink, CallerStore, CredentialIssuer, CredentialWish, IdentityVerifier, OwnKeys, Random,
+    SecretCache, SecretStore, Sequence, StoreError, StoreErrorKind,
 };
 use gateway_core::receipt::Receipt;
 use gateway_core::reference::{ResolvedReference, VersionSelector};
@@ -42,6 +43,11 @@ impl FakeIssuer {
     pub fn value(user: &str) -> String {
         format!("issued-for-{user}-0123456789abcdef")
     }
+
+    /// The account that a value belongs to, where the injection names it.
+    pub fn account(user: &str) -> String {
+        format!("v-approle-{user}-reader-1764190000")
+    }
 }
 
 #[async_trait]
@@ -57,8 +63,13 @@ impl CredentialIssuer for FakeIssuer {
         if let Some(code) = *self.refuses.lock().unwrap() {
             return Err(code.into());
         }
+        let injection = wish.permit.binding().spec.inject.as_ref();
+        let value = match injection.is_some_and(Injection::names_account) {
+            true => format!("{}:{}", Self::account(user), Self::value(user)),
+            false => Self::value(user),
+        };
         Ok(Arc::new(SecretVersion {
-            secret: Secret::copy_from(Self::value(user).as_bytes()),
+            secret: Secret::new(value.into_bytes()),
             version: VersionId::new("issued-1"),
             created_at: None,
             expires_at: None,
@@ -91,6 +102,10 @@ pub struct FakeStore {
     pub down: AtomicBool,
     /// Earlier values by their version.
     pub earlier: Mutex<HashMap<String, String>>,
+    /// Whether every caller opens it as itself.
+    pub of_callers: AtomicBool,
+    /// Who opened it, for which environment, and whose end came.
+    pub callers: Mutex<Vec<String>>,
     cached: Mutex<HashMap<ResolvedReference, Arc<SecretVersion>>>,
 }
 
@@ -123,6 +138,41 @@ impl SecretStore for FakeStore {
 
     async fn probe(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn for_callers(&self) -> Option<&dyn CallerStore> {
+        self.of_callers.load(Ordering::SeqCst).then_some(self)
+    }
+}
+
+/// Lets in whom the agent `bot` is, and nobody else; values begin with the agent's name.
+#[async_trait]
+impl CallerStore for FakeStore {
+    async fn fetch_as(
+        &self,
+        actor: &Actor,
+        environment: &EnvironmentName,
+        _: &ResolvedReference,
+    ) -> Result<Arc<SecretVersion>, StoreError> {
+        let agent = actor.agent.as_ref().map(ToString::to_string).unwrap_or_default();
+        self.callers.lock().unwrap().push(format!("{agent} {environment}"));
+        if agent != "bot" {
+            return Err(StoreError::new(StoreErrorKind::Denied, "not this one"));
+        }
+        Ok(Arc::new(SecretVersion {
+            secret: Secret::new(format!("{agent}-{}", self.value.lock().unwrap()).into_bytes()),
+            version: VersionId::new("of-bot"),
+            created_at: None,
+            expires_at: None,
+            store_request_id: None,
+        }))
+    }
+
+    async fn end_callers(&self, whose: &(dyn for<'a> Fn(&'a Actor) -> bool + Sync)) -> u32 {
+        let agent = |name: &str| Actor { agent: Some(AgentName::parse(name).unwrap()), ..Actor::default() };
+        let ended = ["bot", "helper"].into_iter().filter(|name| whose(&agent(name)));
+        self.callers.lock().unwrap().extend(ended.map(|name| format!("{name} ends")));
+        2
     }
 }
 
