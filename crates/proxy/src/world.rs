@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use gateway_core::refusal::Refusal;
 use gateway_core::snapshot::Snapshot;
 use gateway_core::time::Timestamp;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 const SHARDS: usize = 16;
 const ENTRIES_PER_SHARD: usize = 4096;
@@ -117,6 +118,9 @@ impl<K: Hash + Eq, V: Clone> Sharded<K, V> {
 pub struct WorldCell {
     world: ArcSwap<World>,
     confirmed_at: AtomicI64,
+    /// The same by a clock that nobody can set, in microseconds since `began`.
+    seen_at: AtomicU64,
+    began: Instant,
     moved: Notify,
 }
 
@@ -126,6 +130,8 @@ impl WorldCell {
         Self {
             world: ArcSwap::from_pointee(World::new(snapshot)),
             confirmed_at: AtomicI64::new(now.micros()),
+            seen_at: AtomicU64::new(0),
+            began: Instant::now(),
             moved: Notify::new(),
         }
     }
@@ -180,11 +186,21 @@ impl WorldCell {
 
     /// Notes that the state was seen at the epoch that decides here.
     pub fn confirm(&self, now: Timestamp) {
-        self.confirmed_at.fetch_max(now.micros(), Ordering::AcqRel);
+        self.confirmed_at.store(now.micros(), Ordering::Release);
+        let elapsed = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.seen_at.fetch_max(elapsed, Ordering::AcqRel);
     }
 
-    /// Whether the state was seen to be current within `bound`.
+    /// Whether the state was seen to be current within `bound`, by both clocks: the wall's may be set back, and
+    /// the other one stands still while the machine sleeps.
     pub fn is_fresh(&self, now: Timestamp, bound: Duration) -> bool {
         now.since(Timestamp::from_micros(self.confirmed_at.load(Ordering::Acquire))) <= bound
+            && self.unseen() <= bound
+    }
+
+    /// How long ago the state was seen, however the wall's clock was set since.
+    fn unseen(&self) -> Duration {
+        let seen = Duration::from_micros(self.seen_at.load(Ordering::Acquire));
+        self.began.elapsed().saturating_sub(seen)
     }
 }

@@ -8,6 +8,7 @@ use gateway_core::identity::IdentityError;
 use gateway_core::time::Timestamp;
 use http::{HeaderMap, Method, header};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use url::Url;
 
 use super::algorithm::JwtAlgorithm;
@@ -66,7 +67,9 @@ struct Held {
     keys: KeySet,
     authorities: Option<Authorities>,
     fetched_at: Timestamp,
-    fresh_until: Timestamp,
+    fresh: Duration,
+    /// When, by a clock that nobody can set.
+    born: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +96,15 @@ impl FoundKey {
 }
 
 impl Held {
+    /// Whether it is younger than that by both clocks: one that was set back must not let keys live longer.
+    fn is_younger(&self, age: Duration, now: Timestamp) -> bool {
+        now.since(self.fetched_at) < age && self.born.elapsed() < age
+    }
+
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        self.is_younger(self.fresh, now)
+    }
+
     fn lost_one(&self, newer: &Self) -> bool {
         let authority_gone = match (&self.authorities, &newer.authorities) {
             (Some(old), Some(new)) => old.lost_one(new),
@@ -136,7 +148,7 @@ impl IssuerKeys {
     ) -> Result<FoundKey, IdentityError> {
         if let Some(held) = self.usable(now) {
             match held.find(id, algorithm) {
-                Ok(found) if now < held.fresh_until => return Ok(found),
+                Ok(found) if held.is_fresh(now) => return Ok(found),
                 Ok(found) => return self.refreshed(found, now).await,
                 Err(Missing::OtherAlgorithm) => return Err(IdentityError::Algorithm),
                 Err(Missing::Unknown) => {}
@@ -205,12 +217,12 @@ impl IssuerKeys {
 
     /// Whether the keys want a fetch.
     pub(super) fn is_stale(&self, now: Timestamp) -> bool {
-        self.usable(now).is_none_or(|held| now >= held.fresh_until)
+        self.usable(now).is_none_or(|held| !held.is_fresh(now))
     }
 
     fn usable(&self, now: Timestamp) -> Option<Arc<Held>> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner).clone();
-        held.filter(|held| now.since(held.fetched_at) < MAX_AGE)
+        held.filter(|held| held.is_younger(MAX_AGE, now))
     }
 
     async fn fetch(&self, fetches: &mut Fetches, now: Timestamp) -> Result<Arc<Held>, String> {
@@ -222,7 +234,7 @@ impl IssuerKeys {
                 tracing::warn!(issuer = &*self.issuer, reason, "the issuer's keys cannot be fetched")
             })?;
         fetches.failed = None;
-        let held = Arc::new(Held { keys, authorities, fetched_at: now, fresh_until: now.plus(fresh) });
+        let held = Arc::new(Held { keys, authorities, fetched_at: now, fresh, born: Instant::now() });
         let before = self.held.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&held));
         if before.is_some_and(|before| before.lost_one(&held)) {
             self.withdrawals.fetch_add(1, Ordering::Release);
@@ -293,8 +305,9 @@ fn ok(answer: Answer) -> Result<Answer, String> {
     if answer.0 == 200 { Ok(answer) } else { Err(format!("the key document answers {}", answer.0)) }
 }
 
+/// Whether a pause holds. A clock that was set back ends it, or it could last for ever.
 fn within(since: Option<Timestamp>, now: Timestamp, pause: Duration) -> bool {
-    since.is_some_and(|since| now.since(since) < pause)
+    since.is_some_and(|since| now.since(since) < pause && since.since(now) < pause)
 }
 
 /// `max-age` within limits; 10 minutes where nothing is said.

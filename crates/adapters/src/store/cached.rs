@@ -19,6 +19,7 @@ use gateway_core::ports::{SecretCache, SecretStore, StoreError, StoreErrorKind};
 use gateway_core::reference::ResolvedReference;
 use gateway_core::time::{Clock, Timestamp};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 type Outcome = Result<Arc<SecretVersion>, StoreError>;
 
@@ -74,8 +75,18 @@ struct Shard {
 }
 
 enum Slot {
-    Ready { outcome: Outcome, since: Timestamp, until: Timestamp },
+    Ready { outcome: Outcome, since: Timestamp, until: Timestamp, born: Instant },
     Loading { ticket: u64, done: watch::Receiver<Option<Outcome>> },
+}
+
+impl Slot {
+    /// Whether it is over, by either clock: a wall's clock that was set back must not let a value live longer.
+    fn is_over(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Ready { since, until, born, .. } => *until <= now || born.elapsed() >= until.since(*since),
+            Self::Loading { .. } => false,
+        }
+    }
 }
 
 impl fmt::Debug for Cached {
@@ -113,12 +124,12 @@ impl Cached {
         shard.slots.insert(reference.clone(), Slot::Loading { ticket, done: done.clone() });
         let (shared, inner, reference) = (self.shared.clone(), self.inner.clone(), reference.clone());
         tokio::spawn(async move {
-            let since = shared.clock.now();
+            let (since, born) = (shared.clock.now(), Instant::now());
             // A panic or a dropped runtime drops the guard, which takes the ticket out of the map.
             let guard = Ticket { shared: &shared, reference: &reference, ticket };
             let outcome = inner.fetch(&reference).await;
             let outcome = outcome.and_then(|version| not_expired(version, shared.clock.now()));
-            guard.keep(&outcome, since);
+            guard.keep(&outcome, since, born);
             let _nobody_waits = sender.send(Some(outcome));
         });
         done
@@ -134,19 +145,19 @@ struct Ticket<'a> {
 
 impl Ticket<'_> {
     /// Keeps the outcome where the ticket is still valid.
-    fn keep(self, outcome: &Outcome, since: Timestamp) {
+    fn keep(self, outcome: &Outcome, since: Timestamp, born: Instant) {
         let now = self.shared.clock.now();
         // A value's age counts from before it was read; a failure's from when it was known.
-        let (since, until) = match outcome {
+        let (since, until, born) = match outcome {
             Ok(version) => {
                 let until = since.plus(self.shared.limits.time_to_live);
-                (since, version.expires_at.map_or(until, |end| end.min(until)))
+                (since, version.expires_at.map_or(until, |end| end.min(until)), born)
             }
-            Err(error) => (now, now.plus(self.shared.limits.for_failure(error))),
+            Err(error) => (now, now.plus(self.shared.limits.for_failure(error)), Instant::now()),
         };
         let mut shard = lock(self.shared.shard_of(self.reference));
         if shard.holds(self.reference, self.ticket) && until > now {
-            let ready = Slot::Ready { outcome: outcome.clone(), since, until };
+            let ready = Slot::Ready { outcome: outcome.clone(), since, until, born };
             shard.slots.insert(self.reference.clone(), ready);
         }
     }
@@ -250,7 +261,7 @@ impl SecretStore for Cached {
             let now = self.shared.clock.now();
             let mut shard = lock(self.shared.shard_of(reference));
             match shard.slots.get(reference) {
-                Some(Slot::Ready { outcome, until, .. }) if *until > now => return outcome.clone(),
+                Some(slot @ Slot::Ready { outcome, .. }) if !slot.is_over(now) => return outcome.clone(),
                 Some(Slot::Loading { done, .. }) => done.clone(),
                 Some(Slot::Ready { .. }) | None => {
                     shard.slots.remove(reference);
@@ -294,7 +305,7 @@ impl SecretCache for Cached {
         let sweep = |shard: &Mutex<Shard>| {
             let mut shard = lock(shard);
             let before = shard.slots.len();
-            shard.slots.retain(|_, slot| !matches!(slot, Slot::Ready { until, .. } if *until <= now));
+            shard.slots.retain(|_, slot| !slot.is_over(now));
             u32::try_from(before - shard.slots.len()).unwrap_or(u32::MAX)
         };
         self.shared.shards.iter().map(sweep).fold(0, u32::saturating_add)

@@ -39,7 +39,7 @@ pub use preflight::{PreflightLine, PreflightRequest, preflight, store_assertions
 
 use crate::config::{Config, LogFormat, LogLevel};
 use parts::Parts;
-use replicas::Replicas;
+use replicas::{Moment, Replicas};
 use system::SystemClock;
 
 /// Why the gateway does not start. Every text names what to change.
@@ -166,7 +166,7 @@ impl Running {
         }
         self.tasks.iter().for_each(JoinHandle::abort);
         if let Some(replicas) = &self.replicas {
-            replicas.leave(SystemClock.now()).await;
+            replicas.leave(Moment::now()).await;
         }
         let event = Event::new(EventKind::Stopped, SystemClock.now());
         if let Err(error) = self.audit.record(event).await {

@@ -28,7 +28,7 @@ use super::collector::Collector;
 use super::connect::Accounts;
 use super::house::House;
 use super::publish::StatePublisher;
-use super::replicas::Replicas;
+use super::replicas::{Moment, Replicas};
 use super::system::{SystemClock, SystemEntropy};
 use super::{StartError, bootstrap, evidence, house, login};
 use crate::config::Config;
@@ -329,14 +329,14 @@ async fn take_over(
     gateway: &Gateway,
 ) -> Result<(), StartError> {
     if let Some(replicas) = replicas {
-        replicas.report(|| Epoch(0), SystemClock.now()).await?;
+        replicas.report(|| Epoch(0), Moment::now()).await?;
     }
     let epoch = state.epoch().await?;
     publisher.publish(epoch).await.map_err(|refusal| {
         StartError::machine("the state cannot be taken over", refusal.inside().unwrap_or("refused"))
     })?;
     if let Some(replicas) = replicas {
-        replicas.report(|| gateway.world.epoch(), SystemClock.now()).await?;
+        replicas.report(|| gateway.world.epoch(), Moment::now()).await?;
     }
     Ok(())
 }

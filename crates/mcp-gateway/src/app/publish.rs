@@ -12,11 +12,10 @@ use gateway_core::policy::PolicyCompiler;
 use gateway_core::ports::{AuditSink as _, LiveTraffic as _, Publisher, Sequence, StateWriter};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::snapshot::Snapshot;
-use gateway_core::time::Timestamp;
 use gateway_proxy::gateway::Gateway;
 use tokio::sync::Mutex;
 
-use super::replicas::Replicas;
+use super::replicas::{Moment, Replicas};
 
 /// How long what was ended on another replica may take to end here.
 const SETTLING: Duration = Duration::from_secs(30);
@@ -56,8 +55,8 @@ impl StatePublisher {
             let known = self.gateway.world.epoch();
             match self.state.changed(known, floor).await {
                 Ok(epoch) if epoch == known => {
-                    let now = self.gateway.clock.now();
-                    self.gateway.world.confirm(now);
+                    let now = Moment::now();
+                    self.gateway.world.confirm(now.at);
                     self.report(now).await;
                 }
                 Ok(epoch) => {
@@ -88,7 +87,7 @@ impl StatePublisher {
         if self.gateway.world.epoch() >= at_least {
             return Ok(());
         }
-        let now = self.gateway.clock.now();
+        let now = Moment::now();
         let unavailable = |why: String| Refusal::new(Code::StateStale).because(why);
         let state = self.state.load().await.map_err(|error| unavailable(error.to_string()))?;
         let snapshot = Snapshot::build(&state, &*self.compiler, &self.served)
@@ -101,7 +100,7 @@ impl StatePublisher {
         if let Some(replicas) = &self.replicas {
             replicas.begin(epoch);
         }
-        self.gateway.world.install(snapshot, now);
+        self.gateway.world.install(snapshot, now.at);
         self.gateway.live.wake_all();
         if let Some(replicas) = &self.replicas {
             let after = Arc::clone(&self.gateway.world.current().snapshot);
@@ -117,9 +116,13 @@ impl StatePublisher {
         Ok(())
     }
 
-    async fn report(&self, confirmed: Timestamp) {
+    /// Says that this replica serves, and hears who else does.
+    async fn report(&self, confirmed: Moment) {
         if let Some(replicas) = &self.replicas {
             report(replicas, &self.gateway, confirmed).await;
+            if let Err(error) = replicas.listen(Moment::now()).await {
+                tracing::warn!(%error, "the other replicas are not heard");
+            }
         }
     }
 
@@ -151,7 +154,7 @@ impl StatePublisher {
     }
 }
 
-async fn report(replicas: &Replicas, gateway: &Gateway, confirmed: Timestamp) {
+async fn report(replicas: &Replicas, gateway: &Gateway, confirmed: Moment) {
     if let Err(error) = replicas.report(|| gateway.world.epoch(), confirmed).await {
         tracing::warn!(%error, "the other replicas do not hear of this one");
     }
@@ -223,7 +226,7 @@ impl Publisher for StatePublisher {
     async fn everywhere(&self, at_least: Epoch, deadline: Duration) -> Result<(), Refusal> {
         let Some(replicas) = &self.replicas else { return Ok(()) };
         let deciding = || self.gateway.world.epoch();
-        replicas.caught_up(at_least, deciding, || self.gateway.clock.now(), deadline).await
+        replicas.caught_up(at_least, deciding, Moment::now, deadline).await
     }
 
     async fn confirmed(&self, at_least: Epoch) -> Vec<String> {

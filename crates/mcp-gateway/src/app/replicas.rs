@@ -1,18 +1,22 @@
 //! The replicas of one state: each says which epoch it has taken over, so that whoever ends something can wait for all
 //! of them (DESIGN, rule 8).
 //!
-//! A replica's word is a ticket that ends by itself no earlier than the replica stops serving: one that died, or was cut
-//! off from the state, is waited for until then and no longer.
+//! A replica says its word again and again while it serves. One that died, or was cut off from the state, falls silent,
+//! and is waited for until it must have stopped serving, and no longer. How long it has been silent is measured here, by
+//! a clock that nobody can set: the times in the words only say when their rows may go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gateway_core::id::Epoch;
 use gateway_core::ports::{Random, StateError, Ticket, TicketKind, Tickets};
 use gateway_core::refusal::{Code, Refusal};
-use gateway_core::time::Timestamp;
+use gateway_core::time::{Clock as _, Timestamp};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::system::SystemClock;
 
 /// A replica says at least so often that it serves.
 pub(super) const REPORT: Duration = Duration::from_secs(1);
@@ -28,6 +32,29 @@ struct Word {
     at: Timestamp,
 }
 
+/// Of a replica that serves no more: it holds every epoch there will be.
+const FAREWELL: Epoch = Epoch(u64::MAX);
+
+/// A moment by both clocks: the wall's, and the one that only runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) at: Timestamp,
+    pub(super) steady: Instant,
+}
+
+impl Moment {
+    /// This moment.
+    pub(super) fn now() -> Self {
+        Self { at: SystemClock.now(), steady: Instant::now() }
+    }
+}
+
+/// What another replica was last heard to say, and since when it has said nothing else.
+struct Heard {
+    content: String,
+    since: Instant,
+}
+
 /// This replica among the others.
 pub(super) struct Replicas {
     tickets: Arc<dyn Tickets>,
@@ -36,8 +63,9 @@ pub(super) struct Replicas {
     lease: Duration,
     /// Epochs that were taken over and whose departures still run.
     settling: Mutex<BTreeSet<Epoch>>,
-    /// The last word, as it was written; one writer at a time.
-    last: tokio::sync::Mutex<Option<(Ticket, Timestamp)>>,
+    /// The last word, as it was written, and the proof it stands for; one writer at a time.
+    last: tokio::sync::Mutex<Option<(Ticket, Moment)>>,
+    heard: Mutex<HashMap<String, Heard>>,
 }
 
 impl std::fmt::Debug for Replicas {
@@ -50,8 +78,8 @@ impl Replicas {
     pub(super) fn new(tickets: Arc<dyn Tickets>, random: &dyn Random, lease: Duration) -> Self {
         let mut id = [0_u8; 16];
         random.fill(&mut id);
-        let (settling, last) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { tickets, id: hex::encode(id), lease, settling, last }
+        let (settling, last, heard) = (Mutex::default(), tokio::sync::Mutex::default(), Mutex::default());
+        Self { tickets, id: hex::encode(id), lease, settling, last, heard }
     }
 
     /// An epoch is about to decide, and what departed with it still has to end.
@@ -70,6 +98,12 @@ impl Replicas {
         settling.first().map_or(deciding, |first| Epoch(first.0.saturating_sub(1)).min(deciding))
     }
 
+    /// How long a replica has been silent that serves no more: its lease, a proof that it could not tell of, and what
+    /// clocks run apart.
+    fn silence(&self) -> Duration {
+        self.lease + REPORT * 2 + SKEW
+    }
+
     /// Says that this replica serves, as of a proof that its state was current at that time.
     ///
     /// # Errors
@@ -77,29 +111,65 @@ impl Replicas {
     pub(super) async fn report(
         &self,
         deciding: impl Fn() -> Epoch + Send,
-        confirmed: Timestamp,
+        confirmed: Moment,
     ) -> Result<(), StateError> {
         let mut last = self.last.lock().await;
         // A word that was held up by what it waited for must not take back a later proof.
-        let at = last.as_ref().map_or(confirmed, |(_, before)| confirmed.max(*before));
-        let word = Word { epoch: self.holds(deciding()), at };
-        let content = serde_json::to_string(&word).map_err(|error| StateError::Corrupt(error.to_string()))?;
-        let ticket = Ticket {
-            kind: TicketKind::Replica,
-            key: self.id.clone(),
-            content,
-            expires_at: at.plus(self.lease + REPORT * 2 + SKEW),
+        let proof = match &*last {
+            Some((_, before)) if before.steady > confirmed.steady => *before,
+            _ => confirmed,
         };
-        let replaced = match &*last {
-            Some((old, _)) => self.tickets.replace(&old.content, &ticket, at).await?,
+        self.say(&mut last, self.holds(deciding()), proof).await
+    }
+
+    /// Writes a word in place of the last one.
+    async fn say(
+        &self,
+        last: &mut Option<(Ticket, Moment)>,
+        epoch: Epoch,
+        proof: Moment,
+    ) -> Result<(), StateError> {
+        let word = Word { epoch, at: proof.at };
+        let content = serde_json::to_string(&word).map_err(|error| StateError::Corrupt(error.to_string()))?;
+        let expires_at = proof.at.plus(self.silence());
+        let ticket = Ticket { kind: TicketKind::Replica, key: self.id.clone(), content, expires_at };
+        let replaced = match last {
+            Some((old, _)) => self.tickets.replace(&old.content, &ticket, proof.at).await?,
             None => false,
         };
         if !replaced {
-            // The first one, or the former has ended: nobody waits for it any more.
-            self.tickets.insert(&ticket, at).await?;
+            // The first one, or the former has ended by somebody's clock.
+            self.tickets.insert(&ticket, proof.at).await?;
         }
-        *last = Some((ticket, at));
+        *last = Some((ticket, proof));
         Ok(())
+    }
+
+    /// Hears what the others say now.
+    ///
+    /// # Errors
+    /// The records do not answer.
+    pub(super) async fn listen(&self, now: Moment) -> Result<(), StateError> {
+        // Those too that are over by the wall's clock: it may be wrong.
+        let said = self.tickets.list(TicketKind::Replica, Timestamp::from_micros(0)).await?;
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        for ticket in said.iter().filter(|ticket| ticket.key != self.id) {
+            match heard.get(&ticket.key) {
+                Some(before) if before.content == ticket.content => {}
+                Some(_) | None => {
+                    let fresh = Heard { content: ticket.content.clone(), since: now.steady };
+                    heard.insert(ticket.key.clone(), fresh);
+                }
+            }
+        }
+        // A row that is gone proves nothing: another replica's clock may have removed it.
+        let there = |key: &String| said.iter().any(|ticket| ticket.key == *key);
+        heard.retain(|key, one| there(key) || self.may_serve(one, now));
+        Ok(())
+    }
+
+    fn may_serve(&self, heard: &Heard, now: Moment) -> bool {
+        now.steady.saturating_duration_since(heard.since) < self.silence()
     }
 
     /// Waits until no replica decides by an older state.
@@ -110,7 +180,7 @@ impl Replicas {
         &self,
         epoch: Epoch,
         deciding: impl Fn() -> Epoch + Send,
-        now: impl Fn() -> Timestamp + Send,
+        now: impl Fn() -> Moment + Send,
         deadline: Duration,
     ) -> Result<(), Refusal> {
         let until = tokio::time::Instant::now() + deadline;
@@ -144,20 +214,21 @@ impl Replicas {
     }
 
     /// How many may still decide by an older state.
-    async fn behind(&self, epoch: Epoch, deciding: Epoch, now: Timestamp) -> Result<usize, StateError> {
+    async fn behind(&self, epoch: Epoch, deciding: Epoch, now: Moment) -> Result<usize, StateError> {
         let own = usize::from(self.holds(deciding) < epoch);
-        let others = self.tickets.list(TicketKind::Replica, now).await?;
-        let others = others.iter().filter(|ticket| ticket.key != self.id);
-        let old = |ticket: &&Ticket| {
-            // A word that cannot be read says nothing of having followed.
-            serde_json::from_str::<Word>(&ticket.content).map_or(true, |word| word.epoch < epoch)
-        };
-        Ok(own.saturating_add(others.filter(old).count()))
+        self.listen(now).await?;
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        // A word that cannot be read says nothing of having followed.
+        let old =
+            |one: &&Heard| serde_json::from_str::<Word>(&one.content).map_or(true, |word| word.epoch < epoch);
+        let others = heard.values().filter(|one| self.may_serve(one, now)).filter(old).count();
+        Ok(own.saturating_add(others))
     }
 
     /// Says that this replica serves no more.
-    pub(super) async fn leave(&self, now: Timestamp) {
-        if let Err(error) = self.tickets.take(TicketKind::Replica, &self.id, now).await {
+    pub(super) async fn leave(&self, now: Moment) {
+        let mut last = self.last.lock().await;
+        if let Err(error) = self.say(&mut last, FAREWELL, now).await {
             tracing::warn!(%error, "the others wait for this replica until its lease ends");
         }
     }
@@ -170,7 +241,18 @@ mod tests {
     use super::*;
     use crate::app::system::SystemEntropy;
 
-    const NOW: Timestamp = Timestamp::from_seconds(1_000);
+    /// So many seconds after the tests began, by both clocks.
+    fn after(seconds: u64) -> Moment {
+        static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        let span = Duration::from_secs(seconds);
+        Moment { at: Timestamp::from_seconds(100_000).plus(span), steady: *BEGAN + span }
+    }
+
+    /// The same with a wall's clock that somebody set.
+    fn set(seconds: u64, moment: Moment) -> Moment {
+        Moment { at: Timestamp::from_seconds(i64::try_from(seconds).unwrap()), ..moment }
+    }
+
     const LEASE: Duration = Duration::from_secs(5);
     const SOON: Duration = Duration::from_millis(60);
 
@@ -178,7 +260,7 @@ mod tests {
         Replicas::new(state.clone(), &SystemEntropy::default(), LEASE)
     }
 
-    async fn waits(replica: &Replicas, epoch: u64, now: Timestamp) -> bool {
+    async fn waits(replica: &Replicas, epoch: u64, now: Moment) -> bool {
         replica.caught_up(Epoch(epoch), || Epoch(7), || now, SOON).await.is_err()
     }
 
@@ -186,11 +268,11 @@ mod tests {
     async fn a_replica_is_waited_for_until_it_has_taken_the_epoch_over() {
         let state = Arc::new(MemoryState::default());
         let (one, other) = (replica(&state), replica(&state));
-        assert!(!waits(&one, 7, NOW).await, "alone");
-        other.report(|| Epoch(6), NOW).await.unwrap();
-        assert!(waits(&one, 7, NOW).await);
-        other.report(|| Epoch(7), NOW).await.unwrap();
-        assert!(!waits(&one, 7, NOW).await);
+        assert!(!waits(&one, 7, after(0)).await, "alone");
+        other.report(|| Epoch(6), after(0)).await.unwrap();
+        assert!(waits(&one, 7, after(0)).await);
+        other.report(|| Epoch(7), after(0)).await.unwrap();
+        assert!(!waits(&one, 7, after(0)).await);
     }
 
     #[tokio::test]
@@ -198,38 +280,65 @@ mod tests {
         let state = Arc::new(MemoryState::default());
         let (one, other) = (replica(&state), replica(&state));
         other.begin(Epoch(7));
-        other.report(|| Epoch(7), NOW).await.unwrap();
-        assert!(waits(&one, 7, NOW).await);
-        assert!(!waits(&one, 6, NOW).await, "the one before holds");
+        other.report(|| Epoch(7), after(0)).await.unwrap();
+        assert!(waits(&one, 7, after(0)).await);
+        assert!(!waits(&one, 6, after(0)).await, "the one before holds");
         other.settled(Epoch(7));
-        other.report(|| Epoch(7), NOW).await.unwrap();
-        assert!(!waits(&one, 7, NOW).await);
+        other.report(|| Epoch(7), after(0)).await.unwrap();
+        assert!(!waits(&one, 7, after(0)).await);
         one.begin(Epoch(7));
-        assert!(waits(&one, 7, NOW).await, "its own count too");
+        assert!(waits(&one, 7, after(0)).await, "its own count too");
         one.settled(Epoch(7));
-        assert!(!waits(&one, 7, NOW).await);
+        assert!(!waits(&one, 7, after(0)).await);
     }
 
     #[tokio::test]
     async fn a_replica_that_is_gone_is_waited_for_until_it_must_have_stopped_serving() {
         let state = Arc::new(MemoryState::default());
         let (one, other) = (replica(&state), replica(&state));
-        other.report(|| Epoch(6), NOW).await.unwrap();
-        assert!(waits(&one, 7, NOW.plus(LEASE + REPORT)).await, "it may have confirmed once more, unheard");
-        assert!(!waits(&one, 7, NOW.plus(LEASE + REPORT * 2 + SKEW)).await);
-        other.report(|| Epoch(6), NOW.plus(Duration::from_secs(60))).await.unwrap();
-        assert!(waits(&one, 7, NOW.plus(Duration::from_secs(60))).await, "it came back");
-        other.leave(NOW.plus(Duration::from_secs(60))).await;
-        assert!(!waits(&one, 7, NOW.plus(Duration::from_secs(60))).await, "it left");
+        other.report(|| Epoch(6), after(0)).await.unwrap();
+        one.listen(after(0)).await.unwrap();
+        assert!(waits(&one, 7, after(6)).await, "it may have confirmed once more, unheard");
+        assert!(!waits(&one, 7, after(8)).await);
+        other.report(|| Epoch(6), after(60)).await.unwrap();
+        assert!(waits(&one, 7, after(60)).await, "it came back");
+        other.leave(after(60)).await;
+        assert!(!waits(&one, 7, after(60)).await, "it left");
+    }
+
+    #[tokio::test]
+    async fn no_setting_of_a_clock_ends_the_wait_for_a_replica_that_may_serve() {
+        let state = Arc::new(MemoryState::default());
+        let (one, other) = (replica(&state), replica(&state));
+        other.report(|| Epoch(6), after(0)).await.unwrap();
+        one.listen(after(0)).await.unwrap();
+        assert!(waits(&one, 7, set(900_000, after(1))).await, "the clock here was set forward");
+        other.report(|| Epoch(6), set(900_000, after(2))).await.unwrap();
+        other.report(|| Epoch(6), set(100, after(3))).await.unwrap();
+        assert!(waits(&one, 7, set(100, after(3))).await, "the clock there was set forward and back");
+        assert!(!waits(&one, 7, set(100, after(11))).await, "and it makes nobody wait longer");
+    }
+
+    #[tokio::test]
+    async fn a_word_whose_row_somebody_removed_still_counts() {
+        let state = Arc::new(MemoryState::default());
+        let (one, other) = (replica(&state), replica(&state));
+        other.report(|| Epoch(6), after(0)).await.unwrap();
+        one.listen(after(0)).await.unwrap();
+        state.take(TicketKind::Replica, &other.id, after(1).at).await.unwrap();
+        assert!(waits(&one, 7, after(1)).await);
+        other.report(|| Epoch(7), after(2)).await.unwrap();
+        assert!(!waits(&one, 7, after(2)).await, "it said a new word in place of the lost one");
     }
 
     #[tokio::test]
     async fn a_word_that_comes_late_does_not_shorten_what_was_said_before() {
         let state = Arc::new(MemoryState::default());
-        let (one, other) = (replica(&state), replica(&state));
-        other.report(|| Epoch(6), NOW.plus(LEASE)).await.unwrap();
-        other.report(|| Epoch(6), NOW).await.unwrap();
-        assert!(waits(&one, 7, NOW.plus(LEASE + LEASE)).await);
+        let other = replica(&state);
+        other.report(|| Epoch(6), after(5)).await.unwrap();
+        other.report(|| Epoch(6), after(0)).await.unwrap();
+        let said = state.list(TicketKind::Replica, after(5).at).await.unwrap();
+        assert_eq!(said[0].expires_at, after(5).at.plus(other.silence()));
     }
 
     #[tokio::test]
@@ -237,6 +346,6 @@ mod tests {
         let state = Arc::new(MemoryState::default());
         let one = replica(&state);
         state.set_down(true);
-        assert!(waits(&one, 7, NOW).await);
+        assert!(waits(&one, 7, after(0)).await);
     }
 }

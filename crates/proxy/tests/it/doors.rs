@@ -44,6 +44,23 @@ async fn the_credential_arrives_and_the_callers_own_does_not() {
 }
 
 #[tokio::test]
+async fn a_header_of_the_callers_never_stands_beside_or_before_the_injected_one() {
+    let upstream = echo().await;
+    let inject = serde_json::json!({"header": "X-Service-Key", "format": "{secret}"});
+    let broker = TestBroker::with(upstream.address, |binding| binding["inject"] = inject, |_| {}).await;
+    let request = broker
+        .modern("alice-token", "tools/call", Some("echo"))
+        .header("x-service-key", "mine")
+        .header("X-SERVICE-KEY", "mine again")
+        .header("connection", "x-service-key");
+    assert_eq!(broker.send(request).await.status, 200);
+    let seen = upstream.last();
+    let values: Vec<_> = seen.headers.get_all("x-service-key").iter().collect();
+    assert_eq!(values, [CANARY]);
+    assert!(!seen.headers.contains_key("authorization"), "nor the caller's token");
+}
+
+#[tokio::test]
 async fn intent_precedes_the_call_and_the_outcome_follows() {
     let upstream = echo().await;
     let broker = TestBroker::start(upstream.address).await;
@@ -185,6 +202,27 @@ async fn a_state_that_cannot_be_proven_current_stops_calls() {
     let answer = stale.call("echo").await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "state.stale"));
     assert_eq!(upstream.count(), 1, "what may be out of date is not acted on");
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_keeps_no_state_current() {
+    let upstream = echo().await;
+    let bound = std::time::Duration::from_millis(20);
+    let broker =
+        TestBroker::with(upstream.address, |_| {}, |settings| settings.staleness_other = bound).await;
+    // The last proof came while the clock was two hours ahead.
+    let ahead = broker.gateway.clock.now().plus(std::time::Duration::from_secs(7200));
+    broker.gateway.world.confirm(ahead);
+    let refused = async {
+        loop {
+            let answer = broker.call("echo").await;
+            if answer.status == 503 {
+                return answer.code();
+            }
+        }
+    };
+    let code = tokio::time::timeout(std::time::Duration::from_secs(10), refused).await.unwrap();
+    assert_eq!(code.as_str(), "state.stale");
 }
 
 #[tokio::test]

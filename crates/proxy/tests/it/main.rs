@@ -31,6 +31,7 @@ mod revocation;
 mod rotation;
 mod sessions;
 mod site;
+mod smuggling;
 mod sources;
 mod stdio;
 mod streams;

@@ -121,6 +121,18 @@ async fn an_unknown_key_in_an_outage_is_not_the_callers_fault() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_does_not_keep_keys_from_being_fetched() {
+    let world = World::new().await;
+    world.issuer.set_outage(true);
+    assert_eq!(world.ask("es256", 7200).await.unwrap_err(), IdentityError::KeysUnavailable);
+    world.issuer.set_outage(false);
+    world.ask("es256", 1).await.unwrap();
+    assert_eq!(world.ask("next", 7200).await.unwrap_err(), IdentityError::UnknownKey);
+    world.issuer.add_key(KeyKind::Es256, "next");
+    world.ask("next", 2).await.unwrap();
+}
+
+#[tokio::test]
 async fn discovery_must_name_the_very_issuer() {
     let world = World::new().await;
     for other in ["https://evil.example".to_owned(), format!("{}/", world.issuer.issuer())] {

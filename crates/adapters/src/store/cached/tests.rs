@@ -176,6 +176,25 @@ async fn a_value_serves_until_its_time_and_no_longer() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_lets_neither_value_nor_outage_live_longer() {
+    let inner = Gated::open();
+    let (cache, clock) = cached(&inner, CacheLimits::with_time_to_live(Duration::from_millis(20)));
+    for answer in [Ok(None), Err(StoreErrorKind::Unavailable)] {
+        inner.answer(answer);
+        let before = inner.fetches();
+        let _either = cache.fetch(&place("a")).await;
+        clock.set(Timestamp::from_seconds(clock.now().seconds() - 7200));
+        let asked_again = async {
+            while inner.fetches() < before + 2 {
+                let _either = cache.fetch(&place("a")).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), asked_again).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_version_that_expires_earlier_serves_shorter() {
     let inner = Gated::open();
     let (cache, clock) = cached(&inner, CacheLimits::default());
