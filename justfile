@@ -42,6 +42,14 @@ demo *ARGS:
 prove *ARGS:
     scripts/prove {{ ARGS }}
 
+# Ten minutes of everything going wrong at once; `just chaos --seed N` plays a schedule again.
+chaos *ARGS:
+    scripts/prove stores --only chaos --seconds 600 {{ ARGS }}
+
+# What the pages say is proven, is there.
+check-docs:
+    scripts/check-docs
+
 # The official conformance suite, directly and through the gateway.
 conformance *ARGS:
     scripts/conformance {{ ARGS }}

@@ -12,7 +12,10 @@ from .claim import judge
 from .stage import Stage
 
 TOPICS = ("spine", "transparency", "modes", "stores", "catalogue")
-SABOTAGE = {"leak": "canary", "revoke": "revocation", "audit": "kill9", "session": "conformance-server-2025-11-25"}
+SABOTAGE = {
+    "leak": "canary", "revoke": "revocation", "audit": "kill9", "session": "conformance-server-2025-11-25",
+    "rotation": "rotation", "replica": "replicas", "grant": "grants", "receipt": "receipts", "sink": "chaos",
+}
 
 
 def arguments(argv):
@@ -22,6 +25,8 @@ def arguments(argv):
     parser.add_argument("--quick", action="store_true", help="leave out the bench, and repeat less")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the verdicts to this file")
     parser.add_argument("--sabotage", choices=sorted(SABOTAGE), help="break one thing: its claim must fail")
+    parser.add_argument("--seed", type=int, metavar="N", help="the claim chaos: play this schedule again")
+    parser.add_argument("--seconds", type=int, metavar="N", help="the claim chaos: for so long (120, with --quick 30)")
     parser.add_argument("--keep", action="store_true", help="leave the run's folder for looking into")
     parser.add_argument("--no-install", action="store_true", help="use the parts as they are")
     given = parser.parse_args(argv)
@@ -55,7 +60,7 @@ def main(argv):
     program = parts.gateway()
     for interruption in (signal.SIGTERM, signal.SIGINT):
         signal.signal(interruption, end_on_signal)
-    stage = Stage(program, given.quick, given.sabotage)
+    stage = Stage(program, given.quick, given.sabotage, given.seed, given.seconds)
     verdicts = []
     try:
         for claim in claims:

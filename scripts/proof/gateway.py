@@ -62,6 +62,12 @@ class Gateway:
         self.keys_file.write_text(json.dumps(self.cli("audit", "keys")))
         return self
 
+    def borrow_operator(self, other):
+        """Of another gateway on the same state: who is an operator there is one here. The keys are its own."""
+        self.stage.private(self.token_file, other.token_file.read_text())
+        self.keys_file.write_text(json.dumps(self.cli("audit", "keys")))
+        return self
+
     def cli(self, *arguments, token_file=None, expect=(0,)):
         """Runs a command of the gateway's against its control API; the parsed JSON that it printed."""
         code, out, err = self.try_cli(*arguments, token_file=token_file)
@@ -110,10 +116,11 @@ class Gateway:
                     if line.startswith(b'{"seq":') and line.endswith(b"}\n"):
                         yield json.loads(line)["event"]
 
-    def verify(self, directory=None):
+    def verify(self, directory=None, against=None):
         """`audit verify` over a directory, without the gateway. Returns exit code and output."""
         command = [self.stage.program, "--output", "json", "audit", "verify",
                    "--directory", directory or self.audit, "--keys", self.keys_file]
+        command += ["--against", against] if against else []
         code, out, err = self.stage.children.run(command)
         return code, (out + err).strip()
 

@@ -26,10 +26,10 @@ class Issuer:
             **os.environ, "OIDC_CLIENTS": json.dumps(clients), "OIDC_ACCOUNTS": json.dumps(people),
             "OIDC_ALG": "ES256",
         }
-        child = stage.children.start(
+        self.child = stage.children.start(
             "oidc", [parts.program("node"), parts.NPM / "oidc.mjs", "0"], reads=True, env=environment
         )
-        self.url = child.ready()
+        self.url = self.child.ready()
         self.folder = stage.folder / "tokens"
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self.count = 0

@@ -20,6 +20,8 @@ class Connection:
         parts = urlsplit(url)
         self.host, self.port, self.path = parts.hostname, parts.port, parts.path
         self.reader = self.writer = None
+        # What the last answer began with.
+        self.head = ""
 
     async def send(self, body, headers):
         """Status and body of the answer. Raises OSError or EOFError where the connection broke."""
@@ -29,7 +31,9 @@ class Connection:
             lines = [f"POST {self.path} HTTP/1.1", f"Host: {self.host}:{self.port}",
                      f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in headers.items())]
             self.writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+            self.head = ""
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            self.head = head
             status = int(head[9:12])
             answer = await self._body(head)
             if "\r\nconnection: close" in head:

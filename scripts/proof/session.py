@@ -59,6 +59,8 @@ class Session:
         self.id = None
         self.ids = itertools.count(1)
         self.asked = []
+        # The head of the last answer, in small letters; nothing while none has come.
+        self.head = ""
         self._ear = None
 
     def try_open(self):
@@ -106,8 +108,15 @@ class Session:
 
     def listen(self):
         """Opens the stream of what belongs to no request."""
+        refused = self.try_listen()
+        demand(refused is None, f"no stream: {refused}")
+        return self
+
+    def try_listen(self):
+        """The same; the answer where there is no stream."""
         connection, response = self._request("GET", None, 600)
-        demand(response.status == 200, f"no stream: {response.status} {response.read(300)}")
+        if response.status != 200:
+            return Reply(response.status, response.headers, self._json(response.read()))
         self._ear = connection
 
         def hear():
@@ -119,14 +128,18 @@ class Session:
                 return
 
         threading.Thread(target=hear, daemon=True).start()
-        return self
+        return None
+
+    def hang_up(self):
+        """Closes the stream, as a client does that is gone."""
+        if self._ear is not None:
+            self._ear.close()
 
     def end(self):
         connection, response = self._request("DELETE", None, 30)
         self._keep(response.read())
         connection.close()
-        if self._ear is not None:
-            self._ear.close()
+        self.hang_up()
         return response.status
 
     def _answer(self, message):
@@ -147,8 +160,10 @@ class Session:
             body = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
         connection = http.client.HTTPConnection(self.parts.hostname, self.parts.port, timeout=seconds)
+        self.head = ""
         connection.request(method, self.parts.path, body, headers)
         response = connection.getresponse()
+        self.head = "".join(f"\r\n{name.lower()}: {value}" for name, value in response.headers.items())
         self._keep(f"{response.status}\n{response.headers}".encode())
         return connection, response
 

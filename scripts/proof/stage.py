@@ -23,8 +23,10 @@ PEOPLE = {
 class Stage:
     """Parts start when a claim first asks for them, and end with the run."""
 
-    def __init__(self, program, quick=False, sabotage=None):
+    def __init__(self, program, quick=False, sabotage=None, seed=None, seconds=None):
         self.program, self.quick, self.sabotage = program, quick, sabotage
+        # Of the claim `chaos` alone: the seed to play again, and for how long.
+        self.seed, self.seconds = seed, seconds
         self.folder = Path(tempfile.mkdtemp(prefix="prove-"))
         logs = self.folder / "logs"
         logs.mkdir()

@@ -4,7 +4,7 @@
 
 Its credential is the variable's value, or the content of the file that the variable names. It speaks
 2025-11-25, needs nothing but Python, and answers one request after another, so that a tool that hangs
-hangs the server.
+hangs the server. Where the variable CALLS names a file, each call is written there before it is answered.
 """
 
 import base64
@@ -131,9 +131,19 @@ def answer(request: dict) -> dict:
                  for name, tool in TOOLS.items()]
         return {"result": {"tools": tools}}
     if method == "tools/call":
+        note(params)
         text = TOOLS[params["name"]](params.get("arguments", {}))
         return {"result": {"content": [{"type": "text", "text": text}]}}
     return {"error": {"code": -32601, "message": f"Method not found: {method}"}}
+
+
+def note(params: dict) -> None:
+    """One line for each call, written at once: several processes may share the file."""
+    if path := os.environ.get("CALLS"):
+        digest = hashlib.sha256(credential().encode()).hexdigest()
+        line = json.dumps({"name": params["name"], "pid": os.getpid(), "credential_sha256": digest}) + "\n"
+        with open(path, "ab", buffering=0) as file:
+            file.write(line.encode())
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import signal
 import time
 from datetime import datetime
 
-from ..claim import demand
+from ..claim import Unproven, demand
 from ..gateway import Gateway
 from ..load import Load, micros
 from ..manifests import basic, configuration
@@ -70,11 +70,16 @@ def once(first, second, upstream, token, name, freeze=False):
     if freeze:
         os.kill(second.child.pid, signal.SIGSTOP)
     before, began = load.sent if load else 0, time.monotonic()
-    answer = first.api("POST", f"/bindings/dev/{name}/revoke")
+    omitted = first.stage.sabotage == "replica"
+    answer = first.api(*(("GET", f"/bindings/dev/{name}") if omitted else ("POST", f"/bindings/dev/{name}/revoke")))
     acknowledged, took = micros(), time.monotonic() - began
     if freeze:
         os.kill(second.child.pid, signal.SIGCONT)
     demand(answer.status == 200, f"revoke: {answer.status} {answer.text[:300]}")
+    if omitted:
+        # What the callers of a binding that still stands reach upstream is the proof's failure.
+        until("a call after the omitted revocation", lambda: seen(upstream, mark, name)[-1]["arrival_micros"] > acknowledged, 10)
+        raise Unproven(f"{name}: calls reached the upstream after the answer")
     if load:
         until("every call in flight was cut", lambda: load.sent - before >= IN_FLIGHT, 10)
         load.stop(30)

@@ -37,7 +37,8 @@ def judge(stage):
             upstream.accept(fresh)
             place = switch(stage, gateway, number, place, fresh)
             time.sleep(OVERLAP_SECONDS)
-            upstream.reject(current)
+            if stage.sabotage != "rotation":
+                upstream.reject(current)
             refused += is_refused(upstream, current)
             current = fresh
             values.append(current)

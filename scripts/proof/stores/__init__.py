@@ -1,6 +1,6 @@
 """The stores that secrets stay in, and what follows from a secret: who was told what about its use (issue 5)."""
 
-from . import aws, canary, clouds, dynamic, locks, logins, receipts, revocation, rotation, tamper
+from . import aws, canary, chaos, clouds, dynamic, locks, logins, receipts, revocation, rotation, tamper
 
 CLAIMS = (
     *aws.CLAIMS,
@@ -12,5 +12,6 @@ CLAIMS = (
     *rotation.CLAIMS,
     *tamper.CLAIMS,
     *locks.CLAIMS,
+    *chaos.CLAIMS,
     *canary.CLAIMS,
 )

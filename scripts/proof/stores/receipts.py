@@ -114,6 +114,9 @@ def forgeries(house, good):
     """(what it is, text) of receipts that nobody may believe, made of a good one."""
     head, claims, signature = good.text.split(".")
     other = "A" if signature[40] != "A" else "B"
+    if house.stage.sabotage == "receipt":
+        # The forger does not forge: whoever judges must notice that it is believed.
+        other = signature[40]
     key = SigningKey(house.stage, "receipt-forger")
     return [
         ("another signature", f"{head}.{claims}.{signature[:40]}{other}{signature[41:]}"),
