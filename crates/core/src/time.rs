@@ -42,6 +42,12 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// Whether a pause until this point, `longest` at the most, still holds. A clock that was set back ends it, or it
+    /// could last for ever.
+    pub fn holds_at(self, now: Self, longest: Duration) -> bool {
+        self > now && self.since(now) <= longest
+    }
+
     /// Parses RFC 3339, with any offset.
     ///
     /// # Errors
@@ -102,6 +108,14 @@ mod tests {
         assert_eq!(Timestamp::parse(&at.to_string()).unwrap(), at);
         assert_eq!(Timestamp::parse("1970-01-01T01:00:00+01:00").unwrap(), Timestamp::from_micros(0));
         assert!(Timestamp::parse("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_pause_ends_with_its_time_and_with_a_clock_that_is_set_back() {
+        let (until, longest) = (Timestamp::from_seconds(105), Duration::from_secs(5));
+        assert!(until.holds_at(Timestamp::from_seconds(100), longest));
+        assert!(!until.holds_at(Timestamp::from_seconds(105), longest));
+        assert!(!until.holds_at(Timestamp::from_seconds(99), longest));
     }
 
     #[test]

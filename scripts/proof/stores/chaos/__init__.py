@@ -1,7 +1,6 @@
 """Everything goes wrong at once, under load: no call without its intent, no secret outside, no sink event lost, the chain
 verified, every refusal with its code."""
 
-import os
 import random
 import sys
 
@@ -19,6 +18,11 @@ from .revoker import Revoker
 SECONDS, QUICK_SECONDS = 120, 30
 # Each fault happens once in so many seconds on average, and at least once.
 EVERY_SECONDS = 40
+# What somebody must have been told in a run of a minute or more, and because of what.
+FELT = {
+    "store.unavailable": "the store's faults", "upstream.unreachable": "the upstream's resets",
+    "audit.unavailable": "full disks", "token.expired": "clocks two hours ahead", "state.stale": "a state that slept",
+}
 
 
 def judge(stage):
@@ -47,6 +51,8 @@ def judged(stage, house, seed, seconds):
     took = verdict.recovered(probes)
     demand(crowd.stop() and revoker.stop(), "callers hang")
     wrong(tally)
+    if seconds >= 60:
+        felt(tally)
     memory, handles = verdict.bounded(house.stations)
     return "; ".join((
         f"{seconds} s, {crowd.size} callers, {tally.sent} calls: {said(tally.succeeded)} served, "
@@ -118,6 +124,13 @@ def wrong(tally):
     demand(not tally.wrong, f"{len(tally.wrong)} answers are not as they should be: {tally.wrong[:4]}")
     served, sent = sum(tally.succeeded.values()), tally.sent
     demand(served > sent // 10, f"only {served} of {sent} calls were served: the chaos left nothing to judge")
+
+
+def felt(tally):
+    """In a run that is long enough each kind of trouble has been felt: what was not cannot have been withstood."""
+    for code, why in FELT.items():
+        demand(tally.refused[code], f"nobody was ever told {code}, in spite of {why}")
+    demand(tally.excused, "no connection broke, in spite of kill -9")
 
 
 def said(counter):

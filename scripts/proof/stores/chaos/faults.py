@@ -25,12 +25,13 @@ class Switch:
 class Fault:
     """`begin` and `end` take a key that is this occurrence's own; a fault without an end is over at once."""
 
-    def __init__(self, kind, begin, end=None, seconds=(0, 0)):
-        self.kind, self.begin, self.end, self.seconds = kind, begin, end or (lambda _: None), seconds
+    def __init__(self, kind, begin, end=None, seconds=(0, 0), where=""):
+        self.kind, self.begin, self.end = kind, begin, end or (lambda _: None)
+        self.seconds, self.where = seconds, where
 
 
-def switched(kind, switch, mood, seconds):
-    return Fault(kind, lambda key: switch.hold(key, mood), switch.release, seconds)
+def switched(kind, switch, mood, seconds, where=""):
+    return Fault(kind, lambda key: switch.hold(key, mood), switch.release, seconds, where)
 
 
 def asleep(kind, pids, seconds):
@@ -57,15 +58,15 @@ def of_station(station, processes):
     line = Switch(station.line.set, "pass")
     busy = Switch(lambda state: setattr(station.receiver, "busy", state), False)
     faults = [
-        Fault(f"kill -9 {name}", lambda _: station.kill()),
-        switched(f"disk full {name}", disk, True, (1.5, 5)),
-        switched(f"clock +5 min {name}", clock, 300, (2.5, 5)),
-        switched(f"clock -5 min {name}", clock, -300, (2.5, 5)),
-        switched(f"clock +2 h {name}", clock, 7200, (2.5, 5)),
-        switched(f"sink dead {name}", line, "refuse", (2, 8)),
-        switched(f"sink hangs {name}", line, "hang", (2, 8)),
-        switched(f"sink's answer lost {name}", line, "cut", (2, 6)),
-        switched(f"sink busy {name}", busy, True, (2, 6)),
+        Fault("kill -9", lambda _: station.kill(), where=name),
+        switched("disk full", disk, True, (1.5, 5), name),
+        switched("clock +5 min", clock, 300, (2.5, 5), name),
+        switched("clock -5 min", clock, -300, (2.5, 5), name),
+        switched("clock +2 h", clock, 7200, (2.5, 5), name),
+        switched("sink dead", line, "refuse", (2, 8), name),
+        switched("sink hangs", line, "hang", (2, 8), name),
+        switched("sink's answer lost", line, "cut", (2, 6), name),
+        switched("sink busy", busy, True, (2, 6), name),
     ]
     if processes:
         faults.append(Fault("kill -9 of a server's process", lambda _: kill_one(processes)))
@@ -98,9 +99,9 @@ def every(house, below):
         # On a thread of its own, for the store may be asleep.
         Fault("secret changed", lambda _: threading.Thread(target=house.renew, daemon=True).start()),
         switched("upstream resets", upstream, "refuse", (1, 4)),
-        switched("upstream hangs", upstream, "hang", (1, 6)),
+        switched("upstream hangs", upstream, "hang", (1, 7)),
         switched("upstream's answer cut", upstream, "cut", (1, 5)),
-        asleep("state asleep", lambda: [database.pid, *below(database.pid)], (2, 6)),
+        asleep("state asleep", lambda: [database.pid, *below(database.pid)], (4.5, 7)),
         asleep("issuer asleep", one(lambda: stage.issuer.child), (2, 5)),
         asleep("replica asleep", one(lambda: second.child), (2, 7)),
     ]

@@ -17,7 +17,7 @@ class Moment:
         self.fault, self.at, self.seconds = fault, at, seconds
 
     def __repr__(self):
-        return f"{self.at:6.1f} s  {self.fault.kind}" + (f", {self.seconds:.1f} s" if self.seconds else "")
+        return f"{self.at:6.1f} s  {self.fault.kind} {self.fault.where}" + (f", {self.seconds:.1f} s" if self.seconds else "")
 
 
 def draw(faults, seed, seconds, times):

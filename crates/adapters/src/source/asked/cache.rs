@@ -18,6 +18,8 @@ use gateway_core::refusal::{Code, Refusal};
 use gateway_core::time::Timestamp;
 use tokio::sync::watch;
 
+use super::REFUSAL_SERVES;
+
 const SHARDS: usize = 16;
 
 /// The most entries of one shard: 10,000 in all.
@@ -107,7 +109,7 @@ impl Cache {
         self.check_ended(key, epoch)?;
         match shard.get(key) {
             Some(Slot::Held(held)) if held.until > now => return Ok(Seat::Ready(Arc::clone(&held.version))),
-            Some(Slot::Refused { refusal, until }) if *until > now => {
+            Some(Slot::Refused { refusal, until }) if until.holds_at(now, REFUSAL_SERVES) => {
                 return Ok(Seat::Refused(refusal.clone()));
             }
             Some(Slot::Loading { place, .. }) => {

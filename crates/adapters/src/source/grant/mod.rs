@@ -228,7 +228,7 @@ impl Held {
         if self.ended {
             return Err(Code::GrantMissing.into());
         }
-        let trouble = self.trouble.as_ref().filter(|(until, _)| now < *until);
+        let trouble = self.trouble.as_ref().filter(|(until, _)| until.holds_at(now, RESPITE));
         let Some(access) = self.access.as_ref().filter(|access| now < access.expires_at) else {
             return trouble.map_or(Ok(None), |(_, refusal)| Err(refusal.clone()));
         };

@@ -80,6 +80,16 @@ async fn refusals_serve_five_seconds_and_outages_one() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_ends_what_is_remembered_of_an_outage() {
+    let world = World::new("service_account", own()).await;
+    world.provider.answer("/token", 503, &[], "");
+    assert_eq!(world.issue("read_it", agent("bot"), None).await.unwrap_err(), Code::ProviderUnavailable);
+    world.provider.heal("/token");
+    world.clock.set(Timestamp::from_seconds(world.clock.now().seconds() - 7200));
+    world.issue("read_it", agent("bot"), None).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_refused_version_is_dropped_and_worth_another_try_once() {
     let world = World::new("service_account", own()).await;
     let call = world.call("read_it", agent("bot"), None);

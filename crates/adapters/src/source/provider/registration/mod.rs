@@ -166,7 +166,7 @@ impl Registrar {
         };
         let mut trouble = turn.lock().await;
         if let Some((until, error)) = &*trouble
-            && self.clock.now() < *until
+            && until.holds_at(self.clock.now(), RESPITE)
         {
             return Err(error.clone());
         }
