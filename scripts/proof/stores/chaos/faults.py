@@ -34,11 +34,12 @@ def switched(kind, switch, mood, seconds, where=""):
     return Fault(kind, lambda key: switch.hold(key, mood), switch.release, seconds, where)
 
 
-def asleep(kind, pids, seconds):
+def asleep(kind, pids, seconds, told=lambda _: None):
     """Processes that are stopped for a while and then go on, as if their machine had hung."""
     stopped = []
 
     def turn(sleeps):
+        told(sleeps)
         if sleeps:
             stopped[:] = pids()
         for pid in stopped:
@@ -101,7 +102,7 @@ def every(house, below):
         switched("upstream resets", upstream, "refuse", (1, 4)),
         switched("upstream hangs", upstream, "hang", (1, 7)),
         switched("upstream's answer cut", upstream, "cut", (1, 5)),
-        asleep("state asleep", lambda: [database.pid, *below(database.pid)], (4.5, 7)),
+        asleep("state asleep", lambda: [database.pid, *below(database.pid)], (4.5, 7), house.state_asleep.turn),
         asleep("issuer asleep", one(lambda: stage.issuer.child), (2, 5)),
         asleep("replica asleep", one(lambda: second.child), (2, 7)),
     ]

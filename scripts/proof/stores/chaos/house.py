@@ -5,7 +5,7 @@ from ...postgres import Postgres
 from .relay import Relay
 from ...transparency import processes
 from ...upstreams import Log, Workshop
-from .station import Station
+from .station import Lately, Station
 
 ISSUES, PROCESS, BRIEF = "issues", "trouble", "brief"
 CACHE_SECONDS, ROUTE_SECONDS, STALE_SECONDS = 2, 4, 4
@@ -26,9 +26,13 @@ class House:
         self.folder.mkdir()
         self.process_log = Log(self.folder / "process-calls.jsonl")
         self.database = Postgres(stage, "postgres-chaos")
+        # A gateway that starts while its state sleeps gives up, and is started again.
+        self.state_asleep = Lately()
         self.alone = Station(stage, "chaos-alone", self._alone(), seed + 2)
         self.pair = [Station(stage, f"chaos-{name}", self._paired(), seed + 3) for name in ("first", "second")]
         self.stations = [self.alone, *self.pair]
+        for station in self.pair:
+            station.excused = self.state_asleep.holds
         self.tokens = {}
 
     def _configuration(self, servers, **more):

@@ -35,6 +35,21 @@ class Clock:
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
 
 
+class Lately:
+    """Something that holds, or held a moment ago: what ends just now may have ended because of it."""
+
+    SECONDS = 8
+
+    def __init__(self):
+        self._on, self._ended = False, -self.SECONDS
+
+    def turn(self, on):
+        self._on, self._ended = on, time.monotonic()
+
+    def holds(self):
+        return self._on or time.monotonic() - self._ended < self.SECONDS
+
+
 class Station:
     """A gateway with a disk, a clock and a sink of its own."""
 
@@ -46,10 +61,11 @@ class Station:
         text = text.replace("@SINK@", self.line.url)
         self.gateway = Gateway(stage, name, text, env=self.clock.environment())
         self.disk = Disk(self.gateway.audit)
-        # Moments of death, times of absence, and deaths that nobody asked for: exit code, whether the disk was full, why.
+        # Moments of death, times of absence, and deaths that nobody asked for: exit code, whether a fault explains it, why.
         self.deaths, self.downs, self.unasked = [], [], []
         self.most = {"rss_mib": 0, "fds": 0}
         self.killed, self.down_since = False, None
+        self.excused = lambda: False
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -120,7 +136,7 @@ class Station:
         self.down_since = time.monotonic() - SLACK
         self.deaths.append(time.monotonic())
         if not self.killed:
-            self.unasked.append((child.process.returncode, self.disk.lately_full(), child.tail()[-300:]))
+            self.unasked.append((child.process.returncode, self.disk.lately_full() or self.excused(), child.tail()[-300:]))
         self.killed = False
         self._forget(child.pid)
         command = [self.stage.program, "serve", "--config", self.gateway.file]

@@ -112,7 +112,7 @@ def bounded(stations):
 
 
 def asked_for(stations):
-    """Gateways ended by kill -9, and otherwise only while the disk of their evidence was full."""
+    """Gateways ended by kill -9, and otherwise only where the disk of their evidence was full or their state slept."""
     for station in stations:
-        for code, full, tail in station.unasked:
-            demand(full and code not in (101, 134, -6, -11), f"{station.name} ended by itself with {code}: {tail}")
+        for code, explained, tail in station.unasked:
+            demand(explained and code not in (101, 134, -6, -11), f"{station.name} ended by itself with {code}: {tail}")
