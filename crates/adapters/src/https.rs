@@ -5,7 +5,7 @@
 //! unless the host is a loopback address.
 
 mod guard;
-mod tls;
+pub(crate) mod tls;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod https;
 pub mod identity;
+mod otlp;
 pub mod policy;
 pub mod signing;
 pub mod source;

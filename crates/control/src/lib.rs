@@ -20,7 +20,8 @@ pub use context::ControlContext;
 pub use documents::Documents;
 pub use ports::{
     AuditEntry, AuditOrder, AuditPage, AuditProblem, AuditQuery, AuditReadError, AuditReader, AuditVerdict,
-    OperatorVerifier, Readiness, SnapshotSource, StatusPages, StoredOperators, TokenKind, TokenMinter,
+    OperatorVerifier, Readiness, SinkReadiness, SnapshotSource, StatusPages, StoredOperators, TokenKind,
+    TokenMinter,
 };
 pub use problem::Problem;
 pub use rotation::{RotationKeeper, RotationParts};

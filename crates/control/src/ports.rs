@@ -76,6 +76,24 @@ pub trait StatusPages: Send + Sync + fmt::Debug {
 pub struct Readiness {
     /// The parts that are not ready, in words for the operator; empty means ready.
     pub waiting_for: Vec<String>,
+    /// The receivers of the evidence. One that is down delays evidence and keeps nothing else waiting.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<SinkReadiness>,
+}
+
+/// How a receiver of the evidence is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SinkReadiness {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// The last record that it has taken.
+    pub delivered: u64,
+    /// How many records it does not have yet.
+    pub lag: u64,
+    /// Whether the last try failed.
+    pub failing: bool,
 }
 
 /// Which records a search is after; all conditions that are set must hold.

@@ -99,6 +99,8 @@ macro_rules! names {
 }
 
 names! {
+    /// A sink of the evidence, among those of one gateway.
+    SinkName, "sink", is_slug, SLUG_RULE;
     /// An environment such as `dev` or `production`: a hard boundary.
     EnvironmentName, "environment", is_slug, SLUG_RULE;
     /// A registered upstream MCP server, unique within its environment.

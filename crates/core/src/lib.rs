@@ -13,6 +13,7 @@ pub mod connect;
 pub mod consent;
 pub mod departure;
 pub mod explain;
+pub mod figures;
 pub mod grant;
 pub mod id;
 pub mod identity;

@@ -10,6 +10,7 @@ use gateway_core::actor::Actor;
 use gateway_core::audit::{Ended, Event, EventKind};
 use gateway_core::client::ClientDocument;
 use gateway_core::connect::ConnectPages;
+use gateway_core::figures::Exposition;
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
 use gateway_core::lease::VersionId;
 use gateway_core::lock::LockRecord;
@@ -347,8 +348,8 @@ impl Gateway {
         self.open.load(Ordering::Acquire) > 0 || self.live.totals() != (0, 0)
     }
 
-    /// The figures in Prometheus text format.
-    pub fn figures(&self) -> String {
+    /// The figures of the data plane, to be continued by the other parts'.
+    pub fn figures(&self) -> Exposition {
         self.metrics.render(self.live.totals(), self.sessions.total())
     }
 

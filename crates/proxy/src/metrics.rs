@@ -1,8 +1,9 @@
-//! A closed set of figures in Prometheus text format 0.0.4. Labels come from enums only.
+//! What the data path counts. The set of figures is closed: `gateway_core::figures`.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use gateway_core::figures::{Exposition, Figure};
 use gateway_core::refusal::Code;
 
 /// Upper bounds of the duration histogram, in microseconds.
@@ -61,41 +62,28 @@ impl Metrics {
     }
 
     /// Renders all figures; `open` is calls and streams under way, `sessions` the open legacy sessions.
-    pub fn render(&self, open: (u64, u64), sessions: usize) -> String {
-        let mut text = String::new();
+    pub fn render(&self, open: (u64, u64), sessions: usize) -> Exposition {
+        let mut all = Exposition::default();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        // Writing into a string cannot fail.
-        let _ = writeln!(
-            text,
-            "# TYPE mcp_gateway_calls_total counter\nmcp_gateway_calls_total {}",
-            read(&self.calls)
-        );
-        let _ = writeln!(
-            text,
-            "# TYPE mcp_gateway_redactions_total counter\nmcp_gateway_redactions_total {}",
-            read(&self.redactions)
-        );
-        let _ = writeln!(text, "# TYPE mcp_gateway_refusals_total counter");
-        for (code, counter) in Code::ALL.iter().zip(&self.refusals) {
-            if read(counter) > 0 {
-                let _ = writeln!(text, "mcp_gateway_refusals_total{{code=\"{code}\"}} {}", read(counter));
-            }
+        all.value(Figure::Calls, read(&self.calls));
+        all.value(Figure::Redactions, read(&self.redactions));
+        let mut refusals = all.figure(Figure::Refusals);
+        for (code, counter) in Code::ALL.iter().zip(&self.refusals).filter(|(_, counter)| read(counter) > 0) {
+            refusals.value(&[code.as_str()], read(counter));
         }
-        let _ = writeln!(text, "# TYPE mcp_gateway_call_duration_seconds histogram");
+        let mut duration = all.figure(Figure::CallDuration);
         let mut sum = 0;
         for (bound, counter) in BOUNDS.iter().zip(&self.buckets) {
             sum += read(counter);
-            let bound = std::time::Duration::from_micros(*bound).as_secs_f64();
-            let _ = writeln!(text, "mcp_gateway_call_duration_seconds_bucket{{le=\"{bound}\"}} {sum}");
+            duration.bucket(&Duration::from_micros(*bound).as_secs_f64().to_string(), sum);
         }
-        let seconds = std::time::Duration::from_micros(read(&self.duration_micros)).as_secs_f64();
-        let calls = read(&self.calls);
-        let _ = writeln!(text, "mcp_gateway_call_duration_seconds_bucket{{le=\"+Inf\"}} {calls}");
-        let _ = writeln!(text, "mcp_gateway_call_duration_seconds_sum {seconds}");
-        let _ = writeln!(text, "mcp_gateway_call_duration_seconds_count {calls}");
-        let _ = writeln!(text, "# TYPE mcp_gateway_open_calls gauge\nmcp_gateway_open_calls {}", open.0);
-        let _ = writeln!(text, "# TYPE mcp_gateway_open_streams gauge\nmcp_gateway_open_streams {}", open.1);
-        let _ = writeln!(text, "# TYPE mcp_gateway_sessions gauge\nmcp_gateway_sessions {sessions}");
-        text
+        // Counted after the bucket it may be in: never less than the sum of the buckets.
+        let calls = read(&self.calls).max(sum);
+        duration.bucket("+Inf", calls);
+        duration.sum_and_count(Duration::from_micros(read(&self.duration_micros)).as_secs_f64(), calls);
+        all.value(Figure::OpenCalls, open.0);
+        all.value(Figure::OpenStreams, open.1);
+        all.value(Figure::Sessions, sessions);
+        all
     }
 }

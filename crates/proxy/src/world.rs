@@ -191,11 +191,15 @@ impl WorldCell {
         self.seen_at.fetch_max(elapsed, Ordering::AcqRel);
     }
 
-    /// Whether the state was seen to be current within `bound`, by both clocks: the wall's may be set back, and
+    /// How long ago the state was last seen to be current, by both clocks: the wall's may be set back, and
     /// the other one stands still while the machine sleeps.
+    pub fn age(&self, now: Timestamp) -> Duration {
+        now.since(Timestamp::from_micros(self.confirmed_at.load(Ordering::Acquire))).max(self.unseen())
+    }
+
+    /// Whether the state was seen to be current within `bound`.
     pub fn is_fresh(&self, now: Timestamp, bound: Duration) -> bool {
-        now.since(Timestamp::from_micros(self.confirmed_at.load(Ordering::Acquire))) <= bound
-            && self.unseen() <= bound
+        self.age(now) <= bound
     }
 
     /// How long ago the state was seen, however the wall's clock was set since.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use url::Url;
+
+use super::sink::{HttpSinkConfig, SinkConfig};
 
 /// When a record counts as written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -41,9 +42,12 @@ pub struct AuditConfig {
     /// The file of the key that signs checkpoints. Default `checkpoint-key.pk8` in the directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
-    /// Where records and checkpoints are sent, off the host.
+    /// A webhook, written as before there could be several sinks; the same as one entry of `sinks`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sink: Option<SinkConfig>,
+    pub sink: Option<HttpSinkConfig>,
+    /// Where records and checkpoints are sent, off the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<SinkConfig>,
     /// When sealed segments are removed; never where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionConfig>,
@@ -77,7 +81,13 @@ impl AuditConfig {
             key_file: None,
             sink: None,
             retention: None,
+            sinks: Vec::new(),
         }
+    }
+
+    /// Every sink, however it is written.
+    pub fn every_sink(&self) -> Vec<SinkConfig> {
+        self.sink.clone().map(SinkConfig::Webhook).into_iter().chain(self.sinks.iter().cloned()).collect()
     }
 
     pub(super) fn segment_limit(&self) -> u64 {
@@ -100,28 +110,4 @@ impl AuditConfig {
     pub fn key_path(&self) -> PathBuf {
         self.key_file.clone().unwrap_or_else(|| self.directory.join("checkpoint-key.pk8"))
     }
-}
-
-/// A webhook that takes newline-delimited JSON by POST and answers 2xx once it holds it. It gets every
-/// chain line and every signed checkpoint, in order, at least once.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SinkConfig {
-    /// The address. Plain `http://` is for loopback addresses only.
-    pub url: Url,
-    /// PEM file of the only certificate authorities to trust; the system's where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_file: Option<PathBuf>,
-    /// File with the bearer token, read anew for every batch so that it can be rotated.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token_file: Option<PathBuf>,
-    /// The proxy to go through; a direct connection where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<Url>,
-    /// The largest number of lines in a batch. Default 500.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch_lines: Option<usize>,
-    /// The time in seconds for one batch. Default 10.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_seconds: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! How far the sink has come, and what comes next.
+//! How far a sink has come, and what comes next.
 
 use std::io;
 use std::path::Path;
@@ -8,11 +8,11 @@ use gateway_core::audit::{ChainId, SignedCheckpoint};
 use gateway_core::ports::Sequence;
 use serde::{Deserialize, Serialize};
 
-use super::directory::{CHECKPOINTS, CURSOR, Line, Lines, segment_path};
+use super::directory::{CHECKPOINTS, Line, Lines, header, segment_path, segments};
 use super::disk::replace_file;
 use super::log::Durable;
 
-/// Everything before it is with the sink.
+/// A place in the chain's files: everything before it is with the sink, or was sent to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cursor {
@@ -36,22 +36,27 @@ pub(super) struct Batch {
 }
 
 impl Cursor {
-    pub(super) const fn start(chain: ChainId) -> Self {
-        Self { chain, segment: 1, offset: 0, sequence: Sequence(0), checkpoints: 0 }
+    /// The chain's start, or the oldest segment that is still there.
+    fn start(directory: &Path, chain: ChainId) -> io::Result<Self> {
+        let start = Self { chain, segment: 1, offset: 0, sequence: Sequence(0), checkpoints: 0 };
+        let Some(oldest) = segments(directory)?.first().copied() else { return Ok(start) };
+        let first = header(&segment_path(directory, oldest))?.map_or(1, |header| header.first.0);
+        Ok(Self { segment: oldest, sequence: Sequence(first.saturating_sub(1)), ..start })
     }
 
-    /// Reads it back, or begins at the chain's start where there is none or it is of another chain.
-    pub(super) fn load(directory: &Path, chain: ChainId) -> io::Result<Self> {
-        let bytes = match std::fs::read(directory.join(CURSOR)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::start(chain)),
+    /// Reads it back from the file of this name, or begins at the start where there is none or it is of
+    /// another chain.
+    pub(super) fn load(directory: &Path, file: &str, chain: ChainId) -> io::Result<Self> {
+        let bytes = match std::fs::read(directory.join(file)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::start(directory, chain),
             other => other?,
         };
         let cursor: Self = serde_json::from_slice(&bytes)?;
-        Ok(if cursor.chain == chain { cursor } else { Self::start(chain) })
+        if cursor.chain == chain { Ok(cursor) } else { Self::start(directory, chain) }
     }
 
-    pub(super) fn save(&self, directory: &Path) -> io::Result<()> {
-        replace_file(&directory.join(CURSOR), &serde_json::to_vec(self)?)
+    pub(super) fn save(&self, directory: &Path, file: &str) -> io::Result<()> {
+        replace_file(&directory.join(file), &serde_json::to_vec(self)?)
     }
 
     /// The next lines, at most `max_lines` of them and about `max_bytes`, none beyond what is durable:
@@ -74,6 +79,12 @@ impl Cursor {
 
     fn is_behind(&self, durable: &Durable) -> bool {
         (self.segment, self.offset) < (durable.segment, durable.length)
+    }
+
+    /// Whether everything before it is before the other, too.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        let place = |cursor: &Self| (cursor.segment, cursor.offset, cursor.checkpoints);
+        place(self) <= place(other)
     }
 
     fn take_segment(
@@ -128,6 +139,11 @@ impl Cursor {
 }
 
 impl Batch {
+    /// Its lines, without their newlines.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
+    }
+
     fn has_room(&self, max_lines: usize, max_bytes: usize) -> bool {
         self.lines < max_lines && self.body.len() < max_bytes
     }

@@ -21,8 +21,6 @@ pub(super) const HANDOVERS: &str = "checkpoint-keys.jsonl";
 pub(super) const INDEXES: &str = "index";
 /// Locked as long as a process writes here.
 pub(super) const LOCK: &str = "lock";
-/// How far the sink has come.
-pub(super) const CURSOR: &str = "sink-cursor.json";
 
 /// The file of a segment.
 pub(super) fn segment_path(directory: &Path, segment: u64) -> PathBuf {

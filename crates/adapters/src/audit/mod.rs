@@ -1,5 +1,5 @@
 //! The evidence: a hash-chained log in segment files, its signed checkpoints, its reader, its verifier
-//! and the sink that carries it off the host.
+//! and the sinks that carry it off the host.
 
 mod archive;
 mod checkpointer;
@@ -24,7 +24,7 @@ mod verify;
 mod writer;
 
 pub use checkpointer::Checkpointer;
-pub use config::{AuditConfig, Durability, RetentionConfig, SinkConfig};
+pub use config::{AuditConfig, Durability, RetentionConfig};
 pub use filter::{Filter, Order};
 pub use index::Index;
 pub use log::{AuditLog, AuditStatus, Durable};
@@ -32,7 +32,10 @@ pub use open::{OpenIntent, Opened, Torn};
 pub use reader::{Found, Reader, Stored, chain_of};
 pub use retention::{Delivered, Removed, Retention};
 pub use signer::{PublicKey, Signer, SignerError, prepare_next_key};
-pub use sink::{Sink, SinkStatus};
+pub use sink::{
+    AuditSinks, HttpSinkConfig, MOST_SINKS, Sink, SinkBuildError, SinkConfig, SinkKind, SinkStatus,
+    SyslogConfig,
+};
 pub use verify::{VerifyReport, read_checkpoints, verify_directory};
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::store::private_file::{self, Readers};
 /// More than any chain or key needs, in bytes.
 const LARGEST: usize = 1 << 20;
 
-pub(super) fn client_config(config: &OutboundConfig) -> Result<rustls::ClientConfig, OutboundBuildError> {
+pub(crate) fn client_config(config: &OutboundConfig) -> Result<rustls::ClientConfig, OutboundBuildError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

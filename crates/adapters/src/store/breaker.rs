@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gateway_core::lease::SecretVersion;
-use gateway_core::ports::{SecretStore, StoreError, StoreErrorKind};
+use gateway_core::ports::{SecretStore, StoreError, StoreErrorKind, StoreFigures};
 use gateway_core::reference::ResolvedReference;
 use gateway_core::time::{Clock, Timestamp};
 
@@ -59,6 +59,8 @@ struct State {
     rest: Option<Rest>,
     /// Whether somebody is trying after a pause.
     trial: bool,
+    /// Requests so far, and those that brought nothing.
+    counted: (u64, u64),
 }
 
 #[derive(Clone, Copy)]
@@ -157,7 +159,7 @@ impl Pass<'_> {
             // It answered, if only that there is nothing.
             Ok(_) | Err(_) => {
                 let trial = state.trial;
-                *state = State { trial, ..State::default() };
+                *state = State { trial, counted: state.counted, ..State::default() };
             }
         }
     }
@@ -178,7 +180,17 @@ impl SecretStore for Breaker {
         let pass = self.enter()?;
         let outcome = self.inner.fetch(reference).await;
         pass.came_back(&outcome);
+        let mut state = self.state();
+        state.counted.0 = state.counted.0.saturating_add(1);
+        state.counted.1 = state.counted.1.saturating_add(u64::from(outcome.is_err()));
+        drop(state);
         outcome
+    }
+
+    fn figures(&self) -> StoreFigures {
+        let state = self.state();
+        let (fetches, failures) = state.counted;
+        StoreFigures { hits: 0, fetches, failures, resting: state.rest.is_some() }
     }
 
     /// Goes through whatever the state: somebody wants to know. A store that answers is spared no longer.

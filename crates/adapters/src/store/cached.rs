@@ -10,12 +10,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use gateway_core::lease::SecretVersion;
-use gateway_core::ports::{SecretCache, SecretStore, StoreError, StoreErrorKind};
+use gateway_core::ports::{SecretCache, SecretStore, StoreError, StoreErrorKind, StoreFigures};
 use gateway_core::reference::ResolvedReference;
 use gateway_core::time::{Clock, Timestamp};
 use tokio::sync::watch;
@@ -66,6 +67,7 @@ struct Shared {
     hasher: RandomState,
     /// All versions of one place are in the same shard.
     shards: Vec<Mutex<Shard>>,
+    hits: AtomicU64,
 }
 
 #[derive(Default)]
@@ -101,7 +103,7 @@ impl Cached {
         // Small caches get one shard, so that the oldest entry of all is the one that goes.
         let shards = if limits.capacity >= 1024 { 16 } else { 1 };
         let shards = (0..shards).map(|_| Mutex::default()).collect();
-        let shared = Shared { clock, limits, hasher: RandomState::new(), shards };
+        let shared = Shared { clock, limits, hasher: RandomState::new(), shards, hits: AtomicU64::new(0) };
         Self { shared: Arc::new(shared), inner }
     }
 
@@ -261,7 +263,10 @@ impl SecretStore for Cached {
             let now = self.shared.clock.now();
             let mut shard = lock(self.shared.shard_of(reference));
             match shard.slots.get(reference) {
-                Some(slot @ Slot::Ready { outcome, .. }) if !slot.is_over(now) => return outcome.clone(),
+                Some(slot @ Slot::Ready { outcome, .. }) if !slot.is_over(now) => {
+                    self.shared.hits.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);
+                    return outcome.clone();
+                }
                 Some(Slot::Loading { done, .. }) => done.clone(),
                 Some(Slot::Ready { .. }) | None => {
                     shard.slots.remove(reference);
@@ -281,6 +286,10 @@ impl SecretStore for Cached {
 
     fn keeps_versions(&self) -> bool {
         self.inner.keeps_versions()
+    }
+
+    fn figures(&self) -> StoreFigures {
+        StoreFigures { hits: self.shared.hits.load(Ordering::Relaxed), ..self.inner.figures() }
     }
 }
 

@@ -15,7 +15,8 @@ pub use revocation::{DocumentSigner, Revocations, TakesBack};
 pub use source::{Candidate, CredentialIssuer, CredentialProbe, CredentialWish};
 pub use state::{Publisher, StateError, StateReader, StateWriter};
 pub use store::{
-    CallerStore, LeasingStore, SecretCache, SecretStore, SecretWriter, StoreError, StoreErrorKind, StoreLease,
+    CallerStore, LeasingStore, SecretCache, SecretStore, SecretWriter, StoreError, StoreErrorKind,
+    StoreFigures, StoreLease,
 };
 pub use ticket::{Ticket, TicketKind, Tickets};
 pub use traffic::{LiveSessions, LiveTraffic, RolledBack};

@@ -37,11 +37,29 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
         false
     }
 
+    /// What the decorators counted; nothing where none counts.
+    fn figures(&self) -> StoreFigures {
+        StoreFigures::default()
+    }
+
     /// The same store, where each caller opens it as itself: then only
     /// [`fetch_as`](CallerStore::fetch_as) fetches anything.
     fn for_callers(&self) -> Option<&dyn CallerStore> {
         None
     }
+}
+
+/// What happened at a store since the process began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StoreFigures {
+    /// Values served from memory.
+    pub hits: u64,
+    /// Requests to the store.
+    pub fetches: u64,
+    /// Those that brought no value.
+    pub failures: u64,
+    /// Whether the store is left alone now.
+    pub resting: bool,
 }
 
 /// A store that is opened as whoever calls, so that its own policy decides too. What one caller is shown

@@ -23,8 +23,9 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::operators::Operators;
+use super::pages::Pages;
 use super::parts::Parts;
-use super::ports::{Current, Evidence, Minter, Pages};
+use super::ports::{Current, Evidence, Minter};
 use super::system::SystemClock;
 use super::{StartError, console, keys, tls};
 use crate::config::Config;
@@ -102,7 +103,14 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
         }),
         identities: parts.verifier.clone(),
         tokens: Arc::new(Minter(parts.entropy.clone())),
-        pages: Arc::new(Pages { gateway: parts.gateway.clone(), log, checkpointer }),
+        pages: Arc::new(Pages {
+            gateway: parts.gateway.clone(),
+            log,
+            durability: config.audit.durability,
+            sinks: parts.sinks.clone(),
+            stores: parts.stores.clone(),
+            checkpointer,
+        }),
         clock: Arc::new(SystemClock),
         random: parts.entropy.clone(),
         fingerprints,

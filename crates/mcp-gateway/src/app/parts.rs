@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_adapters::audit::{AuditLog, Checkpointer, Durability, Index, Opened, Retention, Sink};
+use gateway_adapters::audit::{AuditLog, AuditSinks, Checkpointer, Durability, Index, Opened, Retention};
 use gateway_adapters::identity::{IdentityIssue, OidcOperators, OidcVerifier};
 use gateway_adapters::policy::CedarCompiler;
 use gateway_adapters::signing::Signer;
@@ -14,7 +14,7 @@ use gateway_control::Documents;
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::connect::ConnectPages;
 use gateway_core::id::Epoch;
-use gateway_core::ports::{AuditSink as _, Publisher as _, Revocations, StateWriter, Tickets};
+use gateway_core::ports::{AuditSink as _, Publisher as _, Random, Revocations, StateWriter, Tickets};
 use gateway_core::snapshot::Snapshot;
 use gateway_core::stores::Stores;
 use gateway_core::time::Clock as _;
@@ -43,7 +43,7 @@ pub(super) struct Parts {
     pub(super) checkpointer: Arc<Checkpointer>,
     pub(super) index: Arc<Index>,
     pub(super) retention: Option<Arc<Retention>>,
-    pub(super) sink: Option<Arc<Sink>>,
+    pub(super) sinks: Arc<AuditSinks>,
     pub(super) state: Arc<dyn StateWriter>,
     pub(super) tickets: Arc<dyn Tickets>,
     pub(super) revocations: Arc<dyn Revocations>,
@@ -133,10 +133,10 @@ impl Parts {
         bootstrap::first(config, &*state, &entropy, &loaded).await?;
         take_over(&*state, &publisher, replicas.as_deref(), &gateway).await?;
         let checkpointer = checkpointer(config, &audit, clock)?;
-        let sink = config.audit.sink.clone().map(|sink| Sink::new(audit.clone(), sink, entropy.clone()));
-        let sink = sink.transpose().map_err(|error| StartError::machine("the audit sink", error))?;
-        let sink = sink.map(Arc::new);
-        let retention = evidence::retention(config, &audit, &checkpointer, sink.as_ref());
+        let sinks = AuditSinks::new(&audit, &config.audit, &(entropy.clone() as Arc<dyn Random>))
+            .map_err(|error| StartError::machine("the audit sinks", error))?;
+        let sinks = Arc::new(sinks);
+        let retention = evidence::retention(config, &audit, &checkpointer, &sinks);
         let index = Index::new(audit.directory());
         Ok(Self {
             gateway,
@@ -144,7 +144,7 @@ impl Parts {
             checkpointer,
             index,
             retention,
-            sink,
+            sinks,
             state,
             tickets,
             revocations,
@@ -213,9 +213,7 @@ impl Parts {
         if let Some(retention) = &self.retention {
             tasks.push(tokio::spawn(Arc::clone(retention).run()));
         }
-        if let Some(sink) = &self.sink {
-            tasks.push(tokio::spawn(Arc::clone(sink).run()));
-        }
+        tasks.extend(self.sinks.iter().map(|sink| tokio::spawn(Arc::clone(sink).run())));
         tasks
     }
 }

@@ -9,18 +9,17 @@ use gateway_adapters::audit::{
 use gateway_adapters::identity::TokenKind;
 use gateway_control::{
     AuditEntry, AuditOrder, AuditPage, AuditProblem, AuditQuery, AuditReadError, AuditReader, AuditVerdict,
-    Readiness, SnapshotSource, StatusPages, TokenKind as Wanted, TokenMinter,
+    SnapshotSource, TokenKind as Wanted, TokenMinter,
 };
 use gateway_core::audit::ChainId;
 use gateway_core::identity::TokenDigest;
 use gateway_core::ports::{Random as _, Sequence};
 use gateway_core::secret::Secret;
 use gateway_core::snapshot::Snapshot;
-use gateway_core::time::Clock as _;
 use gateway_proxy::gateway::Gateway;
 use zeroize::Zeroizing;
 
-use super::system::{SystemClock, SystemEntropy};
+use super::system::SystemEntropy;
 
 /// How many records are given where nobody says.
 const PAGE: u32 = 100;
@@ -157,53 +156,5 @@ pub(super) struct Current(pub(super) Arc<Gateway>);
 impl SnapshotSource for Current {
     fn current(&self) -> Arc<Snapshot> {
         Arc::clone(&self.0.world.current().snapshot)
-    }
-}
-
-/// Health, figures and public keys.
-#[derive(Debug)]
-pub(super) struct Pages {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) log: Arc<AuditLog>,
-    pub(super) checkpointer: Arc<Checkpointer>,
-}
-
-#[async_trait]
-impl StatusPages for Pages {
-    async fn readiness(&self) -> Readiness {
-        let mut waiting_for = Vec::new();
-        let bound = self.gateway.settings.staleness_other;
-        if !self.gateway.world.is_fresh(SystemClock.now(), bound) {
-            waiting_for
-                .push("the state has not been seen to be current: check the state database".to_owned());
-        }
-        let status = self.log.status();
-        if let Some(why) = status.failed {
-            waiting_for.push(format!("the audit log cannot be written: {why}"));
-        }
-        if status.disk_low {
-            waiting_for.push("the audit log's disk is below its reserve".to_owned());
-        }
-        Readiness { waiting_for }
-    }
-
-    fn metrics(&self) -> String {
-        let status = self.log.status();
-        let mut text = self.gateway.figures();
-        text.push_str(&format!(
-            "# TYPE mcp_gateway_audit_records gauge\nmcp_gateway_audit_records {}\n\
-             # TYPE mcp_gateway_audit_failed gauge\nmcp_gateway_audit_failed {}\n\
-             # TYPE mcp_gateway_epoch gauge\nmcp_gateway_epoch {}\n",
-            status.sequence.0,
-            u8::from(status.failed.is_some()),
-            self.gateway.world.epoch(),
-        ));
-        text
-    }
-
-    fn jwks(&self) -> serde_json::Value {
-        // Serialising keys cannot fail; an empty set would verify nothing.
-        PublicKey::to_jwks(&self.checkpointer.public_keys())
-            .unwrap_or_else(|_| serde_json::json!({"keys": []}))
     }
 }

@@ -1,10 +1,10 @@
-//! Before the first call: a sample token, a store path, an upstream and the sink, each green or a reason.
+//! Before the first call: a sample token, a store path, an upstream and the sinks, each green or a reason.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gateway_adapters::audit::{AuditLog, Sink};
+use gateway_adapters::audit::{AuditLog, AuditSinks};
 use gateway_adapters::identity::OidcVerifier;
 use gateway_adapters::policy::CedarCompiler;
 use gateway_adapters::state;
@@ -13,7 +13,7 @@ use gateway_core::actor::Groups;
 use gateway_core::id::{EnvironmentName, ServerName};
 use gateway_core::identity::Presented;
 use gateway_core::manifest::Route;
-use gateway_core::ports::IdentityVerifier as _;
+use gateway_core::ports::{IdentityVerifier as _, Random};
 use gateway_core::reference::{SecretReference, TemplateValues};
 use gateway_core::refusal::Refusal;
 use gateway_core::secret::Secret;
@@ -62,8 +62,8 @@ impl PreflightLine {
     }
 }
 
-/// Tries everything and says how each went. Changes nothing, but for waiting records that the sink
-/// takes.
+/// Tries everything and says how each went. Changes nothing, but for waiting records that the sinks
+/// take.
 pub async fn preflight(config: &Config, request: &PreflightRequest) -> Vec<PreflightLine> {
     let mut lines = Vec::new();
     let stores = open_stores(config, &mut lines);
@@ -84,7 +84,7 @@ pub async fn preflight(config: &Config, request: &PreflightRequest) -> Vec<Prefl
     if let Some((environment, server)) = &request.server {
         lines.push(reach(config, environment, server).await);
     }
-    lines.push(sink(config).await);
+    lines.extend(sinks(config).await);
     lines
 }
 
@@ -252,33 +252,35 @@ fn inside(refusal: &Refusal) -> String {
     }
 }
 
-async fn sink(config: &Config) -> PreflightLine {
-    let Some(sink) = config.audit.sink.clone() else {
-        return PreflightLine {
-            name: "audit sink".to_owned(),
+async fn sinks(config: &Config) -> Vec<PreflightLine> {
+    if config.audit.every_sink().is_empty() {
+        return vec![PreflightLine {
+            name: "audit sinks".to_owned(),
             ok: true,
             detail: "none configured: the evidence has no anchor outside this host".to_owned(),
-            hint: Some("set `audit.sink` before production".to_owned()),
-        };
-    };
-    let hint = "check the sink's URL, certificate and token file";
+            hint: Some("set `audit.sinks` before production".to_owned()),
+        }];
+    }
+    let hint = "check the sink's address, certificates and token file";
     let entropy = Arc::new(SystemEntropy::default());
     let log = match AuditLog::open(&config.audit, &*entropy) {
         Ok((log, _)) => Arc::new(log),
         Err(error) => {
-            return PreflightLine::bad(
-                "audit sink",
-                error,
-                "stop the gateway that holds the directory, or ask it",
-            );
+            let hint = "stop the gateway that holds the directory, or ask it";
+            return vec![PreflightLine::bad("audit sinks", error, hint)];
         }
     };
-    let sink = match Sink::new(log, sink, entropy) {
-        Ok(sink) => Arc::new(sink),
-        Err(error) => return PreflightLine::bad("audit sink", error, hint),
+    let sinks = match AuditSinks::new(&log, &config.audit, &(entropy as Arc<dyn Random>)) {
+        Ok(sinks) => sinks,
+        Err(error) => return vec![PreflightLine::bad("audit sinks", error, hint)],
     };
-    match sink.deliver().await {
-        Ok(lines) => PreflightLine::good("audit sink", format!("takes records ({lines} sent)")),
-        Err(why) => PreflightLine::bad("audit sink", why, hint),
+    let mut lines = Vec::new();
+    for sink in sinks.iter() {
+        let name = format!("audit sink {}", sink.name());
+        lines.push(match sink.deliver().await {
+            Ok(sent) => PreflightLine::good(name, format!("takes records ({sent} sent)")),
+            Err(why) => PreflightLine::bad(name, why, hint),
+        });
     }
+    lines
 }

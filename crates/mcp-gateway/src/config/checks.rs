@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use gateway_adapters::audit::{AuditConfig, RetentionConfig};
+use gateway_adapters::audit::{AuditConfig, MOST_SINKS, RetentionConfig};
 use gateway_adapters::https::is_loopback;
 use gateway_adapters::identity::{IdentityIssue, validate_doors, validate_issuers};
 use gateway_adapters::signing::SigningConfig;
@@ -282,20 +282,11 @@ fn audit(mut config: AuditConfig, document: &Node, directory: &Path, findings: &
         retention.archive = retention.archive.take().map(|archive| directory.join(archive));
         retention_limits(retention, &config.directory, document, findings);
     }
+    sinks(&config, document, findings);
     if let Some(sink) = &mut config.sink {
-        sink.ca_file = sink.ca_file.take().map(|file| directory.join(file));
-        sink.token_file = sink.token_file.take().map(|file| directory.join(file));
-        let url = &sink.url;
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(url)) {
-            findings
-                .add(
-                    document.place_of("audit.sink.url"),
-                    IssueCode::InvalidValue,
-                    "must begin with `https://`",
-                )
-                .hint("plain `http://` is for loopback addresses only");
-        }
+        sink.rebase(directory);
     }
+    config.sinks.iter_mut().for_each(|sink| sink.rebase(directory));
     config
 }
 
@@ -315,5 +306,32 @@ fn retention_limits(limits: &RetentionConfig, evidence: &Path, document: &Node, 
     }
     if limits.archive.as_deref() == Some(evidence) {
         wrong("audit.retention.archive", "must be another directory than the audit directory");
+    }
+}
+
+/// Each sink by itself, and that no two share a name, and so a cursor.
+fn sinks(config: &AuditConfig, document: &Node, findings: &mut Findings) {
+    let former = usize::from(config.sink.is_some());
+    let every = config.every_sink();
+    for (index, sink) in every.iter().enumerate() {
+        let place = match index.checked_sub(former) {
+            None => "audit.sink".to_owned(),
+            Some(index) => format!("audit.sinks[{index}].{}", sink.kind().word()),
+        };
+        for problem in sink.problems() {
+            let (field, message) = problem.split_once(": ").unwrap_or(("", &problem));
+            let place = document.place_of(&format!("{place}.{field}"));
+            findings.add(place, IssueCode::InvalidValue, format!("`{field}`: {message}"));
+        }
+        if every.iter().take(index).any(|other| other.name() == sink.name()) {
+            let message = format!("two sinks are called `{}`", sink.name());
+            findings
+                .add(document.place_of(&place), IssueCode::InvalidValue, message)
+                .hint("give each a `name` of its own: its cursor is kept under it");
+        }
+    }
+    if every.len() > MOST_SINKS {
+        let message = format!("more than {MOST_SINKS} sinks: each of them reads the whole log");
+        findings.add(document.place_of("audit.sinks"), IssueCode::OutOfBounds, message);
     }
 }

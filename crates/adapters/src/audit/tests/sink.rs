@@ -44,15 +44,21 @@ async fn receive(listener: TcpListener, mut statuses: Vec<u16>, got: Arc<Mutex<V
 }
 
 fn sink(log: &Arc<AuditLog>, address: std::net::SocketAddr, token: Option<&Path>) -> Arc<Sink> {
-    let config = SinkConfig {
-        url: format!("http://{address}/audit").parse().unwrap(),
-        ca_file: None,
+    let config = HttpSinkConfig {
         token_file: token.map(Path::to_owned),
-        proxy: None,
         batch_lines: Some(7),
         timeout_seconds: Some(5),
+        ..HttpSinkConfig::new(format!("http://{address}/audit").parse().unwrap())
     };
-    Arc::new(Sink::new(Arc::clone(log), config, Arc::new(random())).unwrap())
+    only(log, SinkConfig::Webhook(config))
+}
+
+/// The one sink of this configuration.
+fn only(log: &Arc<AuditLog>, sink: SinkConfig) -> Arc<Sink> {
+    let config = AuditConfig { sinks: vec![sink], ..process(log.directory()) };
+    let random: Arc<dyn Random> = Arc::new(random());
+    let sinks = AuditSinks::new(log, &config, &random).unwrap();
+    Arc::clone(sinks.iter().next().unwrap())
 }
 
 /// Verifies what arrived as a chain of its own; says its last record.

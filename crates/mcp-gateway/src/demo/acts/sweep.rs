@@ -15,7 +15,8 @@ pub(super) async fn play(stage: &mut Stage, act: &mut Act<'_>) -> Result<(), Fai
     files(stage, act, &search)?;
     let arguments = std::fs::read("/proc/self/cmdline")?;
     act.claim("arguments_are_clean", "the process's arguments", !search.finds(&arguments));
-    let metrics = format!("{}{}", stage.bob.page("/metrics").await?, stage.running.gateway.figures());
+    let metrics =
+        format!("{}{}", stage.bob.page("/metrics").await?, stage.running.gateway.figures().into_text());
     let text = format!("the metrics, {} bytes", metrics.len());
     act.claim("metrics_are_clean", &text, !search.finds(&metrics) && metrics.len() > 100);
     wires(stage, act, &search);
