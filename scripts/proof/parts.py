@@ -7,7 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 NPM = ROOT / "tests-real" / "npm"
 PYTHON = ROOT / "tests-real" / "python"
-NEEDED = ("openbao", "node", "npm", "python", "servers", "fastmcp", "moto", "browser", "faketime", "postgres")
+NEEDED = ("openbao", "node", "npm", "python", "servers", "fastmcp", "moto", "browser", "faketime", "postgres",
+          "telemetry", "rsyslog", "prometheus")
 
 
 def folder():

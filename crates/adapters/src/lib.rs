@@ -9,3 +9,4 @@ pub mod signing;
 pub mod source;
 pub mod state;
 pub mod store;
+pub mod traces;

@@ -40,3 +40,4 @@ pub mod state;
 pub mod stdio;
 pub mod stores;
 pub mod time;
+pub mod trace;

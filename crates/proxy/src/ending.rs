@@ -225,5 +225,7 @@ fn errand(gateway: &Gateway, permit: &Permit) -> Trip {
         method: Some("DELETE".into()),
         tool: None,
         trace_id: None,
+        context: None,
+        recording: None,
     }
 }

@@ -23,6 +23,7 @@ use gateway_core::snapshot::Snapshot;
 use gateway_core::state::GrantRecord;
 use gateway_core::stores::Stores;
 use gateway_core::time::Clock;
+use gateway_core::trace::Stage;
 use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 
@@ -49,6 +50,7 @@ use crate::peer::Peer;
 use crate::session::{Abandoned, Sessions};
 use crate::settings::Settings;
 use crate::site::{self, Site};
+use crate::trace::Tracer;
 use crate::upstream::Upstreams;
 use crate::upstream::stdio::{Children, Standing};
 use crate::world::WorldCell;
@@ -94,6 +96,8 @@ pub struct Gateway {
     pub children: Children,
     /// Figures.
     pub metrics: Metrics,
+    /// Records spans, where that is on.
+    pub tracer: Option<Arc<Tracer>>,
     /// Connections of the gateway's own errands.
     pub(crate) housekeeping: Upstreams,
     own: Weak<Self>,
@@ -127,6 +131,8 @@ pub struct Wiring {
     pub connect: Option<Arc<dyn ConnectPages>>,
     /// See [`Gateway::settings`].
     pub settings: Settings,
+    /// See [`Gateway::tracer`].
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 /// One in so many of the open requests may wait for a person: more would take the place of calls.
@@ -144,8 +150,8 @@ impl Drop for OpenRequest<'_> {
 impl Gateway {
     /// Puts the data plane together.
     pub fn new(wiring: Wiring) -> Arc<Self> {
-        let Wiring { world, verifier, stores, issuer, keys, audit, clock, random, site, connect, settings } =
-            wiring;
+        let Wiring { world, verifier, stores, issuer, keys, audit, clock, random, .. } = wiring;
+        let Wiring { site, connect, settings, tracer, .. } = wiring;
         let children = Children::new(settings.stdio.clone(), settings.held_answer_bytes, Arc::clone(&random));
         Arc::new_cyclic(|own| Self {
             world,
@@ -167,6 +173,7 @@ impl Gateway {
             limiter: Limiter::default(),
             children,
             metrics: Metrics::default(),
+            tracer,
             housekeeping: Upstreams::default(),
             own: Weak::clone(own),
             open: AtomicUsize::new(0),
@@ -218,11 +225,20 @@ impl Gateway {
         let _open = self.admit_one()?;
         let world = self.world.current();
         let mut inbound = admit::admit(self, request)?;
-        let identity = authenticate(self, &world, peer, trip, &mut inbound).await?;
+        let begun = trip.begins();
+        let identity = authenticate(self, &world, peer, trip, &mut inbound).await;
+        trip.ended(Stage::Authenticate, begun, identity.as_ref().err());
+        let identity = identity?;
         lock::keep_out(&world, trip)?;
+        let begun = trip.begins();
         let call = identify(self, trip, identity, inbound).await?;
+        trip.ended(Stage::Identify, begun, None);
         let aim = Aim::of(&call);
-        let permit = authorize(self, &world, trip, &call.identity, &aim)?;
+        let begun = trip.begins();
+        let permit = authorize(self, &world, trip, &call.identity, &aim);
+        trip.ended(Stage::Authorize, begun, permit.as_ref().err());
+        let permit = permit?;
+        trip.is_about(&call, &permit);
         let journey = Journey { gateway: self, upstreams, trip, call: &call, aim: &aim };
         elicit::heed(&call, &permit)?;
         let outcome = match bridge::travel(journey, permit).await {

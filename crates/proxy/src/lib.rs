@@ -20,5 +20,6 @@ pub mod server;
 pub mod session;
 pub mod settings;
 pub mod site;
+pub mod trace;
 pub mod upstream;
 pub mod world;

@@ -1,6 +1,8 @@
 """The stores that secrets stay in, and what follows from a secret: who was told what about its use (issue 5)."""
 
-from . import aws, canary, chaos, clouds, dynamic, locks, logins, receipts, revocation, rotation, tamper
+from . import (
+    aws, canary, chaos, clouds, dynamic, locks, logins, receipts, revocation, rotation, sinks, tamper,
+)
 
 CLAIMS = (
     *aws.CLAIMS,
@@ -10,6 +12,7 @@ CLAIMS = (
     *receipts.CLAIMS,
     *revocation.CLAIMS,
     *rotation.CLAIMS,
+    *sinks.CLAIMS,
     *tamper.CLAIMS,
     *locks.CLAIMS,
     *chaos.CLAIMS,

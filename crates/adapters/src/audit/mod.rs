@@ -32,6 +32,7 @@ pub use open::{OpenIntent, Opened, Torn};
 pub use reader::{Found, Reader, Stored, chain_of};
 pub use retention::{Delivered, Removed, Retention};
 pub use signer::{PublicKey, Signer, SignerError, prepare_next_key};
+pub(crate) use sink::transport::bearer;
 pub use sink::{
     AuditSinks, HttpSinkConfig, MOST_SINKS, Sink, SinkBuildError, SinkConfig, SinkKind, SinkStatus,
     SyslogConfig,

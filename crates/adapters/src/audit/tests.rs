@@ -10,6 +10,7 @@ mod index;
 mod keys;
 mod retention;
 mod sink;
+mod sinks;
 
 use std::path::Path;
 use std::sync::Arc;

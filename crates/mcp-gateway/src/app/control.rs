@@ -108,6 +108,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
             log,
             durability: config.audit.durability,
             sinks: parts.sinks.clone(),
+            traces: parts.traces.clone(),
             stores: parts.stores.clone(),
             checkpointer,
         }),

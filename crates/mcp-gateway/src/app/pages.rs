@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gateway_adapters::audit::{AuditLog, AuditSinks, Checkpointer, Durability, PublicKey};
+use gateway_adapters::traces::TraceExporter;
 use gateway_control::{Readiness, SinkReadiness, StatusPages};
 use gateway_core::figures::{Exposition, Figure};
 use gateway_core::stores::Stores;
@@ -20,6 +21,7 @@ pub(super) struct Pages {
     pub(super) log: Arc<AuditLog>,
     pub(super) durability: Durability,
     pub(super) sinks: Arc<AuditSinks>,
+    pub(super) traces: Option<Arc<TraceExporter>>,
     pub(super) stores: Arc<Stores>,
     pub(super) checkpointer: Arc<Checkpointer>,
 }
@@ -58,6 +60,11 @@ impl StatusPages for Pages {
         self.stores(&mut all);
         self.evidence(&mut all);
         self.sinks(&mut all);
+        if let Some(traces) = &self.traces {
+            let (exported, dropped) = traces.counted();
+            all.value(Figure::TracesExported, exported);
+            all.value(Figure::TracesDropped, dropped);
+        }
         process::figures(&mut all);
         all.into_text()
     }

@@ -10,6 +10,7 @@ use gateway_adapters::signing::Signer;
 use gateway_adapters::source::{SourceParts, Sources};
 use gateway_adapters::state::{self, Database, StateConfig};
 use gateway_adapters::store::StoreAssertions;
+use gateway_adapters::traces::{TraceExporter, TracesConfig};
 use gateway_control::Documents;
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::connect::ConnectPages;
@@ -18,9 +19,11 @@ use gateway_core::ports::{AuditSink as _, Publisher as _, Random, Revocations, S
 use gateway_core::snapshot::Snapshot;
 use gateway_core::stores::Stores;
 use gateway_core::time::Clock as _;
+use gateway_core::trace::Sampling;
 use gateway_proxy::gateway::{Gateway, Wiring};
 use gateway_proxy::settings::{Settings, StdioSettings};
 use gateway_proxy::site::Site;
+use gateway_proxy::trace::Tracer;
 use gateway_proxy::world::WorldCell;
 use tokio::task::JoinHandle;
 
@@ -44,6 +47,7 @@ pub(super) struct Parts {
     pub(super) index: Arc<Index>,
     pub(super) retention: Option<Arc<Retention>>,
     pub(super) sinks: Arc<AuditSinks>,
+    pub(super) traces: Option<Arc<TraceExporter>>,
     pub(super) state: Arc<dyn StateWriter>,
     pub(super) tickets: Arc<dyn Tickets>,
     pub(super) revocations: Arc<dyn Revocations>,
@@ -107,6 +111,8 @@ impl Parts {
         let pages = config.login.as_ref().map(|section| login::open(config, section, shared)).transpose()?;
         let connect = pages.clone().map(|login| login as Arc<dyn ConnectPages>);
         let site = pages.map(|login| Arc::new(login::Pages::new(login)) as Arc<dyn Site>);
+        let traces = config.telemetry.traces.clone().map(TraceExporter::new).transpose();
+        let traces = traces.map_err(|error| StartError::machine("the traces", error))?.map(Arc::new);
         let gateway = Gateway::new(Wiring {
             world: WorldCell::new(snapshot, clock.now()),
             verifier: login::verifier(config, &verifier, &signer),
@@ -119,6 +125,7 @@ impl Parts {
             site,
             connect,
             settings: settings(config),
+            tracer: traces.clone().map(|sink| tracer(config, sink)),
         });
         let publisher = Arc::new(StatePublisher::new(
             state.clone(),
@@ -145,6 +152,7 @@ impl Parts {
             index,
             retention,
             sinks,
+            traces,
             state,
             tickets,
             revocations,
@@ -213,9 +221,16 @@ impl Parts {
         if let Some(retention) = &self.retention {
             tasks.push(tokio::spawn(Arc::clone(retention).run()));
         }
+        tasks.extend(self.traces.iter().map(|traces| tokio::spawn(Arc::clone(traces).run())));
         tasks.extend(self.sinks.iter().map(|sink| tokio::spawn(Arc::clone(sink).run())));
         tasks
     }
+}
+
+fn tracer(config: &Config, sink: Arc<TraceExporter>) -> Arc<Tracer> {
+    let sampling =
+        config.telemetry.traces.as_ref().map_or_else(|| Sampling::share(0.0), TracesConfig::sampling);
+    Arc::new(Tracer { sink, sampling })
 }
 
 /// One file is one gateway's; a database server may have several.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gateway_adapters::audit::{
-    AuditLog, Checkpointer, Filter, Found, Index, Order, PublicKey, VerifyReport, verify_directory,
+    AuditLog, Checkpointer, Filter, Found, Index, Order, VerifyReport, verify_directory,
 };
 use gateway_adapters::identity::TokenKind;
 use gateway_control::{

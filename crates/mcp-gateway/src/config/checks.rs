@@ -113,6 +113,7 @@ pub(super) fn config(
         limits,
         stdio: raw.stdio.judge(document, directory, findings),
         log: LogConfig { level: raw.log.level, format: raw.log.format },
+        telemetry: raw.telemetry.judge(document, directory, findings),
         content,
     })
 }

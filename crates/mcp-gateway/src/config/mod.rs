@@ -16,6 +16,7 @@ mod nearest;
 mod raw;
 mod stdio;
 mod stores;
+mod telemetry;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ use self::issue::{Findings, IssueCode, Place, Problems, unless_wrong};
 pub use self::limits::Limits;
 pub use self::login::{ClientsConfig, LoginConfig};
 pub use self::stdio::{StdioConfig, UserRange};
+pub use self::telemetry::TelemetryConfig;
 
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 8 * 1024 * 1024;
@@ -87,6 +89,8 @@ pub struct Config {
     pub stdio: StdioConfig,
     /// The operator's log.
     pub log: LogConfig,
+    /// What a tracing system is told.
+    pub telemetry: TelemetryConfig,
     /// The hash of the file's bytes, for evidence.
     pub content: ContentHash,
 }

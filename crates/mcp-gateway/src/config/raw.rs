@@ -14,6 +14,7 @@ use super::console::RawConsole;
 use super::limits::RawLimits;
 use super::login::RawLogin;
 use super::stdio::RawStdio;
+use super::telemetry::TelemetryConfig;
 use super::{LogFormat, LogLevel};
 
 /// Everything but the stores, which are read one by one so that each tells its own problems.
@@ -54,6 +55,8 @@ pub(super) struct RawConfig {
     pub(super) stdio: RawStdio,
     #[serde(default)]
     pub(super) log: RawLog,
+    #[serde(default)]
+    pub(super) telemetry: TelemetryConfig,
 }
 
 #[derive(Deserialize)]

@@ -72,6 +72,8 @@ pub struct Params {
     pub progress_token: Option<Box<str>>,
     /// `_meta.traceparent`, unchecked
     pub traceparent: Option<Box<str>>,
+    /// `_meta.tracestate`, unchecked
+    pub tracestate: Option<Box<str>>,
 }
 
 /// What a completion is asked for.
@@ -367,6 +369,7 @@ impl Params {
                 }
                 "progressToken" => self.progress_token = RawId::read(scanner)?.map(|token| token.0),
                 "traceparent" => self.traceparent = text(scanner)?,
+                "tracestate" => self.tracestate = text(scanner)?,
                 _ => scanner.skip()?,
             }
             Ok(())

@@ -8,12 +8,14 @@ use gateway_core::id::{EnvironmentName, RequestId, ServerName};
 use gateway_core::identity::Presented;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::time::Timestamp;
+use gateway_core::trace::TraceContext;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, header};
 use hyper::body::Incoming;
 
 use crate::gateway::Gateway;
 use crate::mcp::message::RawId;
+use crate::trace::{self, Recording};
 
 /// What is known of a request so far; whatever ends it, this goes into the evidence.
 #[derive(Debug, Clone)]
@@ -39,8 +41,12 @@ pub struct Trip {
     pub method: Option<Box<str>>,
     /// The tool, once read.
     pub tool: Option<Box<str>>,
-    /// The W3C trace id the caller sent.
+    /// The W3C trace id the caller sent; the gateway's own where it records a trace that begins here.
     pub trace_id: Option<String>,
+    /// Where the call stands in the caller's trace.
+    pub context: Option<Box<TraceContext>>,
+    /// The spans, where they are recorded.
+    pub recording: Option<Arc<Recording>>,
 }
 
 /// Which of the protocol's HTTP methods it is.
@@ -80,8 +86,9 @@ pub fn open(gateway: &Gateway, peer: IpAddr, parts: &Parts) -> Result<Trip, Refu
     let now = gateway.clock.now();
     let mut random = [0_u8; 10];
     gateway.random.fill(&mut random);
-    Ok(Trip {
-        request_id: RequestId::mint(now, random),
+    let request_id = RequestId::mint(now, random);
+    let mut trip = Trip {
+        request_id,
         started: now,
         source: source_address(gateway, peer, &parts.headers),
         environment,
@@ -91,8 +98,13 @@ pub fn open(gateway: &Gateway, peer: IpAddr, parts: &Parts) -> Result<Trip, Refu
         presented: None,
         method: None,
         tool: None,
-        trace_id: parts.headers.get("traceparent").and_then(|value| trace_id(value.to_str().ok()?)),
-    })
+        trace_id: None,
+        context: None,
+        recording: None,
+    };
+    trip.recording = gateway.tracer.as_ref().map(|tracer| tracer.begin(gateway, &trip));
+    trip.stand_in(trace::in_headers(&parts.headers));
+    Ok(trip)
 }
 
 /// Takes the request if host, origin and method are ours.
@@ -157,12 +169,4 @@ pub fn source_address(gateway: &Gateway, peer: IpAddr, headers: &HeaderMap) -> I
         }
     }
     source
-}
-
-/// The trace id of a W3C `traceparent` (Trace Context, section 3.2).
-pub fn trace_id(traceparent: &str) -> Option<String> {
-    let mut parts = traceparent.split('-');
-    let (_, trace) = (parts.next()?, parts.next()?);
-    let valid = trace.len() == 32 && trace.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (valid && trace.bytes().any(|byte| byte != b'0')).then(|| trace.to_owned())
 }

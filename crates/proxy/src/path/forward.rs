@@ -8,6 +8,7 @@ use gateway_core::manifest::{Risk, Route};
 use gateway_core::policy::Permit;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::scrub::Needles;
+use gateway_core::trace::Stage;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Collected};
 
@@ -176,7 +177,10 @@ pub(crate) async fn ready(
     let mut permit = permit.presenting(trip.presented.clone());
     for _ in 0..8 {
         let pass = gateway.live.enter(Undertaking::of(&permit))?;
-        let obtained = obtain(gateway, &permit, &trip.request_id, gateway.clock.now()).await?;
+        let begun = trip.begins();
+        let obtained = obtain(gateway, &permit, &trip.request_id, gateway.clock.now()).await;
+        trip.ended(Stage::Obtain, begun, obtained.as_ref().err());
+        let obtained = obtained?;
         if let Some(obtained) = &obtained {
             obtained.enter_grant(gateway, &permit, &pass)?;
         }
@@ -198,7 +202,7 @@ pub(crate) async fn send(
     upstreams: &Upstreams,
     trip: &Trip,
     permit: &Permit,
-    message: Message<'_>,
+    mut message: Message<'_>,
     obtained: Option<Obtained>,
     pass: &Pass,
 ) -> Result<(Response<UpstreamBody>, Trail), Refusal> {
@@ -206,22 +210,33 @@ pub(crate) async fn send(
     let standing = Standing::of(permit, obtained.as_ref().map(|obtained| obtained.lease.version().clone()));
     let used =
         obtained.as_ref().map(|obtained| (obtained.lease.version(), obtained.lease.store_request_id()));
-    let (recorded, mut trail) = intent::record(gateway, trip, permit, used).await?;
+    let begun = trip.begins();
+    let recorded = intent::record(gateway, trip, permit, used).await;
+    trip.ended(Stage::Record, begun, recorded.as_ref().err());
+    let (recorded, mut trail) = recorded?;
+    let leaving = trip.leaves(gateway);
+    if let Some(leaving) = &leaving {
+        message.body = leaving.body(message.body);
+    }
     let receipt = receipt(gateway, trip, permit, &message, &recorded);
     let injected = receipt.and_then(|receipt| inject(trip, permit, message, obtained, receipt, &recorded));
-    let outbound = match injected {
+    let mut outbound = match injected {
         Ok(outbound) => outbound,
         Err(refusal) => {
             trail.fail(refusal.code());
             return Err(refusal);
         }
     };
+    if let Some(leaving) = &leaving {
+        leaving.head(outbound.request.headers_mut());
+    }
     let look = LastLook::new(gateway, pass, permit.epoch());
     let outcome = tokio::select! {
         biased;
         why = pass.stopped() => Err(why),
         sent = dispatch(upstreams, permit, verb, standing, outbound, look) => sent,
     };
+    trip.arrived(leaving, &outcome);
     match outcome {
         Ok(response) => {
             trail.status(response.status().as_u16());

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gateway_core::identity::VerifiedIdentity;
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::trace::TraceContext;
 use http::HeaderMap;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use super::admit::{Inbound, Trip, Verb, trace_id};
+use super::admit::{Inbound, Trip, Verb};
 use super::elicit;
 use crate::bridge::Untranslatable;
 use crate::gateway::Gateway;
@@ -128,8 +129,10 @@ fn understand(
         if call.kind == MethodKind::CallTool {
             trip.tool.clone_from(&call.params.name);
         }
-        if let Some(traceparent) = &call.params.traceparent {
-            trip.trace_id = trace_id(traceparent);
+        if let Some(parent) = &call.params.traceparent {
+            let meta = TraceContext::parse(parent, call.params.tracestate.as_deref());
+            let header = trip.context.take().map(|context| *context);
+            trip.stand_in(TraceContext::join(header, meta));
         }
     }
     let dialect = headers::validate(headers, &message).map_err(Misread::Header)?;

@@ -47,7 +47,7 @@ pub async fn record(
 ) -> Result<(Intent, Trail), Refusal> {
     let at = gateway.clock.now();
     let event = describe(trip, permit, version, at);
-    let trail = Trail::open(gateway, event.clone(), trip.started);
+    let trail = Trail::open(gateway, event.clone(), trip);
     match gateway.audit.record(event).await {
         Ok(sequence) => Ok((Intent { sequence, at }, trail)),
         Err(error) => {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use gateway_core::audit::{Event, EventKind, Outcome};
 use gateway_core::refusal::Code;
 
+use super::admit::Trip;
 use crate::gateway::Gateway;
+use crate::trace::Recording;
 
 /// An open intent. Finishing it records the outcome; dropping it unfinished records an abort.
 #[derive(Debug)]
@@ -14,12 +16,19 @@ pub struct Trail {
     event: Option<Event>,
     started: gateway_core::time::Timestamp,
     outcome: Outcome,
+    recording: Option<Arc<Recording>>,
 }
 
 impl Trail {
     /// Follows the intent that is about to be recorded.
-    pub fn open(gateway: &Arc<Gateway>, intent: Event, started: gateway_core::time::Timestamp) -> Self {
-        Self { gateway: Arc::clone(gateway), event: Some(intent), started, outcome: Outcome::default() }
+    pub fn open(gateway: &Arc<Gateway>, intent: Event, trip: &Trip) -> Self {
+        Self {
+            gateway: Arc::clone(gateway),
+            event: Some(intent),
+            started: trip.started,
+            outcome: Outcome::default(),
+            recording: trip.recording.clone(),
+        }
     }
 
     /// There is no intent to follow: it is not in the chain.
@@ -56,6 +65,9 @@ impl Trail {
 
     fn close(&mut self, code: Option<Code>) {
         let Some(mut event) = self.event.take() else { return };
+        if let (Some(recording), Some(code)) = (&self.recording, code) {
+            recording.refused(code);
+        }
         let now = self.gateway.clock.now();
         let duration = now.since(self.started);
         self.outcome.duration_micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);

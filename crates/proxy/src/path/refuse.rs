@@ -118,6 +118,13 @@ fn challenge(gateway: &Gateway, trip: &Trip, code: Code) -> String {
 pub(super) fn record(gateway: &Gateway, trip: &Trip, refusal: &Refusal) {
     let code = refusal.code();
     gateway.metrics.refused(code);
+    if let Some(recording) = &trip.recording {
+        match &trip.actor {
+            Some(_) => recording.refused(code),
+            // Whether a stranger's call is recorded must not be up to the stranger.
+            None => recording.forget(),
+        }
+    }
     tracing::debug!(
         request_id = %trip.request_id, code = code.as_str(), inside = refusal.inside().unwrap_or(""), "refused"
     );

@@ -16,6 +16,7 @@ use gateway_core::stores::{StoreClass, StoreEntry, Stores};
 use gateway_core::time::{Clock, Timestamp};
 use gateway_proxy::gateway::{Gateway, Wiring};
 use gateway_proxy::settings::Settings;
+use gateway_proxy::trace::Tracer;
 use gateway_proxy::world::WorldCell;
 use gateway_proxy::{server, world};
 use serde_json::{Value, json};
@@ -124,6 +125,16 @@ impl TestBroker {
         bind: impl FnOnce(&mut Value),
         settle: impl FnOnce(&mut Settings),
     ) -> Self {
+        Self::traced(server, bind, settle, None).await
+    }
+
+    /// The same, and calls may be recorded.
+    pub async fn traced(
+        server: Value,
+        bind: impl FnOnce(&mut Value),
+        settle: impl FnOnce(&mut Settings),
+        tracer: Option<Arc<Tracer>>,
+    ) -> Self {
         let mut binding = binding_spec();
         bind(&mut binding);
         let state = State {
@@ -170,6 +181,7 @@ impl TestBroker {
             site: Some(Arc::new(crate::fakes::FakeSite)),
             connect: Some(connect.clone()),
             settings,
+            tracer,
         });
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(server::serve(listener, gateway.clone(), None, stopped));

@@ -35,6 +35,7 @@ mod smuggling;
 mod sources;
 mod stdio;
 mod streams;
+mod traces;
 mod transparency;
 mod upstream;
 mod upstream_socket;

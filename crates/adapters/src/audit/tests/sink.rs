@@ -10,13 +10,13 @@ use super::*;
 
 /// One request as received.
 #[derive(Clone, Debug)]
-struct Received {
+pub(super) struct Received {
     head: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 /// Answers each request with the next status, then with 204s; keeps every request.
-async fn receive(listener: TcpListener, mut statuses: Vec<u16>, got: Arc<Mutex<Vec<Received>>>) {
+pub(super) async fn receive(listener: TcpListener, mut statuses: Vec<u16>, got: Arc<Mutex<Vec<Received>>>) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut bytes = Vec::new();
@@ -54,7 +54,7 @@ fn sink(log: &Arc<AuditLog>, address: std::net::SocketAddr, token: Option<&Path>
 }
 
 /// The one sink of this configuration.
-fn only(log: &Arc<AuditLog>, sink: SinkConfig) -> Arc<Sink> {
+pub(super) fn only(log: &Arc<AuditLog>, sink: SinkConfig) -> Arc<Sink> {
     let config = AuditConfig { sinks: vec![sink], ..process(log.directory()) };
     let random: Arc<dyn Random> = Arc::new(random());
     let sinks = AuditSinks::new(log, &config, &random).unwrap();
@@ -63,8 +63,13 @@ fn only(log: &Arc<AuditLog>, sink: SinkConfig) -> Arc<Sink> {
 
 /// Verifies what arrived as a chain of its own; says its last record.
 fn received_chain(requests: &[Received]) -> u64 {
-    let directory = tempfile::tempdir().unwrap();
     let body: Vec<u8> = requests.iter().flat_map(|request| request.body.clone()).collect();
+    received_chain_of(&body)
+}
+
+/// The same for lines.
+pub(super) fn received_chain_of(body: &[u8]) -> u64 {
+    let directory = tempfile::tempdir().unwrap();
     let mut segment_number = 0;
     let mut segments: Vec<Vec<u8>> = Vec::new();
     for line in body.split_inclusive(|byte| *byte == b'\n') {

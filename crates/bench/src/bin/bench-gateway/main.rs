@@ -112,6 +112,7 @@ async fn gateway(arguments: &Arguments, clock: Arc<dyn Clock>) -> Result<Arc<Gat
         site: None,
         connect: None,
         settings: Settings::new(&public_url),
+        tracer: None,
     }))
 }
 

@@ -130,6 +130,26 @@ fn cases() -> Vec<(&'static str, String)> {
         ("a retention without a limit", with("audit: { directory: a, retention: { archive: b } }")),
         ("a retention that keeps nothing", with("audit: { directory: a, retention: { days: 0, max_bytes: 1, archive: a } }")),
         (
+            "sinks of many mistakes",
+            with(
+                "audit:
+  directory: a
+  sink: { url: 'https://siem.internal/', timeout_seconds: 0 }
+  sinks:
+    - webhook: { url: 'https://siem.internal/other' }
+    - syslog: { address: 'udp://log.internal:514' }
+    - syslog: { name: two, address: 'tcp://log.internal:514', ca_file: c }
+    - syslog: { name: three, address: 'tls://log.internal', hostname: 'a b', confirm_seconds: 0, window_records: 1 }
+    - otlp: { url: 'http://otel.internal/v1/logs', batch_lines: 0 }
+    - otlp: { name: Four, url: 'https://otel.internal/v1/logs', token: hunter2-hunter2 }",
+            ),
+        ),
+        ("too many sinks", with(&many_sinks())),
+        (
+            "traces of many mistakes",
+            with("telemetry: { traces: { url: 'http://otel.internal/v1/traces', share: 2 }, metrics: on }"),
+        ),
+        (
             "issuers of many mistakes",
             with(
                 "identity:
@@ -189,6 +209,14 @@ login:
             with("login: { issuer: 'http://127.0.0.1:8080', client_id: x, key_file: k, clients: {} }"),
         ),
     ]
+}
+
+fn many_sinks() -> String {
+    let mut text = "audit:\n  directory: a\n  sinks:\n".to_owned();
+    for number in 0..9 {
+        writeln!(text, "    - webhook: {{ name: s{number}, url: 'https://siem.internal/' }}").unwrap();
+    }
+    text
 }
 
 #[test]
