@@ -67,7 +67,7 @@ impl Scene {
     async fn call(&self, tool: &str, header: Option<(&str, &str)>, meta: &str) -> u16 {
         let mut request = self
             .broker
-            .request("alice-token", &body(tool, meta))
+            .request("alice-token", body(tool, meta))
             .header("mcp-protocol-version", "2026-07-28")
             .header("mcp-method", "tools/call")
             .header("mcp-name", tool);
@@ -163,7 +163,7 @@ async fn a_refused_call_names_its_code_and_nothing_that_the_caller_wrote() {
 async fn a_stranger_leaves_no_trace() {
     let scene = scene(1.0).await;
     let context = parent(TRACE, SPAN, "01");
-    let request = scene.broker.request("nobodys-token", &body("echo", "")).header("traceparent", context);
+    let request = scene.broker.request("nobodys-token", body("echo", "")).header("traceparent", context);
     assert_eq!(scene.broker.send(request).await.status, 401);
     assert_eq!(scene.call("echo", None, "").await, 200);
     let calls = scene.kept.calls(1).await;
