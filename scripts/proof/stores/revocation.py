@@ -240,7 +240,8 @@ def whole_environment(scene):
     """Everything that is left, with the provider down."""
     token = scene.provider_token()
     demand(scene.active(token), "before the revocation the token is not active")
-    works = Session(scene.stage, scene.doors["works"], scene.tokens["works"], "revocation-sessions").open()
+    works = Session(scene.stage, scene.doors["works"], scene.tokens["works"], "revocation-sessions").open().listen()
+    demand(works.ask("tools/list", {}).result, "the process lists no tools")
     made = works.call("simulate-research-query", {"topic": "keys"}, task={"ttl": 60_000})
     demand(made.result and "task" in made.result, f"no task: {made}")
     task = made.result["task"]["taskId"]
