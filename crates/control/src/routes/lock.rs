@@ -14,7 +14,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::act::{END_DEADLINE, publish};
+use super::ending::{END_DEADLINE, publish};
 use super::{Shared, json, status};
 use crate::auth::Caller;
 use crate::body::{Body, Query};
