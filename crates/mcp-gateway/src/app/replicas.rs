@@ -205,7 +205,8 @@ impl Replicas {
         let others = self.tickets.list(TicketKind::Replica, now).await.unwrap_or_default();
         let followed = |ticket: &&Ticket| {
             let word = serde_json::from_str::<Word>(&ticket.content);
-            ticket.key != self.id && word.is_ok_and(|word| word.epoch >= epoch)
+            let followed = |word: Word| word.epoch >= epoch && word.epoch != FAREWELL;
+            ticket.key != self.id && word.is_ok_and(followed)
         };
         let mut ids: Vec<String> = others.iter().filter(followed).map(|ticket| ticket.key.clone()).collect();
         ids.push(self.id.clone());
