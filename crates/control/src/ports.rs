@@ -170,6 +170,10 @@ pub struct AuditQuery {
     pub answer: Option<String>,
     /// The upstream's HTTP status.
     pub upstream_status: Option<String>,
+    /// The public id of a revocation.
+    pub revocation: Option<String>,
+    /// The id of a lock.
+    pub lock: Option<String>,
     /// The row of the state's outbox.
     pub outbox_id: Option<String>,
     /// What happened.

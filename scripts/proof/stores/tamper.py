@@ -13,7 +13,7 @@ import struct
 from .. import web
 from ..claim import Claim, demand
 from ..gateway import Gateway, call, succeeded
-from ..keys import base64url, openssl
+from ..keys import base64url, openssl, secret_folder
 from ..manifests import agent, binding, configuration, environment, policy, server, together
 from ..processes import until
 from ..upstreams import Workshop
@@ -32,10 +32,11 @@ class Forger:
     """An Ed25519 key that no verifier was told of."""
 
     def __init__(self, stage):
-        self.folder = stage.folder / "tokens"
-        self.folder.mkdir(exist_ok=True)
+        self.folder = secret_folder(stage)
         self.file = self.folder / "forger.pem"
-        stage.private(self.file, openssl("genpkey", "-algorithm", "ed25519").decode())
+        pem = openssl("genpkey", "-algorithm", "ed25519").decode()
+        stage.private(self.file, pem)
+        stage.mint.also("the forger's private key", pem.splitlines()[1])
         self.x = base64url(openssl("pkey", "-in", self.file, "-pubout", "-outform", "DER")[-32:])
         thumb = json.dumps({"crv": "Ed25519", "kty": "OKP", "x": self.x}, separators=(",", ":"))
         self.key_id = base64url(hashlib.sha256(thumb.encode()).digest())

@@ -111,6 +111,10 @@ filter! {
     answer,
     /// The upstream's HTTP status.
     upstream_status,
+    /// The public id of a revocation.
+    revocation,
+    /// The id of a lock.
+    lock,
     /// The row of the state's outbox.
     outbox_id,
 }

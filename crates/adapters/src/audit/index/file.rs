@@ -264,7 +264,10 @@ fn length_of(bytes: &[u8]) -> u64 {
 
 /// Whether the checksum at its end is that of everything before.
 fn is_whole(file: &mut File) -> io::Result<bool> {
-    let Some(body) = file.metadata()?.len().checked_sub(SUM) else { return Ok(false) };
+    let body = file.metadata()?.len().saturating_sub(SUM);
+    if body < length_of(MAGIC).saturating_add(u64::try_from(HEAD).unwrap_or(u64::MAX)) {
+        return Ok(false);
+    }
     let mut sum = Sha256::new();
     let mut start = [0_u8; 8];
     let mut reader = io::BufReader::with_capacity(256 * 1024, file);

@@ -86,14 +86,17 @@ fn class(event: &Event, kind: &str) -> Class {
         | "bootstrap_token_issued"
         | "grant_requested"
         | "grant_created"
-        | "client_registered" => (3004, 1),
+        | "client_registered"
+        | "lock_created" => (3004, 1),
         "secret_checked" => (3004, 2),
         "binding_revoked"
         | "revocation_completed"
         | "agent_token_revoked"
         | "session_terminated"
         | "grant_ended"
-        | "audit_truncated" => (3004, 4),
+        | "audit_truncated"
+        | "lock_lifted"
+        | "lock_expired" => (3004, 4),
         "intent" | "outcome" | "outcome_unknown" | "refused" => (6003, used(event)),
         _ if event.operator.is_some() && event.object.is_some() => (3004, OTHER),
         _ => (6003, OTHER),
@@ -236,6 +239,7 @@ fn entity(event: &Event, kind: &str) -> Value {
         return json!({"type": "Binding", "name": binding.name, "version": version});
     }
     let named = [
+        ("Lock", event.lock.clone()),
         ("Grant", event.grant.clone()),
         ("SecretReference", event.reference.as_ref().map(ToString::to_string)),
         ("Session", event.session.clone()),

@@ -52,6 +52,10 @@ fn kinds() -> Vec<EventKind> {
         "refresh_family_ended",
         "audit_truncated",
         "audit_key_rotated",
+        "lock_created",
+        "lock_in_force",
+        "lock_lifted",
+        "lock_expired",
     ];
     all.into_iter().map(|kind| serde_json::from_value(json!(kind)).unwrap()).collect()
 }

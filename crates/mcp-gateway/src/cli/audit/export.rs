@@ -175,3 +175,87 @@ fn create(path: &Path) -> Result<BufWriter<File>, Failure> {
 fn unwritten(error: &io::Error) -> Failure {
     Failure::new(Exit::Refused, "the export cannot be written").because(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use gateway_adapters::audit::{AuditConfig, AuditLog, Durability};
+    use gateway_core::audit::EventKind;
+    use gateway_core::ports::AuditSink as _;
+    use gateway_core::time::Timestamp;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::app::system::SystemEntropy;
+    use crate::cli::print::Output;
+    use crate::cli::tests::play;
+
+    /// A directory with refusals of two tools.
+    fn evidence() -> TempDir {
+        let directory = TempDir::new().unwrap();
+        let config = AuditConfig::new(directory.path(), Durability::Process);
+        let (log, _) = AuditLog::open(&config, &SystemEntropy::default()).unwrap();
+        for number in 0..5_u8 {
+            let mut event = Event::new(EventKind::Refused, Timestamp::from_seconds(1_795_683_600));
+            event.reason = Some(format!("reason.{}", number % 2));
+            event.request_id = Some(gateway_core::id::RequestId::parse("request-7").unwrap());
+            event.user = Some("iss|a=b|c\\d".to_owned());
+            log.note(event).unwrap();
+        }
+        log.flush().unwrap();
+        directory
+    }
+
+    fn export(directory: &TempDir, more: &[&str]) -> (u8, String, String) {
+        let place = directory.path().to_str().unwrap();
+        play(&[&["audit", "export", "--directory", place][..], more].concat(), Output::Table)
+    }
+
+    #[test]
+    fn every_format_is_one_line_a_record_with_its_place() {
+        let directory = evidence();
+        for format in ["ndjson", "ocsf", "cef"] {
+            let (exit, out, error) = export(&directory, &["--format", format]);
+            assert_eq!((exit, out.lines().count()), (0, 5), "{format}: {error}");
+            let place = match format {
+                "ndjson" => "\"sequence\":3",
+                "ocsf" => ":3\"",
+                _ => "externalId=3 ",
+            };
+            assert!(out.lines().nth(2).unwrap().contains(place), "{format}: {out}");
+        }
+    }
+
+    #[test]
+    fn exports_only_what_is_asked_for_and_never_over_a_file() {
+        let directory = evidence();
+        let file = directory.path().join("out.jsonl");
+        let shown = file.to_str().unwrap();
+        let arguments = ["--where", "reason=reason.1", "--output-file", shown];
+        let (exit, out, _) = export(&directory, &arguments);
+        assert_eq!((exit, out.as_str()), (0, ""));
+        assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 2);
+        assert_eq!(export(&directory, &arguments).0, 2, "the file is there");
+        assert_eq!(export(&directory, &["--where", "colour=red"]).0, 2);
+    }
+
+    #[test]
+    fn lines_that_cannot_be_read_are_told() {
+        let directory = evidence();
+        let segment = directory.path().join("segment-00000001.jsonl");
+        let text = std::fs::read_to_string(&segment).unwrap();
+        std::fs::write(&segment, text.replacen("{\"seq\":2", "{\"sek\":2", 1)).unwrap();
+        let (exit, out, error) = export(&directory, &[]);
+        assert_eq!((exit, out.lines().count()), (5, 4), "{error}");
+    }
+
+    #[test]
+    fn one_call_is_shown_from_a_directory() {
+        let directory = evidence();
+        let place = directory.path().to_str().unwrap();
+        let show = |id: &str| play(&["audit", "show", id, "--directory", place], Output::Table);
+        let (exit, out, error) = show("request-7");
+        assert_eq!(exit, 0, "{error}");
+        assert!(out.contains("refused; no credential was used") && out.contains("reason.1"), "{out}");
+        assert_eq!(show("request-8").0, 1);
+    }
+}
