@@ -55,9 +55,12 @@ impl StatePublisher {
             let known = self.gateway.world.epoch();
             match self.state.changed(known, floor).await {
                 Ok(epoch) if epoch == known => {
+                    // As of a moment before the look: who sleeps after looking must not wake up as proven current.
                     let now = Moment::now();
-                    self.gateway.world.confirm(now.at);
-                    self.report(now).await;
+                    if self.state.epoch().await.is_ok_and(|epoch| epoch == known) {
+                        self.gateway.world.confirm(now.at);
+                        self.report(now).await;
+                    }
                 }
                 Ok(epoch) => {
                     if let Err(refusal) = self.publish(epoch).await {
