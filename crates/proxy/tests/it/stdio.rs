@@ -346,6 +346,25 @@ async fn an_idle_process_of_a_replaced_revision_goes_at_once() {
 }
 
 #[tokio::test]
+async fn a_session_whose_idle_process_was_replaced_goes_on_with_the_next_one() {
+    let mut stage = stage().await;
+    let session = stage.open().await;
+    let old = said(&stage.call(&session, "process").await);
+    stage.broker.publish(|state| {
+        let mut rotated = binding_spec();
+        rotated["secret"] = "local://a#b?version=2".into();
+        rotated["inject"] = json!({"environment": "KEY"});
+        rotated["tools"] = json!([]);
+        state.revisions[3] = record(rotated, 2);
+    });
+    stage.broker.gateway.sweep();
+    until("the idle process goes", || !lives(&old)).await;
+    stage.broker.gateway.sweep();
+    let new = said(&stage.call(&session, "process").await);
+    assert_ne!(old, new);
+}
+
+#[tokio::test]
 async fn a_modern_server_has_one_process_an_actor_whatever_ids_its_clients_use() {
     let stage = stage_with(json!({"MODERN": "1"}), 20, |_| {}).await;
     let broker = &stage.broker;

@@ -189,12 +189,12 @@ impl Child {
         let (outlet, pieces) = mpsc::channel(OUTLET);
         let outgoing = {
             let mut state = self.state();
-            if let Some(why) = &state.ended {
-                return Err(Refusal::new(Code::ProcessEnded).because(why));
-            }
             if state.draining {
                 // Nothing was sent: whoever asks may ask the process that takes its place.
                 return Err(Refusal::new(Code::ProcessReplaced));
+            }
+            if let Some(why) = &state.ended {
+                return Err(Refusal::new(Code::ProcessEnded).because(why));
             }
             state.last_used = Instant::now();
             let outgoing = match self.generation {

@@ -181,8 +181,15 @@ impl Children {
             starting.came_up();
             return Ok(response);
         }
-        let Some(child) = self.session(&ask) else { return Ok(no_session()) };
+        let Some(child) = self.session(&ask) else { return self.without_process(&ask) };
         self.exchange(&child, &message, &ask).await
+    }
+
+    /// What a message gets whose process is gone: where that was replaced, the next one is asked.
+    fn without_process(&self, ask: &Ask<'_>) -> Result<Response<UpstreamBody>, Refusal> {
+        let replaced =
+            ask.session.and_then(|id| self.table.session(id)).is_some_and(|child| child.is_draining());
+        if replaced { Err(Code::ProcessReplaced.into()) } else { Ok(no_session()) }
     }
 
     async fn exchange(
@@ -345,7 +352,9 @@ impl Children {
     /// Whether the session's process, if it lives, stands for this and no other.
     pub fn is_current(&self, session: &str, standing: &Standing) -> bool {
         let stands = |child: &Child| child.standing == *standing && !child.is_draining();
-        self.table.session(session).is_none_or(|child| child.has_ended() || stands(&child))
+        // One that crashed is its client's affair; one that ended because it was replaced has a successor.
+        let crashed = |child: &Child| child.has_ended() && !child.is_draining();
+        self.table.session(session).is_none_or(|child| crashed(&child) || stands(&child))
     }
 
     /// Lets the session's process finish what it was asked; it is asked nothing more.

@@ -112,7 +112,8 @@ impl Table {
         for child in all.iter().filter(|child| now.saturating_duration_since(child.started) > SETTLED) {
             failures.remove(&child.holder());
         }
-        inner.sessions.retain(|_, child| !child.has_ended());
+        // A replaced one is known until its session has gone on to the next.
+        inner.sessions.retain(|_, child| !child.has_ended() || child.is_draining());
         // A slot that somebody holds is being filled just now.
         inner.slots.retain(|_, slot| {
             slot.try_lock().map_or(true, |held| held.as_ref().is_some_and(|child| !child.has_ended()))
