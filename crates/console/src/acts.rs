@@ -9,7 +9,7 @@ use gateway_core::id::{BindingName, EnvironmentName};
 use gateway_core::login::Fault;
 use gateway_login::page::{Html, refusal};
 use http::HeaderMap;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::frame::Sheet;
 use crate::parts::{Facts, card_address, link, text, words};
@@ -28,10 +28,12 @@ enum Act {
     Revoke,
     EndGrant,
     EndSession,
+    Lock,
+    LiftLock,
 }
 
 impl Act {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Approve,
         Self::ApproveObject,
         Self::Rotate,
@@ -40,6 +42,8 @@ impl Act {
         Self::Revoke,
         Self::EndGrant,
         Self::EndSession,
+        Self::Lock,
+        Self::LiftLock,
     ];
 
     const fn word(self) -> &'static str {
@@ -52,6 +56,8 @@ impl Act {
             Self::Revoke => "revoke",
             Self::EndGrant => "end-grant",
             Self::EndSession => "end-session",
+            Self::Lock => "lock",
+            Self::LiftLock => "lift-lock",
         }
     }
 
@@ -64,6 +70,8 @@ impl Act {
             Self::Revoke => "Revoked",
             Self::EndGrant => "The grant has ended",
             Self::EndSession => "Ended",
+            Self::Lock => "Locked",
+            Self::LiftLock => "Lifted",
         }
     }
 }
@@ -156,6 +164,23 @@ fn order(visit: &Visit, act: Act) -> Result<Order, Unsaid> {
         }
         Act::EndGrant => ended(visit, "grants", "revoke"),
         Act::EndSession => ended(visit, "sessions", "terminate"),
+        Act::LiftLock => ended(visit, "locks", "lift"),
+        Act::Lock => {
+            let parts = ["environment", "server", "tool", "binding", "agent", "user"];
+            let said = parts
+                .iter()
+                .filter_map(|part| Some(((*part).to_owned(), json!(visit.query.text(part)?.trim()))));
+            let selector: Map<String, Value> = said.collect();
+            let minutes: u64 = visit
+                .query
+                .text("minutes")
+                .and_then(|text| text.trim().parse().ok())
+                .ok_or(Unsaid::Malformed)?;
+            let reason = visit.query.text("reason").unwrap_or_default();
+            let body =
+                json!({ "selector": selector, "reason": reason, "seconds": minutes.saturating_mul(60) });
+            Ok(Order { path: "/v1/locks".to_owned(), body, back: "/console/locks".to_owned() })
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) const STYLE_PATH: &str = "/console/style.css";
 const STYLE: &str = include_str!("console.css");
 
 /// The pages of the navigation.
-const PLACES: [(&str, &str); 9] = [
+const PLACES: [(&str, &str); 10] = [
     ("/console", "Overview"),
     ("/console/bindings", "Bindings"),
     ("/console/approvals", "Approvals"),
@@ -25,6 +25,7 @@ const PLACES: [(&str, &str); 9] = [
     ("/console/policies", "Policies"),
     ("/console/grants", "Grants"),
     ("/console/sessions", "Sessions"),
+    ("/console/locks", "Locks"),
     ("/console/audit", "Audit"),
 ];
 

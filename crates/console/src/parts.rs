@@ -89,9 +89,11 @@ pub(crate) fn card_address(environment: &str, name: &str) -> String {
 /// A status as a word with a colour; the word says it all.
 pub(crate) fn badge(word: &str) -> Html {
     let class = match word {
-        "active" | "allow" | "ready" | "ok" => "badge good",
-        "pending" | "draft" | "disabled" | "expired" | "reminded" => "badge wait",
-        "revoked" | "deny" | "refused" | "destructive" | "missing" => "badge bad",
+        "active" | "allow" | "complete" => "badge good",
+        "pending" | "draft" | "disabled" | "expired" | "staged" | "probing" | "draining" | "outstanding" => {
+            "badge wait"
+        }
+        "revoked" | "deny" | "refused" | "destructive" | "overdue" => "badge bad",
         _ => "badge",
     };
     Html::new().raw("<span class=\"").raw(class).raw("\">").text(word).raw("</span>")

@@ -41,6 +41,7 @@ pub fn console_router(console: Arc<Console>) -> Router {
         .route("/console/policies", get(pages::objects::policies))
         .route("/console/grants", get(pages::grants::page))
         .route("/console/sessions", get(pages::sessions::page))
+        .route("/console/locks", get(pages::locks::page))
         .route("/console/audit", get(pages::audit::page))
         .route("/console/audit/{request}", get(pages::audit::one_call))
         .route("/console/act/{act}", post(acts::act))

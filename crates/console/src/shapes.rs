@@ -41,6 +41,48 @@ pub(crate) struct Card {
     pub(crate) shadows: Vec<String>,
     pub(crate) pending: Option<Pending>,
     pub(crate) history: Vec<Revision>,
+    #[serde(default)]
+    pub(crate) locks: Vec<CardLock>,
+    #[serde(default)]
+    pub(crate) rotation: Option<Rotation>,
+}
+
+/// A lock that stops calls under a binding.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CardLock {
+    pub(crate) stops: String,
+    pub(crate) until: String,
+}
+
+/// How a secret is kept fresh.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Rotation {
+    pub(crate) version: Option<String>,
+    pub(crate) active_since: Option<String>,
+    pub(crate) next_due: Option<String>,
+    pub(crate) held: bool,
+    pub(crate) overdue: Option<bool>,
+    pub(crate) versions: Vec<SecretVersion>,
+}
+
+/// One version of a secret; never its value.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SecretVersion {
+    pub(crate) version: String,
+    pub(crate) state: String,
+    pub(crate) since: String,
+    pub(crate) reason: Option<String>,
+}
+
+/// A time-limited emergency stop.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Lock {
+    pub(crate) id: String,
+    pub(crate) stops: String,
+    pub(crate) reason: String,
+    pub(crate) author: String,
+    pub(crate) until: String,
+    pub(crate) stands: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -168,7 +210,8 @@ pub(crate) struct Grant {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Records {
     pub(crate) records: Vec<Record>,
-    pub(crate) more: bool,
+    #[serde(default)]
+    pub(crate) next: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -20,7 +20,7 @@ PEOPLE = {
     "alice": {"groups": ["editors"]}, "bob": {"groups": ["approvers"]}, "carol": {"groups": ["admins"]},
     "dave": {"groups": ["strangers"]},
 }
-PAGES = ("", "/bindings", "/approvals", "/servers", "/agents", "/policies", "/grants", "/sessions", "/audit")
+PAGES = ("", "/bindings", "/approvals", "/servers", "/agents", "/policies", "/grants", "/sessions", "/locks", "/audit")
 # Where the pictures of the README are, and which of this story they are.
 PICTURES = parts.ROOT / "docs" / "pictures"
 KEPT = ("card-waits", "overview", "story")
@@ -116,6 +116,7 @@ def judge(stage):
     ok, answer, seen = desk.serves(token)
     demand(ok and seen, f"the approved binding does not serve: {answer.status} {answer.text[:300]}")
     story(desk)
+    lock(desk, token)
     rotate(desk, card, token)
     for path in PAGES:
         desk.page("bob", path, picture="overview" if path == "" else None)
@@ -169,6 +170,21 @@ def story(desk):
     page = desk.page("bob", f"/audit/{link}", picture="story")
     for told in ("triage-bot", f"{BINDING}@1", "policy version", "whoami", "upstream_status: 200"):
         demand(told in page["text"].replace("Policy version", "policy version"), f"the story lacks {told!r}: {page['text'][:800]}")
+
+
+def lock(desk, token):
+    """Alice stops the agent at once; her own lock is another's to lift."""
+    text = desk.press("alice", "/locks", "lock", {"environment": "production", "agent": "triage-bot", "minutes": "5",
+                                                   "reason": "it calls in a loop"}, picture="locked")
+    demand("Locked" in text, f"the lock: {text[:300]}")
+    ok, answer, seen = desk.serves(token)
+    demand(not ok and answer.code() == "lock.active" and not seen, f"locked: {answer.status} {answer.code()}, {seen}")
+    page = desk.page("bob", "/locks", picture="locks")
+    demand("it calls in a loop" in page["text"], f"the locks: {page['text'][:300]}")
+    desk.press("alice", "/locks", "lift-lock", status=403)
+    desk.press("bob", "/locks", "lift-lock")
+    ok, answer, _ = desk.serves(token)
+    demand(ok, f"after the lock was lifted: {answer.status} {answer.text[:300]}")
 
 
 def rotate(desk, card, token):

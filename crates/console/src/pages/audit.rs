@@ -33,7 +33,7 @@ pub(crate) async fn page(visit: Visit) -> Response {
 async fn search(visit: &Visit) -> Result<Sheet, Trouble> {
     let mut query: Vec<(&str, Option<&str>)> =
         FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
-    query.push(("after", visit.query.text("after")));
+    query.push(("cursor", visit.query.text("cursor")));
     query.push(("limit", Some("50")));
     let found: Records = visit.read("/v1/audit", &query).await?;
     let mut content = filters(visit).html(&table(
@@ -41,8 +41,8 @@ async fn search(visit: &Visit) -> Result<Sheet, Trouble> {
         "Records, the newest first",
         "No record matches. Look at the filters: names are exact.",
     ));
-    if let (true, Some(last)) = (found.more, found.records.last()) {
-        content = content.raw("<p>").html(&link(&further(visit, last), "Older records")).raw("</p>");
+    if let Some(next) = found.next {
+        content = content.raw("<p>").html(&link(&further(visit, next), "Older records")).raw("</p>");
     }
     Ok(Sheet::new("Audit", content))
 }
@@ -66,11 +66,11 @@ fn filters(visit: &Visit) -> Html {
         .raw("<button>Search</button></form>")
 }
 
-fn further(visit: &Visit, last: &Record) -> String {
-    let sequence = last.sequence.to_string();
+fn further(visit: &Visit, next: u64) -> String {
+    let next = next.to_string();
     let mut query: Vec<(&str, Option<&str>)> =
         FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
-    query.push(("after", Some(&sequence)));
+    query.push(("cursor", Some(&next)));
     address("/console/audit", &query)
 }
 

@@ -22,7 +22,7 @@ async fn card(visit: &Visit, environment: &str, name: &str) -> Result<Sheet, Tro
     let environment = EnvironmentName::parse(environment).map_err(|_| Trouble::NotThere)?;
     let name = BindingName::parse(name).map_err(|_| Trouble::NotThere)?;
     let card: Card = visit.read(&format!("/v1/bindings/{environment}/{name}"), &[]).await?;
-    let mut content = Html::new();
+    let mut content = locks(&card);
     if let Some(pending) = &card.pending {
         let effect = effect(visit, &card, pending).await?;
         content = content.html(&waits(visit, &card, pending, &effect));
@@ -30,6 +30,7 @@ async fn card(visit: &Visit, environment: &str, name: &str) -> Result<Sheet, Tro
     let evidence = format!("/console/audit?environment={environment}&binding={name}");
     let content = content
         .html(&what(&card))
+        .html(&versions(&card))
         .html(&acts(visit, &card))
         .raw("<p>")
         .html(&link(&evidence, "Every use and act in the evidence"))
@@ -68,6 +69,44 @@ fn what(card: &Card) -> Html {
         .fact("Written", &text(&card.author).raw(", ").html(&time(&card.created_at)))
         .fact("Signed", &signatures(&card.approvals))
         .finish()
+}
+
+/// What stops calls under it now.
+fn locks(card: &Card) -> Html {
+    card.locks.iter().fold(Html::new(), |html, lock| {
+        html.raw("<p class=\"notice bad\" role=\"status\">Locked: ")
+            .text(&lock.stops)
+            .raw(", until ")
+            .html(&time(&lock.until))
+            .raw(". ")
+            .html(&link("/console/locks", "Locks"))
+            .raw("</p>")
+    })
+}
+
+/// The versions of its secret that are alive.
+fn versions(card: &Card) -> Html {
+    let Some(rotation) = &card.rotation else { return Html::new() };
+    let mut due = time(rotation.next_due.as_deref().unwrap_or_default());
+    if rotation.overdue == Some(true) {
+        due = due.raw(" ").html(&badge("overdue"));
+    }
+    let mut version = text(rotation.version.as_deref().unwrap_or_default());
+    if rotation.held {
+        version = version.raw(" (the server refused a newer one)");
+    }
+    let facts = Facts::default()
+        .fact("Active version", &version)
+        .fact("Active since", &time(rotation.active_since.as_deref().unwrap_or_default()))
+        .fact("Next rotation due", &due)
+        .finish();
+    let columns = &["Version", "State", "Since", "Reason"];
+    let rows = rotation.versions.iter().rev().fold(Table::new(columns), |table, one| {
+        let reason = code(one.reason.as_deref().unwrap_or_default());
+        table.row(&[text(&one.version), badge(&one.state), time(&one.since), reason])
+    });
+    let start = Html::new().raw("<h2>Versions of the secret</h2>").html(&facts);
+    start.html(&rows.finish("The newest first; never a value", "No version has been looked at yet."))
 }
 
 fn policy(card: &Card) -> Html {

@@ -120,3 +120,32 @@ async fn what_the_api_refuses_is_not_called_done() {
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     assert!(page.text.contains("you wrote it") && !page.text.contains("Signed"), "{}", page.text);
 }
+
+#[tokio::test]
+async fn a_lock_names_what_was_filled_in_and_nothing_else() {
+    let site = Site::start();
+    let lock = json!({
+        "id": "a1", "stops": "agent bot", "reason": "odd calls", "author": "idp|carol",
+        "until": "2026-11-26T12:00:00Z", "stands": true
+    });
+    site.api.answers("/v1/locks", 200, json!({ "items": [lock] }));
+    site.api.answers("/v1/locks/a1/lift", 200, json!({ "everywhere": true }));
+    let mut browser = site.signed("carol").await;
+    let page = site.get(&mut browser, "/console/locks").await;
+    assert!(page.text.contains("odd calls"), "{}", page.text);
+    let mut form = page.form("/console/act/lock");
+    set(&mut form, "agent", " bot ");
+    set(&mut form, "minutes", "5");
+    set(&mut form, "reason", "a loop");
+    site.post(&mut browser, "/console/act/lock", &form).await;
+    let (_, _, address, body) = site.api.asked.lock().unwrap().pop().unwrap();
+    assert_eq!(address, "/v1/locks");
+    assert_eq!(body, json!({ "selector": { "agent": "bot" }, "reason": "a loop", "seconds": 300 }));
+    for odd in ["", "soon", "-1", "1.5"] {
+        set(&mut form, "minutes", odd);
+        let page = site.post(&mut browser, "/console/act/lock", &form).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{odd}");
+    }
+    site.post(&mut browser, "/console/act/lift-lock", &page.form("/console/act/lift-lock")).await;
+    assert_eq!(site.api.asked().last().unwrap(), "POST /v1/locks/a1/lift");
+}
