@@ -106,7 +106,10 @@ pub(crate) async fn act(
 async fn perform(visit: &Visit, act: Act) -> Result<Sheet, Trouble> {
     let order = match order(visit, act) {
         Ok(order) => order,
-        Err(Unsaid::Name) => return Ok(unconfirmed()),
+        Err(Unsaid::Name) => {
+            return Ok(unsaid("to revoke a binding for ever, type its name as it stands"));
+        }
+        Err(Unsaid::Minutes) => return Ok(unsaid("say for how many minutes, as a whole number")),
         Err(Unsaid::Malformed) => return Err(Trouble::NotThere),
     };
     let answer = visit.send(&order.path, &order.body).await?;
@@ -125,17 +128,17 @@ async fn perform(visit: &Visit, act: Act) -> Result<Sheet, Trouble> {
     Ok(Sheet::new(title, content))
 }
 
-fn unconfirmed() -> Sheet {
-    let content = Html::new().raw(
-        "<p class=\"notice wait\" role=\"alert\">Nothing was done: to revoke a binding for ever, type its name as it stands.</p>",
-    );
-    Sheet::new("Not confirmed", content)
+fn unsaid(what: &'static str) -> Sheet {
+    let start = Html::new().raw("<p class=\"notice wait\" role=\"alert\">Nothing was done: ");
+    Sheet::new("Not confirmed", start.raw(what).raw(".</p>"))
 }
 
 /// What a form does not say.
 enum Unsaid {
     /// The name that confirms a revocation.
     Name,
+    /// For how long.
+    Minutes,
     /// Something that our own pages always send.
     Malformed,
 }
@@ -175,7 +178,7 @@ fn order(visit: &Visit, act: Act) -> Result<Order, Unsaid> {
                 .query
                 .text("minutes")
                 .and_then(|text| text.trim().parse().ok())
-                .ok_or(Unsaid::Malformed)?;
+                .ok_or(Unsaid::Minutes)?;
             let reason = visit.query.text("reason").unwrap_or_default();
             let body =
                 json!({ "selector": selector, "reason": reason, "seconds": minutes.saturating_mul(60) });
