@@ -119,7 +119,7 @@ async fn the_card_and_the_explanation_say_that_a_lock_stops_it() {
         (&card["locks"][0]["id"], &card["locks"][0]["stops"]),
         (id, &json!("environment production, tool com*"))
     );
-    let ask = |tool: &str| json!({"agent": "bot", "tool": tool});
+    let ask = |tool: &str| json!({"actor": {"agent": "bot"}, "tool": tool});
     let stopped = office.post("carol", &format!("{BINDING}/explain"), ask("comment")).await.body;
     assert_eq!(
         (&stopped["allowed"], &stopped["refusal"], &stopped["lock"]),
