@@ -74,6 +74,7 @@ def settled(house, tally):
         station.gateway.start()
     until("the sinks have everything", lambda: all(behind(station) == 0 for station in house.stations),
           verdict.SINK_SECONDS, 0.5)
+    until("syslog has everything", lambda: not unlogged(house), verdict.SINK_SECONDS, 0.5)
     # What is written now is not delivered any more: the sinks are judged up to here.
     for station in house.stations:
         station.gateway.kill()
@@ -83,14 +84,22 @@ def settled(house, tally):
     for station in house.stations:
         arrived, twice = verdict.delivered(station, chains[station.name])
         records, doubles = records + arrived, doubles + twice
+    told, again, torn = verdict.logged(house, chains[house.alone.name])
     return (f"{seen} calls seen upstream, each with its intent ({intents}); {len(chains)} chains verified against their sinks, "
-            f"which have all {records} records ({doubles} came again)")
+            f"which have all {records} records ({doubles} came again); syslog has all {told} of one ({again} came again, "
+            f"{torn} torn by its deaths)")
 
 
 def behind(station):
     """How many records of the chain the sink has not yet."""
     chain = verdict.Chain(station)
     return len(chain.lines) - len(verdict.Taken(station.receiver.lines()).records)
+
+
+def unlogged(house):
+    """The records of the chain that syslog has not yet."""
+    got = {number for _, number, _ in house.syslog.chain_lines()[0]}
+    return [seq for seq in verdict.Chain(house.alone).lines if seq not in got]
 
 
 def probes_of(house, station):

@@ -106,6 +106,7 @@ def every(house, below):
         asleep("issuer asleep", one(lambda: stage.issuer.child), (2, 5)),
         asleep("replica asleep", one(lambda: second.child), (2, 7)),
     ]
+    found.append(Fault("syslog killed", lambda _: house.syslog.kill(), lambda _: house.syslog.start(), (2, 6)))
     found += of_station(house.alone, lambda: below(house.alone.gateway.child.pid))
     for station in house.pair:
         found += of_station(station, None)

@@ -3,6 +3,7 @@
 from ...manifests import agent, binding, configuration, environment, policy, server, together
 from ...postgres import Postgres
 from .relay import Relay
+from ...telemetry import Rsyslog
 from ...transparency import processes
 from ...upstreams import Log, Workshop
 from .station import Lately, Station
@@ -28,6 +29,7 @@ class House:
         self.database = Postgres(stage, "postgres-chaos")
         # A gateway that starts while its state sleeps gives up, and is started again.
         self.state_asleep = Lately()
+        self.syslog = Rsyslog(stage, "chaos-syslog")
         self.alone = Station(stage, "chaos-alone", self._alone(), seed + 2)
         self.pair = [Station(stage, f"chaos-{name}", self._paired(), seed + 3) for name in ("first", "second")]
         self.stations = [self.alone, *self.pair]
@@ -42,7 +44,9 @@ class House:
     def _alone(self):
         section = processes.section([processes.trouble(self.folder)], processes=16, idle_seconds=600,
                                     directory=str(self.stage.folder / "chaos-private"))
-        return self._configuration([ISSUES, PROCESS], more=section)
+        text = self._configuration([ISSUES, PROCESS], more=section)
+        syslog = f', sinks: [{{ syslog: {{ address: "{self.syslog.address}", confirm_seconds: 3 }} }}]'
+        return text.replace(SINK, SINK + syslog)
 
     def _paired(self):
         limits = f"{{ staleness_production_seconds: {STALE_SECONDS}, staleness_other_seconds: {STALE_SECONDS} }}"

@@ -91,6 +91,17 @@ def delivered(station, chain):
     return len(taken.records), taken.doubles
 
 
+def logged(house, chain):
+    """The syslog receiver, which is killed and says nothing about what it lost, has every record of the chain too."""
+    lines, torn = house.syslog.chain_lines()
+    got = {number: line for line, number, _ in lines if number is not None}
+    missing = [seq for seq in chain.lines if seq not in got]
+    demand(not missing, f"syslog lacks {len(missing)} of {len(chain.lines)} records, from {missing[:3]}")
+    strange = [seq for seq, line in got.items() if chain.lines.get(seq) != line.encode()]
+    demand(not strange, f"syslog has {len(strange)} records that the chain has not: {strange[:3]}")
+    return len(got), len(lines) - len(got), torn
+
+
 def swept(stage):
     """Nothing of any credential in what is left, nor among any process's arguments."""
     sweep = Sweep(stage.mint.needles())
