@@ -157,14 +157,11 @@ impl Sink {
 
     async fn step(self: &Arc<Self>) -> Result<usize, Failure> {
         let done = self.try_step().await;
-        if let Err(failure) = &done {
+        if done.is_err() {
             let mut state = self.state();
             // What the receiver may not have is sent again, from the last place that is certain.
             state.sent = state.taken;
             state.unconfirmed.clear();
-            if failure.too_large {
-                state.max_lines = (state.max_lines / 2).max(1);
-            }
         }
         done
     }
@@ -180,7 +177,11 @@ impl Sink {
         if batch.lines == 0 {
             return Ok(0);
         }
-        self.transport.send(batch.after.chain, &batch).await?;
+        let sent = self.transport.send(batch.after.chain, &batch).await;
+        if sent.as_ref().is_err_and(|failure| failure.too_large) {
+            self.state().max_lines = (batch.lines / 2).max(1);
+        }
+        sent?;
         {
             let mut state = self.state();
             state.sent = batch.after;

@@ -140,14 +140,17 @@ fn cases() -> Vec<(&'static str, String)> {
     - syslog: { address: 'udp://log.internal:514' }
     - syslog: { name: two, address: 'tcp://log.internal:514', ca_file: c }
     - syslog: { name: three, address: 'tls://log.internal', hostname: 'a b', confirm_seconds: 0, window_records: 1 }
-    - otlp: { url: 'http://otel.internal/v1/logs', batch_lines: 0 }
-    - otlp: { name: Four, url: 'https://otel.internal/v1/logs', token: hunter2-hunter2 }",
+    - otlp: { url: 'http://otel.internal/v1/logs', batch_lines: 0 }",
             ),
+        ),
+        (
+            "a sink that cannot be read",
+            with("audit: { directory: a, sinks: [{ otlp: { name: Four, url: 'https://otel.internal/v1/logs', token: hunter2-hunter2 } }] }"),
         ),
         ("too many sinks", with(&many_sinks())),
         (
             "traces of many mistakes",
-            with("telemetry: { traces: { url: 'http://otel.internal/v1/traces', share: 2 }, metrics: on }"),
+            with("telemetry: { traces: { url: 'http://otel.internal/v1/traces', share: 2 } }"),
         ),
         (
             "issuers of many mistakes",
