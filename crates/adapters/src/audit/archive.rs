@@ -6,9 +6,11 @@ use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use gateway_core::audit::{Anchor, SignedCheckpoint};
+use gateway_core::audit::{Anchor, SignedAnchor, SignedCheckpoint};
 
-use super::directory::{ANCHORS, CHECKPOINTS, HANDOVERS, Line, Lines, prepare, segment_path};
+use super::directory::{
+    ANCHORS, CHECKPOINTS, HANDOVERS, Line, Lines, prepare, read_signed, segment_path, segments as present,
+};
 use super::disk::sync_directory;
 
 /// Copies these segments there, durably. One that is there already must be the same.
@@ -24,14 +26,30 @@ pub(super) fn keep(directory: &Path, archive: &Path, segments: &[u64], newest: &
         }
         copy(&from, &to)?;
     }
-    for name in [ANCHORS, HANDOVERS] {
-        let from = directory.join(name);
-        if from.exists() {
-            copy(&from, &archive.join(name))?;
-        }
+    let handovers = directory.join(HANDOVERS);
+    if handovers.exists() {
+        copy(&handovers, &archive.join(HANDOVERS))?;
     }
+    anchors(directory, archive, newest)?;
     checkpoints(directory, archive, newest)?;
     sync_directory(archive)
+}
+
+/// The anchor at which the archive ends, and the one at which it begins, where it was not there from the
+/// start. Those between would let a beginning be taken away unseen.
+fn anchors(directory: &Path, archive: &Path, newest: &Anchor) -> io::Result<()> {
+    let first = present(archive)?.first().copied().unwrap_or(1);
+    let (all, _) = read_signed::<SignedAnchor>(&directory.join(ANCHORS))?;
+    whole(&archive.join(ANCHORS), |file| {
+        for signed in all {
+            let segment = signed.anchor.segment;
+            if segment == newest.segment || segment.saturating_add(1) == first {
+                serde_json::to_writer(&mut *file, &signed)?;
+                file.write_all(b"\n")?;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// The checkpoints that vouch for what is there; later ones would ask for records that are not.

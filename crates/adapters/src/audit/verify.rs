@@ -204,14 +204,16 @@ impl Vouchers {
         if let Some(anchor) = self.anchors.iter().find(|anchor| anchor.segment.saturating_add(1) == first) {
             return Ok(Ok(Verifier::from_anchor(anchor)));
         }
-        // A removal that was interrupted left segments that the anchor covers: they must lead up to it.
-        if self.anchors.iter().any(|anchor| anchor.segment >= first) {
+        // A removal that was interrupted left segments that the anchor covers: they must lead up to it, and
+        // the chain goes on behind it. Where it ends there, it is an archive, and nothing may be missing.
+        let goes_on = |anchor: &&Anchor| present.last().is_some_and(|last| *last > anchor.segment);
+        if self.anchors.iter().filter(goes_on).any(|anchor| anchor.segment >= first) {
             let header = header(&segment_path(directory, first))?;
             let problem = Problem { segment: first, sequence: Sequence(1), kind: ProblemKind::HeaderChanged };
             return Ok(header.map(|header| Verifier::from_segment(&header)).ok_or(problem));
         }
-        let (segment, sequence) =
-            self.anchors.last().map_or((0, 0), |anchor| (anchor.segment, anchor.sequence.0));
+        let before = self.anchors.iter().rfind(|anchor| anchor.segment < first);
+        let (segment, sequence) = before.map_or((0, 0), |anchor| (anchor.segment, anchor.sequence.0));
         Ok(Err(Problem {
             segment: segment.saturating_add(1),
             sequence: Sequence(sequence.saturating_add(1)),

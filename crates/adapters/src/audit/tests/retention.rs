@@ -201,6 +201,27 @@ async fn an_archive_that_holds_another_segment_stops_the_removal() {
     assert_eq!(kept.segments(), before);
 }
 
+#[tokio::test]
+async fn an_archive_without_its_beginning_or_its_end_is_found() {
+    let kept = kept().await;
+    kept.retention(kept.by_bytes(), 30, 0).sweep().unwrap();
+    kept.retention(kept.by_bytes(), EVERYTHING, 0).sweep().unwrap();
+    assert_eq!(anchors(kept.path()).len(), 2);
+    kept.holds(kept.archive.path());
+    let keys = std::slice::from_ref(&kept.key);
+    let problem = || verify_directory(kept.archive.path(), keys, None).unwrap().first_problem.unwrap();
+    let through = anchors(kept.path())[0].anchor.segment;
+    let first: Vec<_> = (1..=through).map(|number| segment(kept.archive.path(), number)).collect();
+    let content: Vec<_> = first.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    first.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let found = problem();
+    assert_eq!((found.segment, found.sequence, found.kind), (1, Sequence(1), ProblemKind::SegmentMissing));
+    first.iter().zip(content).for_each(|(path, content)| std::fs::write(path, content).unwrap());
+    let newest = anchors(kept.path())[1].anchor.clone();
+    std::fs::remove_file(segment(kept.archive.path(), newest.segment)).unwrap();
+    assert_eq!(problem().kind, ProblemKind::Truncated { vouched: newest.recorded });
+}
+
 fn anchors(directory: &Path) -> Vec<SignedAnchor> {
     let text = std::fs::read_to_string(directory.join("anchors.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
