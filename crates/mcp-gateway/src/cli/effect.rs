@@ -71,7 +71,7 @@ mod tests {
           since              2026-11-25T09:00:00Z
           decided as before  5
           cannot be told     1
-          these calls              who                  what                     calls  last                  before  after
+          THESE CALLS              WHO                  WHAT                     CALLS  LAST                  BEFORE  AFTER
           let through from now on  idp|ann through bot  production/github close  3      2026-11-26T09:00:00Z          bot@2
         There are older calls that were not looked at.
         ");
