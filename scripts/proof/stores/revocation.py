@@ -10,7 +10,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from .. import revoked
-from ..claim import Claim, demand
+from ..claim import Claim, Unproven, demand
 from ..gateway import Gateway, call, succeeded
 from ..load import Load, micros
 from ..manifests import (agent, binding, configuration, environment, notes, policy, provider, server, sourced,
@@ -51,7 +51,9 @@ class Listener:
                         "Content-Type": "application/json"}
             self.connection.request("POST", parts.path, json.dumps(body), headers)
         self.response = self.connection.getresponse()
-        demand(self.response.status == 200, f"no stream: {self.response.status} {self.response.read(300)}")
+        # Only where it was refused: reading from a stream would wait for what it has to say.
+        if self.response.status != 200:
+            raise Unproven(f"no stream: {self.response.status} {self.response.read(300)}")
         self.ended_at, self.said = None, b""
         threading.Thread(target=self._hear, daemon=True).start()
 
@@ -231,7 +233,7 @@ def one_server(scene):
     demand(code == 2, f"another name was taken for a confirmation: {(out + err)[-200:]}")
     again = scene.gateway.api("POST", "/apply", {"specs": [{
         "kind": "Server", "name": "leased", "environment": "dev", "owner": "platform",
-        "route": {"url": "http://127.0.0.1:9/mcp", "addresses": ["loopback"]}}]})
+        "route": {"url": "http://127.0.0.1:9/mcp", "addresses": ["loopback"]}, "tools": {"default_risk": "write"}}]})
     demand(again.status == 409, f"the revoked name came back: {again.status} {again.text[:200]}")
     return f"server: {len(roles)} role gone from PostgreSQL at the acknowledgement, its name refused"
 
