@@ -245,7 +245,8 @@ async fn a_crash_ends_its_own_calls_with_a_clear_error_and_the_client_begins_ane
     let (one, two) = (stage.open().await, stage.open().await);
     let crashed = stage.call(&one, "crash").await;
     assert_eq!((crashed.status, crashed.code().as_str()), (502, "upstream.process_ended"));
-    assert_eq!(stage.call(&one, "process").await.status, 404);
+    let gone = stage.call(&one, "process").await;
+    assert_eq!((gone.status, gone.code().as_str()), (404, "session.unknown"));
     assert_eq!(stage.call(&two, "process").await.status, 200);
     let refused = stage.broker.send(stage.broker.request("alice-token", INITIALIZE)).await;
     assert_eq!((refused.status, refused.code().as_str()), (503, "upstream.process_backoff"));

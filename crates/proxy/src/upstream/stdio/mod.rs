@@ -37,6 +37,7 @@ pub use serve::ChildStream;
 use crate::live::BindingKey;
 use crate::mcp::message::Message;
 use crate::mcp::method::MethodKind;
+use crate::mcp::reply;
 use crate::mcp::version::Generation;
 use crate::path::admit::Verb;
 use crate::path::inject::ProcessCredential;
@@ -478,6 +479,9 @@ fn time(route: &StdioRoute) -> Duration {
     Duration::from_secs(u64::from(route.timeout_seconds))
 }
 
+/// As a server over HTTP would say it, with the gateway's own code: nobody else speaks for a process that is gone.
 fn no_session() -> Response<UpstreamBody> {
-    serve::refused(StatusCode::NOT_FOUND, "no such session")
+    let row = Code::SessionUnknown.row();
+    let data = serde_json::json!({"code": row.code, "hint": row.hint});
+    serve::json(StatusCode::NOT_FOUND, reply::error(None, i64::from(row.rpc), row.text, Some(&data)))
 }

@@ -183,7 +183,8 @@ pub(super) fn with_session(response: &mut Response<UpstreamBody>, id: &str) -> R
     Ok(())
 }
 
-fn json(status: StatusCode, body: Bytes) -> Response<UpstreamBody> {
+/// An answer of JSON.
+pub(super) fn json(status: StatusCode, body: Bytes) -> Response<UpstreamBody> {
     let mut response = Response::new(UpstreamBody::Whole(Some(body)));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
