@@ -195,7 +195,7 @@ fn how(injection: &Injection) -> String {
         Injection::Header { name, format } => {
             format!("header `{name}` as `{format}`")
         }
-        Injection::Basic { user } => format!("basic authentication as user `{user}`"),
+        Injection::Basic { user } => format!("basic authentication as {user}"),
         Injection::Query { name } => format!("query parameter `{name}`"),
         Injection::Environment { variable, format } => {
             format!("variable `{variable}` of the server's process as `{format}`")

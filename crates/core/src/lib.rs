@@ -3,6 +3,7 @@
 //! This crate does no I/O, reads no clock and starts no task: time, randomness and the outside
 //! enter as arguments or through the traits in [`ports`]. It may import nothing of the workspace.
 
+pub mod account;
 pub mod actor;
 pub mod address;
 pub mod audit;

@@ -304,6 +304,13 @@ impl Gateway {
         places.iter().map(held).sum()
     }
 
+    /// Gives up what stores gave the agent in its own name; says how many values that were.
+    async fn log_out_agent(&self, agent: &AgentName) -> u32 {
+        let stores = self.stores.entries().filter_map(|(_, entry)| entry.store.for_callers());
+        let counts = futures::future::join_all(stores.map(|store| store.end_agent(agent))).await;
+        counts.into_iter().fold(0, u32::saturating_add)
+    }
+
     /// Counts a call in that waits for a person; `None` where too many do already, or the gateway is stopping.
     pub(crate) fn wait_for_person(&self) -> Option<OpenRequest<'_>> {
         let before = self.waiting.fetch_add(1, Ordering::AcqRel);
@@ -404,6 +411,7 @@ impl LiveTraffic for Gateway {
         abandoned.extend(shared.iter().filter_map(Abandoned::shared));
         self.clean_up(abandoned, Course::Ordinary).await;
         let cached = self.forget(&self.materials.forget_agent(agent));
+        let cached = cached.saturating_add(self.log_out_agent(agent).await);
         let cached_values = cached.saturating_add(self.issuer.end_agent(agent).await);
         let (calls, streams) = closing?;
         let children = children?.saturating_add(late?);

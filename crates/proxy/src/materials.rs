@@ -7,15 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
+use gateway_core::account::Account;
 use gateway_core::id::AgentName;
 use gateway_core::lease::SecretVersion;
-use gateway_core::manifest::{BindingSpec, ExceptionRule, Injection, ValueFormat};
+use gateway_core::manifest::{BasicUser, BindingSpec, ExceptionRule, Injection, LEASED_USER, ValueFormat};
 use gateway_core::reference::ResolvedReference;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::scrub::{Marker, NeedleSource, Needles, SHORT_VALUE};
 use gateway_core::secret::Secret;
 use gateway_core::time::Timestamp;
 use http::{HeaderName, HeaderValue};
+use zeroize::Zeroizing;
 
 use crate::live::BindingKey;
 
@@ -180,22 +182,59 @@ pub fn prepare(
     if version.secret.is_empty() {
         return Err(Code::SecretEmpty.into());
     }
-    if version.secret.len() < SHORT_VALUE && !spec.excepts(ExceptionRule::ShortSecret) {
+    let current = Parted::of(injection, &version.secret)?;
+    if current.secret.len() < SHORT_VALUE && !spec.excepts(ExceptionRule::ShortSecret) {
         return Err(Refusal::new(Code::SecretUnusable).because("the value is shorter than 16 bytes"));
     }
-    judge_characters(injection, &version.secret)?;
-    let values = std::iter::once(&version).chain(former.iter().map(|(_, version)| version));
-    let sources = values.map(|version| match injection {
-        Injection::Basic { user } => NeedleSource::BasicAuth { user, password: &version.secret },
-        Injection::Header { .. }
-        | Injection::Query { .. }
-        | Injection::Environment { .. }
-        | Injection::File { .. } => NeedleSource::Value(&version.secret),
-    });
+    judge_characters(injection, &current.secret)?;
+    let former = former.iter().map(|(_, version)| Parted::of(injection, &version.secret));
+    let former = former.collect::<Result<Vec<_>, _>>()?;
+    let sources = std::iter::once(&current).chain(&former).flat_map(|parted| parted.needles(injection));
     let needles = Needles::build(sources, Marker::new(&spec.name))
         .map_err(|error| Refusal::new(Code::SecretUnusable).because(error))?;
-    let placement = place(injection, &version.secret)?;
+    let placement = place(injection, &current)?;
     Ok(Material { needles: Arc::new(needles), placement, version })
+}
+
+/// A value as its injection point takes it: with the account that it belongs to, where that is named.
+struct Parted {
+    /// Held as a secret, because the scrubber takes it out of answers like one.
+    account: Option<Secret>,
+    name: Zeroizing<String>,
+    secret: Secret,
+}
+
+impl Parted {
+    fn of(injection: &Injection, value: &Secret) -> Result<Self, Refusal> {
+        if !injection.names_account() {
+            return Ok(Self { account: None, name: Zeroizing::default(), secret: value.duplicate() });
+        }
+        let why = "the value came without the account that it belongs to";
+        let account = Account::part(value).ok_or_else(|| Refusal::new(Code::SecretUnusable).because(why))?;
+        if account.secret.is_empty() {
+            return Err(Code::SecretEmpty.into());
+        }
+        let name = Some(Secret::copy_from(account.name.as_bytes()));
+        Ok(Self { account: name, name: account.name, secret: account.secret })
+    }
+
+    /// What must not come back. A short user name is a word that answers are full of, and no secret.
+    fn needles<'a>(&'a self, injection: &'a Injection) -> impl Iterator<Item = NeedleSource<'a>> {
+        let user = match injection {
+            Injection::Basic { user: BasicUser::Named(user) } => Some(user.as_str()),
+            Injection::Basic { user: BasicUser::OfLease } => Some(self.name.as_str()),
+            Injection::Header { .. }
+            | Injection::Query { .. }
+            | Injection::Environment { .. }
+            | Injection::File { .. } => None,
+        };
+        let secret = match user {
+            Some(user) => NeedleSource::BasicAuth { user, password: &self.secret },
+            None => NeedleSource::Value(&self.secret),
+        };
+        let account = self.account.as_ref().filter(|account| account.len() >= SHORT_VALUE);
+        std::iter::once(secret).chain(account.map(NeedleSource::Value))
+    }
 }
 
 /// Whether the place can hold the value: visible ASCII in requests, anything but NUL in a variable,
@@ -214,21 +253,28 @@ fn judge_characters(injection: &Injection, secret: &Secret) -> Result<(), Refusa
 }
 
 #[expect(clippy::disallowed_methods, reason = "placement is one of the named places")]
-fn formatted(format: &ValueFormat, secret: &Secret) -> Secret {
-    let mut text = zeroizing(format.before.as_bytes(), secret.len() + format.after.len());
-    text.extend_from_slice(secret.expose());
-    text.extend_from_slice(format.after.as_bytes());
+fn formatted(format: &ValueFormat, parted: &Parted) -> Secret {
+    let named = |text: &str| Zeroizing::new(text.replace(LEASED_USER, &parted.name));
+    let (before, after) = (named(&format.before), named(&format.after));
+    let mut text = zeroizing(before.as_bytes(), parted.secret.len() + after.len());
+    text.extend_from_slice(parted.secret.expose());
+    text.extend_from_slice(after.as_bytes());
     Secret::new(text)
 }
 
 #[expect(clippy::disallowed_methods, reason = "header and query placement is one of the named places")]
-fn place(injection: &Injection, secret: &Secret) -> Result<Placement, Refusal> {
+fn place(injection: &Injection, parted: &Parted) -> Result<Placement, Refusal> {
     let unusable = |_| Refusal::new(Code::SecretUnusable).because("the value makes no valid header");
+    let secret = &parted.secret;
     match injection {
-        Injection::Header { name, format } => sensitive(name, formatted(format, secret)).map_err(unusable),
-        Injection::Environment { variable, format } => Ok(process(variable, format, secret, false)),
-        Injection::File { variable, format } => Ok(process(variable, format, secret, true)),
+        Injection::Header { name, format } => sensitive(name, formatted(format, parted)).map_err(unusable),
+        Injection::Environment { variable, format } => Ok(process(variable, format, parted, false)),
+        Injection::File { variable, format } => Ok(process(variable, format, parted, true)),
         Injection::Basic { user } => {
+            let user = match user {
+                BasicUser::Named(user) => user.as_str(),
+                BasicUser::OfLease => parted.name.as_str(),
+            };
             let mut pair = zeroizing(user.as_bytes(), secret.len() + 1);
             pair.push(b':');
             pair.extend_from_slice(secret.expose());
@@ -254,10 +300,10 @@ fn place(injection: &Injection, secret: &Secret) -> Result<Placement, Refusal> {
     }
 }
 
-fn process(variable: &str, format: &ValueFormat, secret: &Secret, in_file: bool) -> Placement {
+fn process(variable: &str, format: &ValueFormat, parted: &Parted, in_file: bool) -> Placement {
     Placement::Process(ProcessPlacement {
         variable: variable.to_owned(),
-        text: formatted(format, secret),
+        text: formatted(format, parted),
         in_file,
     })
 }

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +26,10 @@ pub enum Mode {
     Answer(Answer),
     /// Answers the next one itself, and is open then.
     AnswerOnce(Answer),
+    /// Hands it on, and drops the connection in the middle of the server's answer.
+    Cut,
+    /// Hands it on, and holds the server's answer back for so long.
+    Late(Duration),
 }
 
 /// An answer of the gate's own.
@@ -119,6 +124,17 @@ impl Worker {
         let mode = self.modes.borrow_and_update().clone();
         match mode {
             Mode::Open => self.hand_on(&request, &mut client).await,
+            Mode::Cut => {
+                let whole = self.answer_to(&request).await.unwrap_or_default();
+                let _written = client.write_all(whole.get(..whole.len() / 2).unwrap_or_default()).await;
+                let _shut = client.shutdown().await;
+            }
+            Mode::Late(span) => {
+                let whole = self.answer_to(&request).await.unwrap_or_default();
+                tokio::time::sleep(span).await;
+                let _written = client.write_all(&whole).await;
+                let _shut = client.shutdown().await;
+            }
             Mode::Shut => {}
             Mode::Stuck => {
                 let _changed = self.modes.changed().await;
@@ -132,15 +148,24 @@ impl Worker {
     }
 
     /// The server is asked to close, so that its answer ends with the connection.
-    async fn hand_on(&self, request: &[u8], client: &mut TcpStream) {
-        let Ok(mut server) = TcpStream::connect(&self.upstream).await else { return };
-        let Some(end) = request.windows(2).position(|pair| pair == b"\r\n") else { return };
+    async fn asked(&self, request: &[u8]) -> Option<TcpStream> {
+        let mut server = TcpStream::connect(&self.upstream).await.ok()?;
+        let end = request.windows(2).position(|pair| pair == b"\r\n")?;
         let (line, rest) = request.split_at(end);
         for part in [line, b"\r\nConnection: close".as_slice(), rest] {
-            if server.write_all(part).await.is_err() {
-                return;
-            }
+            server.write_all(part).await.ok()?;
         }
+        Some(server)
+    }
+
+    async fn answer_to(&self, request: &[u8]) -> Option<Vec<u8>> {
+        let (mut server, mut whole) = (self.asked(request).await?, Vec::new());
+        server.read_to_end(&mut whole).await.ok()?;
+        Some(whole)
+    }
+
+    async fn hand_on(&self, request: &[u8], client: &mut TcpStream) {
+        let Some(mut server) = self.asked(request).await else { return };
         let _copied = tokio::io::copy(&mut server, client).await;
         let _shut = client.shutdown().await;
     }

@@ -42,11 +42,14 @@ pub enum Purpose {
     Assertion,
     /// Receipts for servers' owners (DESIGN, section 10.10).
     Receipt,
+    /// Logins at secret stores, about the gateway or about who calls (DESIGN, section 11.8).
+    StoreLogin,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 5] = [Self::Minted, Self::AccessToken, Self::Actor, Self::Assertion, Self::Receipt];
+    pub const ALL: [Self; 6] =
+        [Self::Minted, Self::AccessToken, Self::Actor, Self::Assertion, Self::Receipt, Self::StoreLogin];
 
     /// The `typ` of its tokens (RFC 7515, section 4.1.9).
     pub const fn typ(self) -> &'static str {
@@ -57,6 +60,7 @@ impl Purpose {
             // RFC 7523 defines none, and providers refuse what they do not know.
             Self::Assertion => "JWT",
             Self::Receipt => "mcpgw-receipt+jwt",
+            Self::StoreLogin => "mcpgw-store-login+jwt",
         }
     }
 
@@ -66,7 +70,7 @@ impl Purpose {
             Self::Minted => Duration::from_secs(900),
             Self::AccessToken => Duration::from_secs(3_600),
             Self::Actor | Self::Assertion => Duration::from_secs(600),
-            Self::Receipt => Duration::from_secs(120),
+            Self::Receipt | Self::StoreLogin => Duration::from_secs(120),
         }
     }
 
@@ -78,6 +82,7 @@ impl Purpose {
             Self::Actor => "actor",
             Self::Assertion => "assertion",
             Self::Receipt => "receipt",
+            Self::StoreLogin => "store-login",
         }
     }
 }
@@ -197,8 +202,8 @@ impl Signer {
     ///
     /// # Errors
     /// See [`SigningError`]. A file that cannot be written does where every purpose has a key that signs:
-    /// then whoever mounts the file rotates it. It may do without keys for receipts, which are younger than
-    /// such files: calls that need one are refused.
+    /// then whoever mounts the file rotates it. It may do without keys for receipts and for logins at stores,
+    /// which are younger than such files: what needs one is refused.
     pub fn open(config: &SigningConfig, now: Timestamp) -> Result<Self, SigningError> {
         private_file::make_directory(&config.key_file)?;
         let records = record::read(&config.key_file)?;
@@ -279,7 +284,8 @@ impl Signer {
 
     fn is_complete(&self) -> bool {
         let ring = self.ring();
-        let mut needed = Purpose::ALL.iter().filter(|purpose| **purpose != Purpose::Receipt);
+        let mut needed =
+            Purpose::ALL.iter().filter(|purpose| !matches!(purpose, Purpose::Receipt | Purpose::StoreLogin));
         needed.all(|purpose| Algorithm::ALL.iter().all(|with| ring.active(*purpose, *with).is_ok()))
     }
 

@@ -243,6 +243,11 @@ impl Leases {
         self.end(|key| key.agent.as_ref() == Some(agent)).await
     }
 
+    /// Takes every lease back: the gateway stops. Says how many.
+    pub(super) async fn end_all(&self) -> u32 {
+        self.end(|_| true).await
+    }
+
     async fn end(&self, which: impl Fn(&Key) -> bool) -> u32 {
         let ended: Vec<Arc<Slot>> =
             locked(&self.slots).extract_if(|key, _| which(key)).map(|(_, slot)| slot).collect();

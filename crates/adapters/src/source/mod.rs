@@ -126,6 +126,11 @@ impl Sources {
         &self.providers
     }
 
+    /// Takes back what was leased: nobody uses it any more, for the gateway stops. Says how many there were.
+    pub async fn give_back(&self) -> u32 {
+        self.leases.end_all().await
+    }
+
     /// Users' grants.
     pub const fn grants(&self) -> &Grants {
         &self.grants

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gateway_core::account::Account;
 use gateway_core::id::{AgentName, EnvironmentName};
-use gateway_core::manifest::LeasedSecret;
+use gateway_core::manifest::{Injection, LeasedSecret};
 use gateway_core::ports::{CredentialWish, LeasingStore, StoreError, StoreErrorKind, StoreLease};
 use gateway_core::reference::{ResolvedReference, TemplateValues};
 use gateway_core::refusal::{Code, Refusal};
@@ -17,6 +18,8 @@ struct Role {
     stores: Arc<Stores>,
     environment: EnvironmentName,
     place: ResolvedReference,
+    /// Whether the account goes upstream too.
+    with_account: bool,
 }
 
 /// What the binding asks its store for, on this actor's account.
@@ -43,11 +46,13 @@ pub(super) fn ask(
         provider: None,
         scopes: Vec::new(),
     };
+    let with_account = wish.permit.binding().spec.inject.as_ref().is_some_and(Injection::names_account);
+    let (stores, environment) = (Arc::clone(stores), environment.clone());
     Ok(Ask {
         place: format!("{}/{}", place.store, place.path),
         agent: agent.filter(|_| leased.role.has_templates()).cloned(),
         subject,
-        lessor: Arc::new(Role { stores: Arc::clone(stores), environment: environment.clone(), place }),
+        lessor: Arc::new(Role { stores, environment, place, with_account }),
     })
 }
 
@@ -64,7 +69,21 @@ impl Role {
 #[async_trait]
 impl Lessor for Role {
     async fn lease(&self) -> Result<StoreLease, Refusal> {
-        Ok(self.store()?.lease(&self.place).await?)
+        let store = self.store()?;
+        let mut lease = store.lease(&self.place).await?;
+        if !self.with_account {
+            return Ok(lease);
+        }
+        let account = lease.account.as_deref();
+        if let Some(both) = account.and_then(|account| Account::join(account, &lease.material.secret)) {
+            lease.material.secret = both;
+            return Ok(lease);
+        }
+        // Nobody will use it: it goes back at once, and where that fails it ends by itself.
+        if let Err(error) = store.revoke(&lease.id).await {
+            tracing::warn!(%error, "a lease without a usable user name was not taken back");
+        }
+        Err(Refusal::new(Code::SecretUnusable).because("the store made no account with a usable user name"))
     }
 
     async fn renew(&self, kept: &Kept) -> Result<Duration, Refusal> {

@@ -4,7 +4,6 @@
 //! fields are repeated in each kind, because flattening would let unknown fields pass.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +12,10 @@ use gateway_core::id::{EnvironmentName, StoreName, TeamName};
 use gateway_core::ports::{LeasingStore, SecretStore, SecretWriter};
 use gateway_core::stores::{PathDelegation, StoreClass, StoreEntry};
 use gateway_core::time::Clock;
-use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::assertion::StoreAssertions;
 use super::aws::{ParameterStore, SecretsManager};
 use super::breaker::{Breaker, BreakerLimits};
 use super::cached::{CacheLimits, Cached};
@@ -26,8 +25,7 @@ use super::exec::ExecStore;
 use super::file::FileStore;
 use super::forgetting::Forgetting;
 use super::sealed::SealedStore;
-use super::vault::{VaultLogin, VaultSettings, VaultStore, VaultWriter};
-use crate::https::is_loopback;
+use super::vault::VaultLogin;
 
 /// One store of the configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -94,9 +92,11 @@ macro_rules! store_configs {
 
 mod aws;
 mod exec;
+mod vault;
 
 pub use self::aws::{AwsParameterStoreConfig, AwsSecretsManagerConfig};
 pub use self::exec::ExecConfig;
+pub use self::vault::{VaultAddress, VaultConfig};
 
 store_configs! {
     /// The embedded store.
@@ -106,28 +106,6 @@ store_configs! {
         /// The file of the key: 32 bytes as base64 or hex, readable by the gateway alone. Made where
         /// neither it nor the store exists.
         key_file: PathBuf,
-    }
-    /// OpenBao or Vault.
-    VaultConfig {
-        /// The address, or those of all nodes of one cluster.
-        address: VaultAddress,
-        /// How the gateway logs in.
-        auth: VaultLogin,
-        /// The namespace.
-        #[serde(default)]
-        namespace: Option<String>,
-        /// PEM file of the certificate authorities to trust; the system's where absent.
-        #[serde(default)]
-        ca_file: Option<PathBuf>,
-        /// The KV version 2 mounts. Where absent, the first segment of a path is its mount.
-        #[serde(default)]
-        mounts: Vec<String>,
-        /// The outbound proxy.
-        #[serde(default)]
-        proxy: Option<Url>,
-        /// The path prefixes under which the gateway may write: where grants' tokens go. Default none.
-        #[serde(default)]
-        writable: Vec<String>,
     }
     /// Files.
     FileConfig {
@@ -142,56 +120,6 @@ store_configs! {
     EnvConfig {
         /// The variables that may be read.
         names: Vec<String>,
-    }
-}
-
-/// One address or several.
-#[derive(Debug, Clone, Serialize)]
-#[serde(untagged)]
-pub enum VaultAddress {
-    /// One node, or whatever balances between them.
-    One(Url),
-    /// The nodes of one cluster.
-    Several(Vec<Url>),
-}
-
-// By hand, because an untagged enum answers every mistake with the same riddle.
-impl<'de> Deserialize<'de> for VaultAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-
-        impl<'de> Visitor<'de> for Reader {
-            type Value = VaultAddress;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address such as `https://vault.internal:8200`, or a list of them")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<VaultAddress, E> {
-                Url::parse(text)
-                    .map(VaultAddress::One)
-                    .map_err(|error| E::custom(format!("address: {error}")))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<VaultAddress, A::Error> {
-                let mut addresses = Vec::new();
-                while let Some(address) = list.next_element()? {
-                    addresses.push(address);
-                }
-                Ok(VaultAddress::Several(addresses))
-            }
-        }
-
-        deserializer.deserialize_any(Reader)
-    }
-}
-
-impl VaultAddress {
-    fn all(&self) -> &[Url] {
-        match self {
-            Self::One(address) => std::slice::from_ref(address),
-            Self::Several(addresses) => addresses,
-        }
     }
 }
 
@@ -243,9 +171,7 @@ impl StoreConfig {
     pub fn rebase(&mut self, directory: &Path) {
         let files: Vec<&mut PathBuf> = match self {
             Self::Sealed(config) => vec![&mut config.path, &mut config.key_file],
-            Self::Vault(config) => {
-                config.ca_file.iter_mut().chain(std::iter::once(config.auth.file_mut())).collect()
-            }
+            Self::Vault(config) => config.ca_file.iter_mut().chain(config.auth.files_mut()).collect(),
             Self::File(config) => config.base.iter_mut().collect(),
             Self::AwsSecretsManager(config) => config.files(),
             Self::AwsParameterStore(config) => config.files(),
@@ -279,14 +205,37 @@ impl StoreConfig {
     /// # Errors
     /// Why it cannot be made; [`StoreConfig::validate`] finds most of it earlier.
     pub fn build(&self, name: &StoreName, clock: Arc<dyn Clock>) -> Result<StoreEntry, StoreBuildError> {
+        self.build_signing(name, clock, None)
+    }
+
+    /// Whether [`StoreConfig::build_signing`] needs the gateway's signing keys for it.
+    pub fn is_signed(&self) -> bool {
+        matches!(self, Self::Vault(config) if config.auth.is_signed())
+    }
+
+    /// The same as [`StoreConfig::build`], for a store that the gateway logs in to with what it signs.
+    ///
+    /// # Errors
+    /// As there; also where it needs the keys and there are none.
+    pub fn build_signing(
+        &self,
+        name: &StoreName,
+        clock: Arc<dyn Clock>,
+        assertions: Option<&Arc<StoreAssertions>>,
+    ) -> Result<StoreEntry, StoreBuildError> {
         let failed = |reason: String| StoreBuildError { store: name.clone(), reason };
         let problems = self.validate();
         if !problems.is_empty() {
             return Err(failed(problems.join("; ")));
         }
-        let Plain { store, class, writer, leasing } = self.plain(name, &clock).map_err(failed)?;
         let shared = self.shared();
         let limits = CacheLimits::with_time_to_live(Duration::from_secs(shared.cache_seconds));
+        if let Self::Vault(config) = self
+            && let VaultLogin::Caller(login) = &config.auth
+        {
+            return config.for_callers(login, assertions, limits, clock).map_err(failed);
+        }
+        let Plain { store, class, writer, leasing } = self.plain(name, &clock, assertions).map_err(failed)?;
         let limited = Arc::new(Deadline::new(store, Duration::from_millis(shared.timeout_ms)));
         let limited: Arc<dyn SecretStore> =
             Arc::new(Breaker::new(limited, BreakerLimits::default(), clock.clone()));
@@ -294,10 +243,6 @@ impl StoreConfig {
         let writer = writer.map(|writer| -> Arc<dyn SecretWriter> {
             Arc::new(Forgetting::new(writer, cached.clone(), name.clone()))
         });
-        let paths = shared
-            .paths
-            .iter()
-            .map(|path| PathDelegation { prefix: path.prefix.clone(), owners: path.owners.clone() });
         Ok(StoreEntry {
             store: cached.clone(),
             uncached: limited,
@@ -306,28 +251,24 @@ impl StoreConfig {
             writer,
             class,
             environments: shared.environments.to_vec(),
-            paths: paths.collect(),
+            paths: shared.delegations(),
         })
     }
 
     /// The store without its decorators.
-    fn plain(&self, name: &StoreName, clock: &Arc<dyn Clock>) -> Result<Plain, String> {
+    fn plain(
+        &self,
+        name: &StoreName,
+        clock: &Arc<dyn Clock>,
+        assertions: Option<&Arc<StoreAssertions>>,
+    ) -> Result<Plain, String> {
         Ok(match self {
             Self::Sealed(config) => {
                 let store = SealedStore::open(name.as_str(), &config.path, &config.key_file);
                 let store = store.map_err(|error| error.to_string())?;
                 Plain { writer: Some(Arc::new(store.clone())), ..Plain::local(store) }
             }
-            Self::Vault(config) => {
-                let store = VaultStore::new(config.settings(), clock.clone());
-                let store = store.map_err(|error| error.to_string())?;
-                let mut plain = Plain::external(store.clone());
-                plain.leasing = Some(Arc::new(store.clone()));
-                if !config.writable.is_empty() {
-                    plain.writer = Some(Arc::new(VaultWriter::new(store, config.writable.clone())));
-                }
-                plain
-            }
+            Self::Vault(config) => config.plain(assertions, clock)?,
             Self::File(config) => Plain::local(FileStore::new(config.base.clone(), config.allow_group_read)),
             Self::Env(config) => Plain::local(EnvStore::new(config.names.iter().cloned())),
             Self::Exec(config) => {
@@ -364,6 +305,12 @@ impl Plain {
 }
 
 impl Shared<'_> {
+    fn delegations(&self) -> Vec<PathDelegation> {
+        let owned =
+            |path: &PathConfig| PathDelegation { prefix: path.prefix.clone(), owners: path.owners.clone() };
+        self.paths.iter().map(owned).collect()
+    }
+
     fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.environments.is_empty() {
@@ -396,57 +343,6 @@ impl Shared<'_> {
             problems.push("timeout_ms: from 50 to 30000".to_owned());
         }
         problems
-    }
-}
-
-impl VaultConfig {
-    fn validate(&self, problems: &mut Vec<String>) {
-        if self.address.all().is_empty() {
-            problems.push("address: name at least one".to_owned());
-        }
-        for address in self.address.all() {
-            if address.scheme() != "https" && !(address.scheme() == "http" && is_loopback(address)) {
-                problems.push("address: must be https (plain http only to a loopback address)".to_owned());
-            }
-            if has_userinfo(address) || address.query().is_some() || address.fragment().is_some() {
-                problems.push("address: no user, password, query or fragment may stand in it".to_owned());
-            }
-        }
-        if self.proxy.as_ref().is_some_and(has_userinfo) {
-            problems.push("proxy: no user or password may stand in it".to_owned());
-        }
-        if matches!(&self.auth, VaultLogin::Approle(login) if login.role_id.is_empty()) {
-            problems.push("auth.approle.role_id: must not be empty".to_owned());
-        }
-        let mounts = self.mounts.iter().map(String::as_str).chain(self.auth.mount());
-        if mounts.into_iter().any(|mount| mount.split('/').any(|part| matches!(part, "" | "." | ".."))) {
-            problems.push("mounts, auth: a mount is written without leading or trailing `/`".to_owned());
-        }
-        for (index, prefix) in self.writable.iter().enumerate() {
-            let path = prefix.trim_start_matches('/');
-            let mut segments = path.strip_suffix('/').unwrap_or(path).split('/');
-            if segments.any(|segment| matches!(segment, "" | "." | ".."))
-                || path.contains(['{', '}', '*', '#', '?', '%'])
-            {
-                problems.push(format!("writable[{index}]: a plain path, a prefix with `/` at its end"));
-            }
-        }
-        let plain = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
-        if self.namespace.as_deref().is_some_and(|name| !plain(name)) {
-            problems.push("namespace: empty, or with spaces or special characters".to_owned());
-        }
-    }
-
-    fn settings(&self) -> VaultSettings {
-        VaultSettings {
-            addresses: self.address.all().to_vec(),
-            login: self.auth.clone(),
-            namespace: self.namespace.clone(),
-            mounts: self.mounts.clone(),
-            ca_file: self.ca_file.clone(),
-            proxy: self.proxy.clone(),
-            timeout: Duration::from_millis(self.timeout_ms),
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A configured store is `Cached(Breaker(Deadline(store)))`: see [`StoreConfig::build`].
 
+mod assertion;
 mod aws;
 mod blocking;
 mod breaker;
@@ -18,6 +19,7 @@ pub(crate) mod private_file;
 mod sealed;
 mod vault;
 
+pub use self::assertion::StoreAssertions;
 pub use self::aws::{
     AwsLogin, AwsSettings, Container, CredentialsFile, ParameterStore, SecretsManager, WebIdentity,
 };
@@ -34,5 +36,6 @@ pub use self::file::{FileStore, MAX_FILE};
 pub use self::forgetting::Forgetting;
 pub use self::sealed::{KEPT_VERSIONS, MAX_VALUE, SealedError, SealedStore};
 pub use self::vault::{
-    AppRole, JwtLogin, KubernetesLogin, VaultLogin, VaultSettings, VaultStore, VaultWriter,
+    AppRole, CallerVault, CertLogin, JwtLogin, KubernetesLogin, KvVersion, Mount, SignedLogin, VaultLogin,
+    VaultSettings, VaultStore, VaultWriter, WrappedAppRole,
 };

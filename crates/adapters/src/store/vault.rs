@@ -1,13 +1,17 @@
-//! OpenBao and Vault: KV version 2 over their HTTP API.
+//! OpenBao and Vault: KV in both its versions, over their HTTP API.
 //!
 //! The first segment of a path is the mount, unless the configuration lists mounts. A `403` is looked
 //! into once: where our token is dead, one login and one more try follow; where it lives, it is the
 //! policy's answer.
 
+mod callers;
+mod door;
+mod kv;
 mod lease;
 mod login;
 mod token;
 mod wire;
+mod wrapped;
 mod write;
 
 use std::fmt;
@@ -16,18 +20,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gateway_core::lease::{SecretVersion, VersionId};
+use gateway_core::lease::SecretVersion;
 use gateway_core::ports::{SecretStore, StoreError, StoreErrorKind};
-use gateway_core::reference::{ResolvedReference, VersionSelector};
-use gateway_core::time::{Clock, Timestamp};
+use gateway_core::reference::ResolvedReference;
+use gateway_core::secret::FingerprintKey;
+use gateway_core::time::Clock;
 use http::Method;
 use url::Url;
 
-pub use self::login::{AppRole, JwtLogin, KubernetesLogin, VaultLogin};
+pub use self::callers::CallerVault;
+use self::door::Door;
+use self::kv::{Detected, detected, gone, of_version_1, of_version_2, pinned};
+pub use self::kv::{KvVersion, Mount};
+pub use self::login::{
+    AppRole, CertLogin, JwtLogin, KubernetesLogin, SignedLogin, VaultLogin, WrappedAppRole,
+};
 use self::token::Tokens;
 use self::wire::{Answer, Wire};
 pub use self::write::VaultWriter;
-use super::json_text::secret_field;
+use super::assertion::{Asserted, StoreAssertions};
 use crate::https::{OutboundBuildError, OutboundConfig};
 
 /// What a [`VaultStore`] is made of.
@@ -39,8 +50,10 @@ pub struct VaultSettings {
     pub login: VaultLogin,
     /// The namespace, sent with every request.
     pub namespace: Option<String>,
-    /// The KV version 2 mounts; the first path segment where empty.
-    pub mounts: Vec<String>,
+    /// The KV mounts; the first path segment where empty.
+    pub mounts: Vec<Mount>,
+    /// The version of a mount that says none.
+    pub kv: KvVersion,
     /// PEM file of the certificate authorities to trust.
     pub ca_file: Option<PathBuf>,
     /// The outbound proxy.
@@ -54,8 +67,26 @@ pub struct VaultSettings {
 pub struct VaultStore {
     wire: Arc<Wire>,
     tokens: Arc<Tokens>,
-    mounts: Vec<String>,
+    mounts: Arc<Mounts>,
     clock: Arc<dyn Clock>,
+}
+
+/// What is known of the mounts.
+struct Mounts {
+    named: Vec<Mount>,
+    otherwise: KvVersion,
+    detected: Detected,
+    /// Of this process: what names the values of mounts that name no version.
+    key: FingerprintKey,
+}
+
+impl Mounts {
+    fn new(named: Vec<Mount>, otherwise: KvVersion) -> Result<Self, OutboundBuildError> {
+        let mut key = [0_u8; 32];
+        let no_randomness = |_| OutboundBuildError::Client("no randomness".to_owned());
+        aws_lc_rs::rand::fill(&mut key).map_err(no_randomness)?;
+        Ok(Self { named, otherwise, detected: Detected::default(), key: FingerprintKey::new(key) })
+    }
 }
 
 impl fmt::Debug for VaultStore {
@@ -70,40 +101,67 @@ impl VaultStore {
     /// # Errors
     /// The certificate authorities or the addresses cannot be used.
     pub fn new(settings: VaultSettings, clock: Arc<dyn Clock>) -> Result<Self, OutboundBuildError> {
-        let nodes = u32::try_from(settings.addresses.len()).unwrap_or(u32::MAX - 1);
-        let outbound = OutboundConfig {
-            ca_file: settings.ca_file,
-            proxy: settings.proxy,
-            timeout: settings.timeout,
-            // A node that swallows connections must leave time for the others.
-            connect_timeout: settings.timeout / nodes.saturating_add(1),
-            max_body: 4 * 1024 * 1024,
-            ..OutboundConfig::default()
-        };
-        let wire = Arc::new(Wire::new(&outbound, settings.addresses, settings.namespace)?);
-        let tokens = Arc::new(Tokens::new(wire.clone(), settings.login));
-        Ok(Self { wire, tokens, mounts: settings.mounts, clock })
+        Self::signing(settings, None, clock)
+    }
+
+    /// The same, with what it needs to log in with a token that the gateway signs about itself.
+    ///
+    /// # Errors
+    /// As [`VaultStore::new`].
+    pub fn signing(
+        settings: VaultSettings,
+        assertions: Option<Arc<StoreAssertions>>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OutboundBuildError> {
+        let wire = Arc::new(wire(&settings)?);
+        let mounts = Arc::new(Mounts::new(settings.mounts, settings.kv)?);
+        let door = Door::new(settings.login, assertions, Asserted::gateway());
+        Ok(Self { tokens: Arc::new(Tokens::new(wire.clone(), door)), wire, mounts, clock })
+    }
+
+    /// Gives the token up.
+    async fn log_out(&self) -> Result<(), StoreError> {
+        self.tokens.log_out().await
     }
 
     /// Splits the path into mount and the path within it.
     fn split<'a>(&self, path: &'a str) -> Result<(&'a str, &'a str), StoreError> {
         let path = path.trim_start_matches('/');
-        let split = if self.mounts.is_empty() {
+        let named = self.mounts.named.iter().map(|mount| mount.mount.as_str());
+        let split = if self.mounts.named.is_empty() {
             path.split_once('/')
         } else {
-            let within = |mount: &String| path.strip_prefix(mount.as_str())?.strip_prefix('/');
-            let longest = self.mounts.iter().filter(|mount| within(mount).is_some()).max_by_key(|m| m.len());
+            let within = |mount: &&str| path.strip_prefix(*mount)?.strip_prefix('/');
+            let longest = named.clone().filter(|mount| within(mount).is_some()).max_by_key(|m| m.len());
             longest
                 .and_then(|mount| path.split_at_checked(mount.len()))
                 .map(|(mount, rest)| (mount, rest.trim_start_matches('/')))
         };
         split.filter(|(mount, rest)| !mount.is_empty() && !rest.is_empty()).ok_or_else(|| {
-            let known = match self.mounts.as_slice() {
+            let known = match named.collect::<Vec<_>>().as_slice() {
                 [] => "write `store://mount/path#field`".to_owned(),
                 mounts => format!("the configured mounts are {}", mounts.join(", ")),
             };
             StoreError::new(StoreErrorKind::Malformed, format!("the path is in no mount: {known}"))
         })
+    }
+
+    /// Which version of KV the mount is: as configured, or as the store says.
+    async fn version_of(&self, mount: &str) -> Result<KvVersion, StoreError> {
+        let named = self.mounts.named.iter().find(|named| named.mount == mount);
+        match named.and_then(|named| named.kv).unwrap_or(self.mounts.otherwise) {
+            KvVersion::Detect => {}
+            version => return Ok(version),
+        }
+        if let Some(version) = self.mounts.detected.known(mount) {
+            return Ok(version);
+        }
+        let segments: Vec<&str> =
+            ["sys", "internal", "ui", "mounts"].into_iter().chain(mount.split('/')).collect();
+        let answer = self.read(&segments, None).await?;
+        let version = detected(&answer, mount)?;
+        self.mounts.detected.learn(mount, version);
+        Ok(version)
     }
 
     /// Reads once, and once more where the token turns out to be dead.
@@ -138,46 +196,19 @@ impl VaultStore {
     }
 }
 
-/// The pinned version. Zero would mean the newest one to the store, so it is refused.
-fn pinned(wanted: Option<&VersionSelector>) -> Result<Option<u64>, StoreError> {
-    let malformed = |inside: &str| StoreError::new(StoreErrorKind::Malformed, inside);
-    match wanted {
-        None => Ok(None),
-        Some(VersionSelector::Stage(_)) => Err(malformed("this store has versions, not stages")),
-        Some(VersionSelector::Version(text)) => match text.parse::<u64>() {
-            Ok(number) if number > 0 && number.to_string() == *text => Ok(Some(number)),
-            _ => Err(malformed("the version must be a number from 1")),
-        },
-    }
-}
-
-/// Makes the secret version of a KV version 2 answer.
-fn secret_version(
-    answer: &Answer,
-    field: &str,
-    pin: Option<u64>,
-    now: Timestamp,
-) -> Result<SecretVersion, StoreError> {
-    let malformed = |inside: &str| StoreError::new(StoreErrorKind::Malformed, inside);
-    let body = answer.kv().ok_or_else(|| malformed("the answer is not one of a KV version 2 mount"))?;
-    let metadata = body.data.metadata;
-    if pin.is_some_and(|pin| pin != metadata.version) {
-        return Err(malformed("the store answered with another version than the pinned one"));
-    }
-    // A deletion in the future is `delete_version_after` at work.
-    let deletion = Timestamp::parse(&metadata.deletion_time).ok();
-    let fields = body.data.data.filter(|_| !metadata.destroyed && deletion.is_none_or(|at| at > now));
-    let Some(fields) = fields else {
-        let inside = format!("version {} is deleted or destroyed", metadata.version);
-        return Err(StoreError::new(StoreErrorKind::NotFound, inside));
+/// The way to the cluster.
+fn wire(settings: &VaultSettings) -> Result<Wire, OutboundBuildError> {
+    let nodes = u32::try_from(settings.addresses.len()).unwrap_or(u32::MAX - 1);
+    let outbound = OutboundConfig {
+        ca_file: settings.ca_file.clone(),
+        proxy: settings.proxy.clone(),
+        timeout: settings.timeout,
+        // A node that swallows connections must leave time for the others.
+        connect_timeout: settings.timeout / nodes.saturating_add(1),
+        max_body: 4 * 1024 * 1024,
+        ..OutboundConfig::default()
     };
-    Ok(SecretVersion {
-        secret: secret_field(&fields, field)?,
-        version: VersionId::new(&metadata.version.to_string()),
-        created_at: Timestamp::parse(&metadata.created_time).ok(),
-        expires_at: deletion,
-        store_request_id: body.request_id.as_deref().map(VersionId::new),
-    })
+    Wire::new(&outbound, settings.addresses.clone(), settings.namespace.clone())
 }
 
 #[async_trait]
@@ -188,18 +219,19 @@ impl SecretStore for VaultStore {
         })?;
         let pin = pinned(reference.version.as_ref())?;
         let (mount, path) = self.split(&reference.path)?;
-        let segments: Vec<&str> =
-            mount.split('/').chain(std::iter::once("data")).chain(path.split('/')).collect();
+        let version = self.version_of(mount).await?;
+        if version == KvVersion::V1 && pin.is_some() {
+            let inside =
+                format!("mount `{mount}` is KV version 1, which keeps no versions: leave `?version=` out");
+            return Err(StoreError::new(StoreErrorKind::Malformed, inside));
+        }
+        let area = (version != KvVersion::V1).then_some("data");
+        let segments: Vec<&str> = mount.split('/').chain(area).chain(path.split('/')).collect();
         let answer = self.read(&segments, pin).await?;
-        match answer.status {
-            200 => secret_version(&answer, field, pin, self.clock.now()).map(Arc::new),
-            404 => {
-                let inside = match answer.kv() {
-                    Some(_) => "the version is deleted or destroyed",
-                    None => "there is no such path, version or mount",
-                };
-                Err(answer.error(StoreErrorKind::NotFound, inside))
-            }
+        match (answer.status, version) {
+            (200, KvVersion::V1) => of_version_1(&answer, field, &self.mounts.key).map(Arc::new),
+            (200, _) => of_version_2(&answer, field, pin, self.clock.now()).map(Arc::new),
+            (404, _) => Err(gone(&answer)),
             _ => Err(answer.failure()),
         }
     }

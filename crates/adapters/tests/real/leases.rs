@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gateway_adapters::signing::Signer;
 use gateway_adapters::source::{SourceParts, Sources};
-use gateway_adapters::store::{AppRole, VaultLogin, VaultSettings, VaultStore};
+use gateway_adapters::store::{AppRole, KvVersion, VaultLogin, VaultSettings, VaultStore};
 use gateway_core::audit::{Decision, EventKind};
 use gateway_core::ports::{CredentialIssuer, LeasingStore, StoreErrorKind, StoreLease};
 use gateway_core::reference::{ResolvedReference, VersionSelector};
@@ -76,6 +76,7 @@ impl Estate {
             login,
             namespace: None,
             mounts: Vec::new(),
+            kv: KvVersion::V2,
             ca_file: None,
             proxy: None,
             timeout: Duration::from_secs(10),

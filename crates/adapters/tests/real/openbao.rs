@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gateway_adapters::store::{
-    AppRole, CacheLimits, Cached, Deadline, JwtLogin, VaultLogin, VaultSettings, VaultStore, VaultWriter,
+    AppRole, CacheLimits, Cached, Deadline, JwtLogin, KvVersion, VaultLogin, VaultSettings, VaultStore,
+    VaultWriter,
 };
 use gateway_core::id::StoreName;
 use gateway_core::lease::SecretVersion;
@@ -31,6 +32,7 @@ fn settings(server: &OpenBao, login: VaultLogin) -> VaultSettings {
         login,
         namespace: None,
         mounts: Vec::new(),
+        kv: KvVersion::V2,
         ca_file: None,
         proxy: None,
         timeout: Duration::from_secs(5),

@@ -4,8 +4,8 @@ use super::rule;
 use super::validate::Judge;
 use super::world::provider_key;
 use crate::manifest::{
-    AssertedSubject, BindingSpec, ClientAuthentication, CredentialMode, CredentialSource, ObjectKey,
-    ProviderSpec, Registration, Route, Spec, TokenRequest, WorkloadSpec,
+    AssertedSubject, BindingSpec, ClientAuthentication, CredentialMode, CredentialSource, Injection,
+    ObjectKey, ProviderSpec, Registration, Route, Spec, TokenRequest, WorkloadSpec,
 };
 
 /// How long a minted token may hold, in seconds.
@@ -14,6 +14,11 @@ const MINTED_SECONDS: std::ops::RangeInclusive<u32> = 30..=900;
 impl Judge<'_> {
     /// Mode and source must fit, and everything that the source names must be there.
     pub(super) fn source(&mut self, key: &ObjectKey, spec: &BindingSpec) {
+        let leased = matches!(spec.source, Some(CredentialSource::Leased(_)));
+        if !leased && spec.inject.as_ref().is_some_and(Injection::names_account) {
+            let message = "the user name of a lease goes with the source `leased` alone";
+            self.find(&rule::BINDING_SOURCE, key, message);
+        }
         let Some(source) = &spec.source else {
             self.stored(key, spec);
             return;

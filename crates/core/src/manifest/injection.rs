@@ -19,8 +19,8 @@ pub enum Injection {
     },
     /// HTTP basic authentication (RFC 7617) with the secret as password.
     Basic {
-        /// The user name; no colon, as RFC 7617 demands.
-        user: String,
+        /// Who logs in.
+        user: BasicUser,
     },
     /// A query parameter; in production by approved exception only, for URLs reach logs.
     Query {
@@ -48,9 +48,43 @@ impl Injection {
     pub const fn is_for_process(&self) -> bool {
         matches!(self, Self::Environment { .. } | Self::File { .. })
     }
+
+    /// Whether it needs the account that the secret belongs to: a user name that a store made up together
+    /// with the secret.
+    pub fn names_account(&self) -> bool {
+        match self {
+            Self::Basic { user } => *user == BasicUser::OfLease,
+            Self::Query { .. } => false,
+            Self::Header { format, .. } | Self::Environment { format, .. } | Self::File { format, .. } => {
+                format.names_account()
+            }
+        }
+    }
 }
 
-/// Text before and after the value, from a format with exactly one `{secret}`.
+/// The user of HTTP basic authentication.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BasicUser {
+    /// This one; no colon, as RFC 7617 demands.
+    Named(String),
+    /// The account that came with the secret.
+    OfLease,
+}
+
+impl fmt::Display for BasicUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(user) => write!(f, "user `{user}`"),
+            Self::OfLease => f.write_str("the user whom the store makes with each lease"),
+        }
+    }
+}
+
+/// Where a format takes the account that came with the secret.
+pub const LEASED_USER: &str = "{lease.username}";
+
+/// Text before and after the value, from a format with exactly one `{secret}`, and at most one
+/// [`LEASED_USER`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ValueFormat {
     /// What stands before the value.
@@ -68,9 +102,14 @@ pub enum InjectionError {
     /// The header name is not a token of RFC 9110 or may not be written.
     #[error("`{0}` is not a header that a credential may be written into")]
     Header(String),
-    /// Not exactly one `{{secret}}`, or characters that no header takes.
-    #[error("`format` needs `{{secret}}` exactly once and visible ASCII around it")]
+    /// Not exactly one `{{secret}}`, more than one `{{lease.username}}`, or characters that no header takes.
+    #[error(
+        "`format` needs `{{secret}}` exactly once, `{{lease.username}}` at most once, and visible ASCII around"
+    )]
     Format,
+    /// Neither `user` nor `username_from`, or both.
+    #[error("`basic` takes exactly one of `user` and `username_from: lease`")]
+    BasicUser,
     /// The user is empty or has a colon or a control character.
     #[error("the basic-auth user must be visible ASCII without a colon")]
     User,
@@ -122,7 +161,16 @@ struct Written {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenBasic {
-    user: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    username_from: Option<UsernameFrom>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum UsernameFrom {
+    Lease,
 }
 
 impl TryFrom<Written> for Injection {
@@ -132,7 +180,7 @@ impl TryFrom<Written> for Injection {
         let format = format.as_deref();
         match (header, basic, query, environment, file) {
             (Some(name), None, None, None, None) => in_header(&name, format.unwrap_or("{secret}")),
-            (None, Some(basic), None, None, None) if format.is_none() => in_basic(basic.user),
+            (None, Some(basic), None, None, None) if format.is_none() => in_basic(basic),
             (None, None, Some(name), None, None) if format.is_none() => in_query(name),
             (None, None, None, Some(variable), None) => {
                 let format = value_format(format.unwrap_or("{secret}"))?;
@@ -147,9 +195,18 @@ impl TryFrom<Written> for Injection {
     }
 }
 
-fn in_basic(user: String) -> Result<Injection, InjectionError> {
+fn in_basic(basic: WrittenBasic) -> Result<Injection, InjectionError> {
+    let user = match (basic.user, basic.username_from) {
+        (Some(user), None) => user,
+        (None, Some(UsernameFrom::Lease)) => return Ok(Injection::Basic { user: BasicUser::OfLease }),
+        (None, None) | (Some(_), Some(_)) => return Err(InjectionError::BasicUser),
+    };
     let plain = user.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b':');
-    if plain && !user.is_empty() { Ok(Injection::Basic { user }) } else { Err(InjectionError::User) }
+    if plain && !user.is_empty() {
+        Ok(Injection::Basic { user: BasicUser::Named(user) })
+    } else {
+        Err(InjectionError::User)
+    }
 }
 
 fn in_query(name: String) -> Result<Injection, InjectionError> {
@@ -165,7 +222,7 @@ fn named(variable: String) -> Result<String, InjectionError> {
 fn value_format(format: &str) -> Result<ValueFormat, InjectionError> {
     let (before, after) = format.split_once("{secret}").ok_or(InjectionError::Format)?;
     let plain = format.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
-    if !plain || after.contains("{secret}") {
+    if !plain || after.contains("{secret}") || format.matches(LEASED_USER).count() > 1 {
         return Err(InjectionError::Format);
     }
     Ok(ValueFormat { before: before.to_owned(), after: after.to_owned() })
@@ -188,7 +245,13 @@ impl From<Injection> for Written {
             Injection::Header { name, format } => {
                 Self { header: Some(name), format: Some(format.to_string()), ..empty }
             }
-            Injection::Basic { user } => Self { basic: Some(WrittenBasic { user }), ..empty },
+            Injection::Basic { user: BasicUser::Named(user) } => {
+                Self { basic: Some(WrittenBasic { user: Some(user), username_from: None }), ..empty }
+            }
+            Injection::Basic { user: BasicUser::OfLease } => {
+                let basic = WrittenBasic { user: None, username_from: Some(UsernameFrom::Lease) };
+                Self { basic: Some(basic), ..empty }
+            }
             Injection::Query { name } => Self { query: Some(name), ..empty },
             Injection::Environment { variable, format } => {
                 Self { environment: Some(variable), format: Some(format.to_string()), ..empty }
@@ -197,6 +260,13 @@ impl From<Injection> for Written {
                 Self { file: Some(variable), format: Some(format.to_string()), ..empty }
             }
         }
+    }
+}
+
+impl ValueFormat {
+    /// Whether it takes the account that came with the secret.
+    pub fn names_account(&self) -> bool {
+        self.before.contains(LEASED_USER) || self.after.contains(LEASED_USER)
     }
 }
 

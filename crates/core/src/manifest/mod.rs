@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 pub use agent::{AgentProof, AgentSpec, OwnedTools};
 pub use binding::{BindingSpec, CredentialMode, Exception, ExceptionRule, Limits, ToolSelector};
 pub use environment::{EnvironmentSpec, Tier};
-pub use injection::{Injection, InjectionError, ValueFormat};
+pub use injection::{BasicUser, Injection, InjectionError, LEASED_USER, ValueFormat};
 pub use pattern::Pattern;
 pub use policy::PolicySpec;
 pub use provider::{ClientAuthentication, ProviderClient, ProviderEndpoints, ProviderSpec, Registration};

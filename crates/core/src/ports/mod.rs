@@ -13,7 +13,7 @@ pub use keys::{IdentityVerifier, OwnKeys, Random};
 pub use source::{Candidate, CredentialIssuer, CredentialProbe, CredentialWish};
 pub use state::{Publisher, StateError, StateReader, StateWriter};
 pub use store::{
-    LeasingStore, SecretCache, SecretStore, SecretWriter, StoreError, StoreErrorKind, StoreLease,
+    CallerStore, LeasingStore, SecretCache, SecretStore, SecretWriter, StoreError, StoreErrorKind, StoreLease,
 };
 pub use ticket::{Ticket, TicketKind, Tickets};
 pub use traffic::{LiveSessions, LiveTraffic};

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::actor::Actor;
+use crate::id::{AgentName, EnvironmentName};
 use crate::lease::{SecretVersion, VersionId};
 use crate::reference::ResolvedReference;
 use crate::refusal::{Code, Refusal};
@@ -28,6 +30,31 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// What stands in the way.
     async fn probe(&self) -> Result<(), StoreError>;
+
+    /// The same store, where each caller opens it as itself: then only
+    /// [`fetch_as`](CallerStore::fetch_as) fetches anything.
+    fn for_callers(&self) -> Option<&dyn CallerStore> {
+        None
+    }
+}
+
+/// A store that is opened as whoever calls, so that its own policy decides too. What one caller is shown
+/// is never shown to another.
+#[async_trait]
+pub trait CallerStore: Send + Sync + fmt::Debug {
+    /// Fetches as [`SecretStore::fetch`] does, in the caller's own name.
+    ///
+    /// # Errors
+    /// As there; [`StoreErrorKind::Denied`] where the store refuses this caller.
+    async fn fetch_as(
+        &self,
+        actor: &Actor,
+        environment: &EnvironmentName,
+        reference: &ResolvedReference,
+    ) -> Result<Arc<SecretVersion>, StoreError>;
+
+    /// Gives up what the store gave this agent, and forgets its values; says how many there were.
+    async fn end_agent(&self, agent: &AgentName) -> u32;
 }
 
 /// A store that makes secrets on demand, each with a lease, and takes them back.

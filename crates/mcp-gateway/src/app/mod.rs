@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_adapters::audit::{AuditLog, Checkpointer};
+use gateway_adapters::source::Sources;
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::ports::AuditSink as _;
 use gateway_core::time::Clock as _;
@@ -31,7 +32,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use bootstrap::bootstrap_token;
-pub use preflight::{PreflightLine, PreflightRequest, preflight};
+pub use preflight::{PreflightLine, PreflightRequest, preflight, store_assertions};
 
 use crate::config::{Config, LogFormat, LogLevel};
 use parts::Parts;
@@ -83,6 +84,9 @@ impl StartError {
     }
 }
 
+/// How long a stop waits for stores to take leases back.
+const GIVING_BACK: Duration = Duration::from_secs(10);
+
 /// A gateway that runs in this process.
 pub struct Running {
     /// Where agents connect.
@@ -95,6 +99,7 @@ pub struct Running {
     checkpointer: Arc<Checkpointer>,
     stop: watch::Sender<bool>,
     replicas: Option<Arc<Replicas>>,
+    sources: Arc<Sources>,
     threads: Vec<std::thread::JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
     drain: Duration,
@@ -120,6 +125,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         audit: parts.audit,
         checkpointer: parts.checkpointer,
         replicas: parts.replicas,
+        sources: parts.sources,
         stop,
         threads,
         tasks,
@@ -147,6 +153,12 @@ impl Running {
                 inside = refusal.inside().unwrap_or(""),
                 "processes of servers were still running"
             );
+        }
+        // Before the evidence closes: what is given back is recorded.
+        match tokio::time::timeout(GIVING_BACK, self.sources.give_back()).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "leases were given back"),
+            Err(_) => tracing::warn!("not every lease was given back: what is left ends with its time"),
         }
         self.tasks.iter().for_each(JoinHandle::abort);
         if let Some(replicas) = &self.replicas {

@@ -9,6 +9,7 @@ use gateway_adapters::policy::CedarCompiler;
 use gateway_adapters::signing::Signer;
 use gateway_adapters::source::{SourceParts, Sources};
 use gateway_adapters::state::{self, Database, StateConfig};
+use gateway_adapters::store::StoreAssertions;
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::connect::ConnectPages;
 use gateway_core::id::Epoch;
@@ -56,7 +57,8 @@ impl Parts {
     pub(super) async fn open(config: &Config) -> Result<Self, StartError> {
         let clock = Arc::new(SystemClock);
         let entropy = Arc::new(SystemEntropy::default());
-        let stores = Arc::new(stores(config)?);
+        let signer = Arc::new(signer(config)?);
+        let stores = Arc::new(stores(config, &assertions(config, &signer, &entropy))?);
         let (audit, opened) = AuditLog::open(&config.audit, &*entropy)?;
         let audit = Arc::new(audit);
         let Database { state, tickets } = state::open(&config.state, clock.clone(), entropy.clone()).await?;
@@ -74,9 +76,6 @@ impl Parts {
         verifier.refresh_bundles(clock.now()).await;
         let operators =
             Arc::new(OidcOperators::new(&config.operators.issuers).map_err(|issues| identity(&issues))?);
-        let signer = Signer::open(&config.signing, clock.now())
-            .map_err(|error| StartError::machine("the signing keys", error))?;
-        let signer = Arc::new(signer);
         let sources = Arc::new(Sources::new(SourceParts {
             signer: signer.clone(),
             public_url: config.public_url.to_string(),
@@ -194,10 +193,26 @@ fn checkpointer(
     opened.map(Arc::new).map_err(|error| StartError::machine("the checkpoints", error))
 }
 
-fn stores(config: &Config) -> Result<Stores, StartError> {
+/// The gateway's signing keys, made where there are none yet.
+pub(super) fn signer(config: &Config) -> Result<Signer, StartError> {
+    Signer::open(&config.signing, SystemClock.now())
+        .map_err(|error| StartError::machine("the signing keys", error))
+}
+
+/// What the gateway signs to log in at stores.
+pub(super) fn assertions(
+    config: &Config,
+    signer: &Arc<Signer>,
+    entropy: &Arc<SystemEntropy>,
+) -> Arc<StoreAssertions> {
+    let url = config.public_url.as_str();
+    Arc::new(StoreAssertions::new(signer.clone(), url, Arc::new(SystemClock), entropy.clone()))
+}
+
+fn stores(config: &Config, assertions: &Arc<StoreAssertions>) -> Result<Stores, StartError> {
     let mut entries = Vec::with_capacity(config.stores.len());
     for (name, store) in &config.stores {
-        entries.push((name.clone(), store.build(name, Arc::new(SystemClock))?));
+        entries.push((name.clone(), store.build_signing(name, Arc::new(SystemClock), Some(assertions))?));
     }
     Ok(Stores::new(entries))
 }

@@ -8,6 +8,7 @@ use gateway_adapters::audit::{AuditLog, Sink};
 use gateway_adapters::identity::OidcVerifier;
 use gateway_adapters::policy::CedarCompiler;
 use gateway_adapters::state;
+use gateway_adapters::store::{StoreAssertions, StoreConfig};
 use gateway_core::actor::Groups;
 use gateway_core::id::{EnvironmentName, ServerName};
 use gateway_core::identity::Presented;
@@ -23,6 +24,7 @@ use gateway_proxy::upstream::Upstreams;
 use http::{HeaderValue, Method, Request, header};
 use http_body_util::Full;
 
+use super::StartError;
 use super::system::{SystemClock, SystemEntropy};
 use crate::config::Config;
 
@@ -86,10 +88,27 @@ pub async fn preflight(config: &Config, request: &PreflightRequest) -> Vec<Prefl
     lines
 }
 
+/// What the gateway signs to log in at stores, where one of them needs it: the keys are made where there
+/// are none yet.
+///
+/// # Errors
+/// The signing keys cannot be opened.
+pub fn store_assertions(config: &Config) -> Result<Option<Arc<StoreAssertions>>, StartError> {
+    if !config.stores.values().any(StoreConfig::is_signed) {
+        return Ok(None);
+    }
+    let (signer, entropy) = (Arc::new(super::parts::signer(config)?), Arc::new(SystemEntropy::default()));
+    Ok(Some(super::parts::assertions(config, &signer, &entropy)))
+}
+
 fn open_stores(config: &Config, lines: &mut Vec<PreflightLine>) -> Stores {
     let mut entries = Vec::new();
+    let assertions = store_assertions(config).unwrap_or_else(|error| {
+        lines.push(PreflightLine::bad("signing keys", error, "check the file under `signing`"));
+        None
+    });
     for (name, store) in &config.stores {
-        match store.build(name, Arc::new(SystemClock)) {
+        match store.build_signing(name, Arc::new(SystemClock), assertions.as_ref()) {
             Ok(entry) => entries.push((name.clone(), entry)),
             Err(error) => lines.push(PreflightLine::bad(
                 format!("store {name}"),

@@ -21,8 +21,9 @@ pub(super) fn serve(config: Config) -> Result<Exit, Failure> {
 /// Asks every store whether it answers and accepts the gateway's login.
 pub(super) fn probe_stores(config: &Config) -> Result<Vec<PreflightLine>, Failure> {
     let runtime = runtime()?;
+    let assertions = app::store_assertions(config).map_err(|error| not_started(&error))?;
     let probed = config.stores.iter().map(|(name, store)| {
-        let found = match store.build(name, Arc::new(SystemClock)) {
+        let found = match store.build_signing(name, Arc::new(SystemClock), assertions.as_ref()) {
             Ok(entry) => runtime.block_on(entry.store.probe()).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };

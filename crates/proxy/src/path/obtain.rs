@@ -80,8 +80,8 @@ pub async fn obtain_for(
     let (version, place) = match (&binding.spec.secret, &binding.spec.source, binding.credential) {
         (Some(reference), None, CredentialNeed::Required) => {
             let resolved = resolve(permit, actor, reference)?;
-            let version = fetch(&gateway.stores, permit, &resolved).await?;
-            let slot = per_caller(reference, &resolved);
+            let (version, of_caller) = fetch(&gateway.stores, permit, actor, &resolved).await?;
+            let slot = of_caller.or_else(|| per_caller(reference, &resolved));
             let agent = slot.as_ref().and_then(|_| agent_name(actor)).cloned();
             let place = Place { slot, agent, reference: Some(resolved) };
             (version, place)
@@ -171,13 +171,23 @@ pub fn resolve(
     reference.resolve(&values).map_err(|error| Refusal::new(Code::ReferenceRefused).because(error))
 }
 
+/// Fetches the version, in the caller's own name where the store is opened so; says whose it is then.
 async fn fetch(
     stores: &Stores,
     permit: &Permit,
+    actor: Option<&Actor>,
     resolved: &ResolvedReference,
-) -> Result<Arc<SecretVersion>, Refusal> {
-    let entry = stores.open(&permit.binding().spec.environment, &resolved.store)?;
-    Ok(entry.store.fetch(resolved).await?)
+) -> Result<(Arc<SecretVersion>, Option<String>), Refusal> {
+    let environment = &permit.binding().spec.environment;
+    let entry = stores.open(environment, &resolved.store)?;
+    let Some(callers) = entry.store.for_callers() else {
+        return Ok((entry.store.fetch(resolved).await?, None));
+    };
+    let nobody =
+        || Refusal::new(Code::StoreDenied).because("the store is opened as the caller: nobody calls");
+    let actor = actor.ok_or_else(nobody)?;
+    let version = callers.fetch_as(actor, environment, resolved).await?;
+    Ok((version, Some(format!("{};{}/{}", actor.stable_id(), resolved.store, resolved.path))))
 }
 
 /// The production rules, checked again where the credential is used (DESIGN, section 11.5).

@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a claim that does not hold fails the test")]
 
+mod pressure;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,6 +12,8 @@ use async_trait::async_trait;
 use gateway_core::lease::SecretVersion;
 use gateway_core::ports::{SecretStore, StoreError, StoreErrorKind};
 use gateway_core::reference::{ResolvedReference, VersionSelector};
+
+pub use self::pressure::pressure;
 
 /// A store under test, and a door beside it through which values get in.
 #[async_trait]
@@ -27,6 +31,16 @@ pub trait StoreWorld: Send + Sync {
     /// Whether an older version can still be fetched by its pin.
     fn keeps_versions(&self) -> bool;
 
+    /// Whether a version can be pinned at all.
+    fn pins(&self) -> bool {
+        true
+    }
+
+    /// How many requests have reached the server so far; absent where that cannot be counted.
+    fn requests(&self) -> Option<u32> {
+        None
+    }
+
     /// Whether a value can change while the store is open.
     fn changes(&self) -> bool {
         true
@@ -40,6 +54,17 @@ pub trait StoreWorld: Send + Sync {
 
     /// Deletes what is at the reference; `false` where that cannot be done.
     async fn delete(&self, _wanted: &ResolvedReference) -> bool {
+        false
+    }
+
+    /// Deletes the one version at the pinned reference; `false` where that cannot be done.
+    async fn delete_version(&self, _pinned: &ResolvedReference) -> bool {
+        false
+    }
+
+    /// Lets the server's answers come in this way until [`Trouble::None`] is brought; `false` where that
+    /// cannot be done.
+    async fn misbehave(&self, _how: Misbehaviour) -> bool {
         false
     }
 
@@ -64,6 +89,19 @@ pub enum Trouble {
     SessionOver,
     /// It refuses our session and our login.
     LoginRefused,
+}
+
+/// How an answer can come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Misbehaviour {
+    /// The server's own answer ends in its middle.
+    CutShort,
+    /// A page of somebody in between, with the status of a success.
+    SomethingElse,
+    /// A redirect to another server.
+    Elsewhere,
+    /// The server's own answer, after a moment.
+    Late,
 }
 
 /// When a throttled world asks to come back.
@@ -159,7 +197,8 @@ async fn misses_by_name(world: &dyn StoreWorld) {
         refused(world, &field, &[StoreErrorKind::NotFound], "a missing field").await;
     }
     let version = pin(&wanted, "999999");
-    refused(world, &version, &[StoreErrorKind::NotFound], "a missing version").await;
+    let kinds = if world.pins() { StoreErrorKind::NotFound } else { StoreErrorKind::Malformed };
+    refused(world, &version, &[kinds], "a missing version").await;
     let stage = ResolvedReference { version: Some(VersionSelector::Stage("LATEST".to_owned())), ..wanted };
     let kinds = [StoreErrorKind::NotFound, StoreErrorKind::Malformed];
     refused(world, &stage, &kinds, "a stage that does not exist").await;
@@ -175,6 +214,14 @@ async fn pins_versions(world: &dyn StoreWorld) {
     let wanted = put(world, "pinned", FIRST).await;
     let first = world.store().fetch(&wanted).await.expect("the first version");
     let pinned = pin(&wanted, first.version.as_str());
+    if !world.pins() {
+        refused(world, &pinned, &[StoreErrorKind::Malformed], "a pin where there are no versions").await;
+        put(world, "pinned", SECOND).await;
+        let second = world.store().fetch(&wanted).await.expect("the second value");
+        assert_eq!(bytes(&second), SECOND, "the newest");
+        assert_ne!(second.version, first.version, "another value has another name");
+        return;
+    }
     let found = world.store().fetch(&pinned).await.expect("the current version by its pin");
     assert_eq!((bytes(&found), &found.version), (FIRST, &first.version));
     if !world.changes() {
@@ -226,7 +273,8 @@ async fn misses_what_was_deleted(world: &dyn StoreWorld) {
     let pinned = pin(&wanted, found.version.as_str());
     if world.delete(&wanted).await {
         refused(world, &wanted, &[StoreErrorKind::NotFound], "what was deleted").await;
-        refused(world, &pinned, &[StoreErrorKind::NotFound], "a version that was deleted").await;
+        let kind = if world.pins() { StoreErrorKind::NotFound } else { StoreErrorKind::Malformed };
+        refused(world, &pinned, &[kind], "a version that was deleted").await;
     }
 }
 

@@ -1,17 +1,10 @@
-//! The ways to log in. Credentials are in files that are read anew at each login, so they can be
-//! replaced under a running gateway.
+//! The ways to log in, as the configuration writes them. Credentials are in files that are read anew at
+//! each login, so they can be replaced under a running gateway.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use gateway_core::ports::{StoreError, StoreErrorKind};
-use gateway_core::secret::Secret;
-use http::{HeaderValue, Method};
+use gateway_core::manifest::ClientCertificate;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
-
-use super::wire::{Answer, Wire, token_header};
-use crate::store::login_file;
-use crate::store::private_file::Readers;
 
 /// Where Kubernetes mounts the token of the pod's service account.
 const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -24,10 +17,18 @@ pub enum VaultLogin {
     TokenFile(PathBuf),
     /// AppRole.
     Approle(AppRole),
+    /// AppRole with a response-wrapped secret id.
+    WrappedApprole(WrappedAppRole),
     /// A JSON Web Token of a configured issuer.
     Jwt(JwtLogin),
+    /// A JSON Web Token that the gateway signs about itself.
+    SignedJwt(SignedLogin),
     /// The pod's service account.
     Kubernetes(KubernetesLogin),
+    /// A TLS client certificate.
+    Cert(CertLogin),
+    /// Nobody but the caller: a JSON Web Token that the gateway signs about who calls.
+    Caller(SignedLogin),
 }
 
 /// AppRole login.
@@ -43,6 +44,22 @@ pub struct AppRole {
     pub secret_id_file: PathBuf,
 }
 
+/// AppRole login with a secret id that only its first reader gets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrappedAppRole {
+    /// The auth mount. Default `approle`.
+    #[serde(default = "AppRole::default_mount")]
+    pub mount: String,
+    /// The role's name: a wrapping token that was made anywhere but for a secret id of this role is
+    /// refused.
+    pub role: String,
+    /// The role id; an identifier, not a secret.
+    pub role_id: String,
+    /// The file of the wrapping token.
+    pub wrapped_secret_id_file: PathBuf,
+}
+
 /// JWT login.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +71,19 @@ pub struct JwtLogin {
     pub role: String,
     /// The file of the token.
     pub jwt_file: PathBuf,
+}
+
+/// JWT login with a token that the gateway signs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedLogin {
+    /// The auth mount. Default `jwt`.
+    #[serde(default = "JwtLogin::default_mount")]
+    pub mount: String,
+    /// The role.
+    pub role: String,
+    /// The token's audience: what the role is bound to, and nothing else listens to.
+    pub audience: String,
 }
 
 /// Kubernetes login.
@@ -68,6 +98,22 @@ pub struct KubernetesLogin {
     /// The file of the service account's token. Default: where Kubernetes mounts it.
     #[serde(default = "KubernetesLogin::default_file")]
     pub token_file: PathBuf,
+}
+
+/// TLS certificate login.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertLogin {
+    /// The auth mount. Default `cert`.
+    #[serde(default = "CertLogin::default_mount")]
+    pub mount: String,
+    /// The role. Where absent, the store tries every role that the certificate matches.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// The certificate chain in PEM, leaf first.
+    pub certificate_file: PathBuf,
+    /// The private key in PEM.
+    pub key_file: PathBuf,
 }
 
 impl AppRole {
@@ -92,17 +138,14 @@ impl KubernetesLogin {
     }
 }
 
-/// What a login request carries. Serialised straight into a zeroed buffer.
-#[derive(Serialize)]
-struct Credentials<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jwt: Option<&'a str>,
+impl CertLogin {
+    fn default_mount() -> String {
+        "cert".to_owned()
+    }
+
+    pub(super) fn certificate(&self) -> ClientCertificate {
+        ClientCertificate { certificate_file: self.certificate_file.clone(), key_file: self.key_file.clone() }
+    }
 }
 
 impl VaultLogin {
@@ -111,83 +154,57 @@ impl VaultLogin {
         match self {
             Self::TokenFile(_) => None,
             Self::Approle(login) => Some(&login.mount),
+            Self::WrappedApprole(login) => Some(&login.mount),
             Self::Jwt(login) => Some(&login.mount),
+            Self::SignedJwt(login) | Self::Caller(login) => Some(&login.mount),
             Self::Kubernetes(login) => Some(&login.mount),
+            Self::Cert(login) => Some(&login.mount),
         }
     }
 
-    /// The file of the credential.
-    pub fn file(&self) -> &Path {
+    /// The files of the credential, to be moved.
+    pub fn files_mut(&mut self) -> Vec<&mut PathBuf> {
         match self {
-            Self::TokenFile(file) => file,
-            Self::Approle(login) => &login.secret_id_file,
-            Self::Jwt(login) => &login.jwt_file,
-            Self::Kubernetes(login) => &login.token_file,
+            Self::TokenFile(file) => vec![file],
+            Self::Approle(login) => vec![&mut login.secret_id_file],
+            Self::WrappedApprole(login) => vec![&mut login.wrapped_secret_id_file],
+            Self::Jwt(login) => vec![&mut login.jwt_file],
+            Self::SignedJwt(_) | Self::Caller(_) => Vec::new(),
+            Self::Kubernetes(login) => vec![&mut login.token_file],
+            Self::Cert(login) => vec![&mut login.certificate_file, &mut login.key_file],
         }
     }
 
-    /// The file of the credential, to be moved.
-    pub fn file_mut(&mut self) -> &mut PathBuf {
-        match self {
-            Self::TokenFile(file) => file,
-            Self::Approle(login) => &mut login.secret_id_file,
-            Self::Jwt(login) => &mut login.jwt_file,
-            Self::Kubernetes(login) => &mut login.token_file,
-        }
+    /// Whether the gateway's own signing keys are needed.
+    pub const fn is_signed(&self) -> bool {
+        matches!(self, Self::SignedJwt(_) | Self::Caller(_))
     }
 
-    /// Platforms mount short-lived identity tokens readable; what lives longer must be guarded.
-    fn readers(&self) -> Readers {
-        match self {
-            Self::TokenFile(_) | Self::Approle(_) => Readers::Group,
-            Self::Jwt(_) | Self::Kubernetes(_) => Readers::Anybody,
-        }
-    }
-
-    /// Reads the credential of this login.
-    pub(super) async fn credential(&self) -> Result<Secret, StoreError> {
-        login_file::token(self.file(), self.readers()).await
-    }
-
-    /// Logs in with the credential.
-    pub(super) async fn log_in(
-        &self,
-        wire: &Wire,
-        mount: &str,
-        credential: &Secret,
-    ) -> Result<Answer, StoreError> {
-        let body = self.body(credential)?;
-        let segments: Vec<&str> =
-            std::iter::once("auth").chain(mount.split('/')).chain(std::iter::once("login")).collect();
-        let answer = wire.call(Method::POST, &segments, None, None, Some(&body)).await?;
-        match answer.status {
-            200 => Ok(answer),
-            // A role or a secret id that the store does not know is a 400 there.
-            400 | 404 => Err(answer.error(StoreErrorKind::Denied, "the store refuses our login")),
-            _ => Err(answer.failure()),
-        }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "the credential goes into the login's body")]
-    fn body(&self, credential: &Secret) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let malformed = || StoreError::new(StoreErrorKind::Malformed, "the login's credential is no text");
-        let text = Some(std::str::from_utf8(credential.expose()).map_err(|_| malformed())?);
-        let nothing = Credentials { role_id: None, secret_id: None, role: None, jwt: None };
-        let credentials = match self {
-            Self::TokenFile(_) => nothing,
-            Self::Approle(login) => Credentials { role_id: Some(&login.role_id), secret_id: text, ..nothing },
-            Self::Jwt(login) => Credentials { role: Some(&login.role), jwt: text, ..nothing },
-            Self::Kubernetes(login) => Credentials { role: Some(&login.role), jwt: text, ..nothing },
+    /// Every problem, each naming its field.
+    pub(in crate::store) fn validate(&self, problems: &mut Vec<String>) {
+        let mut needed = |kind: &str, field: &str, text: &str| {
+            if text.is_empty() {
+                problems.push(format!("auth.{kind}.{field}: must not be empty"));
+            }
         };
-        // Large enough that it never moves: role names are short and escapes are at most sixfold.
-        let mut body = Zeroizing::new(Vec::with_capacity(credential.len().saturating_mul(6) + 4096));
-        serde_json::to_writer(&mut *body, &credentials).map_err(|_| malformed())?;
-        Ok(body)
+        match self {
+            Self::TokenFile(_) => {}
+            Self::Approle(login) => needed("approle", "role_id", &login.role_id),
+            Self::WrappedApprole(login) => {
+                needed("wrapped_approle", "role", &login.role);
+                needed("wrapped_approle", "role_id", &login.role_id);
+            }
+            Self::Jwt(login) => needed("jwt", "role", &login.role),
+            Self::SignedJwt(login) => {
+                needed("signed_jwt", "role", &login.role);
+                needed("signed_jwt", "audience", &login.audience);
+            }
+            Self::Kubernetes(login) => needed("kubernetes", "role", &login.role),
+            Self::Cert(login) => needed("cert", "role", login.role.as_deref().unwrap_or("any")),
+            Self::Caller(login) => {
+                needed("caller", "role", &login.role);
+                needed("caller", "audience", &login.audience);
+            }
+        }
     }
-}
-
-/// A token from a file, as a header.
-#[expect(clippy::disallowed_methods, reason = "the token goes into the request's header")]
-pub(super) fn header_of(token: &Secret) -> Result<HeaderValue, StoreError> {
-    token_header(token.expose())
 }

@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use gateway_core::id::StoreName;
+use gateway_core::reference::VersionSelector;
 use gateway_testkit::clock::ManualClock;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -82,6 +83,7 @@ fn setup(addresses: Vec<Url>, change: impl FnOnce(&mut VaultSettings)) -> Setup 
         login: VaultLogin::TokenFile(token.path().to_owned()),
         namespace: None,
         mounts: Vec::new(),
+        kv: KvVersion::V2,
         ca_file: None,
         proxy: None,
         timeout: Duration::from_secs(5),
@@ -174,7 +176,8 @@ async fn statuses_have_their_kinds() {
 async fn mounts_are_the_first_segment_or_the_longest_configured_one() {
     let node = node(answers(|_| found())).await;
     let setup = setup(vec![node.url.clone()], |settings| {
-        settings.mounts = vec!["teams".to_owned(), "teams/kv".to_owned()];
+        let mount = |mount: &str| Mount { mount: mount.to_owned(), kv: None };
+        settings.mounts = vec![mount("teams"), mount("teams/kv")];
     });
     assert!(setup.store.fetch(&reference("teams/kv/a")).await.is_ok());
     assert!(node.asked.lock().unwrap().last().unwrap().starts_with("GET /v1/teams/kv/data/a HTTP"));

@@ -7,14 +7,14 @@ use gateway_core::ports::{StoreError, StoreErrorKind};
 use http::{HeaderValue, Method};
 use tokio::time::Instant;
 
-use super::login::{VaultLogin, header_of};
+use super::door::{Door, Entered, header_of};
 use super::wire::{Answer, Wire};
 use crate::store::json_text::{Fields, secret_field};
 
 /// The current token, and whoever keeps it alive.
 pub(super) struct Tokens {
     wire: Arc<Wire>,
-    login: VaultLogin,
+    door: Door,
     current: Mutex<Option<Token>>,
     /// One login at a time.
     turn: tokio::sync::Mutex<()>,
@@ -56,10 +56,10 @@ impl Token {
 }
 
 impl Tokens {
-    pub(super) fn new(wire: Arc<Wire>, login: VaultLogin) -> Self {
+    pub(super) fn new(wire: Arc<Wire>, door: Door) -> Self {
         Self {
             wire,
-            login,
+            door,
             current: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             keeper: Mutex::default(),
@@ -104,29 +104,48 @@ impl Tokens {
         let token = self.obtain().await?;
         let header = token.header.clone();
         self.hold(Some(token));
-        self.keep_alive();
+        if self.door.is_lasting() {
+            self.keep_alive();
+        }
         Ok(header)
     }
 
     async fn obtain(&self) -> Result<Token, StoreError> {
-        let credential = self.login.credential().await?;
-        let Some(mount) = self.login.mount() else {
-            let header = header_of(&credential)?;
-            let answer = self.look_up(&header).await?;
-            return match (answer.status, answer.lookup()) {
-                (200, Some(lookup)) => Ok(Token::new(header, lookup.ttl, lookup.renewable)),
-                (200, None) => Err(answer.error(StoreErrorKind::Malformed, "the lookup makes no sense")),
-                // Its policy may forbid to look; whether it is good will show at its use.
-                (403, _) => Ok(Token::new(header, 0, false)),
-                _ => Err(answer.failure()),
-            };
+        let answer = match self.door.enter(&self.wire).await? {
+            Entered::Token(header) => return self.found(header).await,
+            Entered::Answer(answer) => answer,
         };
-        let answer = self.login.log_in(&self.wire, mount, &credential).await?;
         let malformed = || answer.error(StoreErrorKind::Malformed, "the answer to the login makes no sense");
         let auth = answer.auth().ok_or_else(malformed)?;
         let fields: Fields<'_> = std::iter::once(("client_token".to_owned(), auth.client_token)).collect();
         let token = secret_field(&fields, "client_token").map_err(|_| malformed())?;
         Ok(Token::new(header_of(&token)?, auth.lease_duration, auth.renewable))
+    }
+
+    /// A token that somebody else keeps, with what the store says of it.
+    async fn found(&self, header: HeaderValue) -> Result<Token, StoreError> {
+        let answer = self.look_up(&header).await?;
+        match (answer.status, answer.lookup()) {
+            (200, Some(lookup)) => Ok(Token::new(header, lookup.ttl, lookup.renewable)),
+            (200, None) => Err(answer.error(StoreErrorKind::Malformed, "the lookup makes no sense")),
+            // Its policy may forbid to look; whether it is good will show at its use.
+            (403, _) => Ok(Token::new(header, 0, false)),
+            _ => Err(answer.failure()),
+        }
+    }
+
+    /// Gives the token up, if there is one: the store forgets it, and everything that hangs on it.
+    pub(super) async fn log_out(&self) -> Result<(), StoreError> {
+        let Some(token) = self.current.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(());
+        };
+        let segments = ["auth", "token", "revoke-self"];
+        let answer = self.wire.call(Method::POST, &segments, None, Some(&token.header), Some(b"{}")).await?;
+        match answer.status {
+            // A token that is gone already opens nothing either.
+            200..=299 | 403 => Ok(()),
+            _ => Err(answer.failure()),
+        }
     }
 
     fn held(&self) -> Option<Token> {

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway_core::manifest::ClientCertificate;
 use gateway_core::ports::{StoreError, StoreErrorKind};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::Deserialize;
@@ -14,6 +16,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::https::{OutboundBuildError, OutboundClient, OutboundConfig, OutboundError, OutboundRequest};
+use crate::store::blocking::blocking;
+use crate::store::login_file::refused;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
@@ -22,7 +26,8 @@ const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 
 /// Speaks to whichever node of the cluster answers.
 pub(super) struct Wire {
-    client: OutboundClient,
+    outbound: OutboundConfig,
+    client: RwLock<OutboundClient>,
     nodes: Vec<Url>,
     /// The node that answered last.
     preferred: AtomicUsize,
@@ -47,7 +52,22 @@ impl Wire {
         if nodes.is_empty() {
             return Err(refused("there is no address"));
         }
-        Ok(Self { client: OutboundClient::new(outbound)?, nodes, preferred: AtomicUsize::new(0), namespace })
+        let client = RwLock::new(OutboundClient::new(outbound)?);
+        Ok(Self { outbound: outbound.clone(), client, nodes, preferred: AtomicUsize::new(0), namespace })
+    }
+
+    /// Presents this client certificate from now on, as its files are now. A renewal must show the same one
+    /// as the login, so every request does.
+    pub(super) async fn present(&self, certificate: ClientCertificate) -> Result<(), StoreError> {
+        let config = OutboundConfig { client_certificate: Some(certificate), ..self.outbound.clone() };
+        let make = move || OutboundClient::new(&config).map_err(|error| refused(&error.to_string()));
+        let client = blocking(make).await?;
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        Ok(())
+    }
+
+    fn client(&self) -> OutboundClient {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks the preferred node; where it cannot be reached, the others. A standby's redirect is
@@ -104,7 +124,7 @@ impl Wire {
             let json = HeaderValue::from_static("application/json");
             request = request.header(header::CONTENT_TYPE, json).body(body.to_vec());
         }
-        let response = self.client.send(request).await.map_err(outbound)?;
+        let response = self.client().send(request).await.map_err(outbound)?;
         Ok(Answer { status: response.status.as_u16(), headers: response.headers, body: response.body })
     }
 

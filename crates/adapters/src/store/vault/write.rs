@@ -11,8 +11,8 @@ use gateway_core::time::Timestamp;
 use http::Method;
 use zeroize::Zeroizing;
 
-use super::VaultStore;
 use super::wire::Answer;
+use super::{KvVersion, VaultStore};
 use crate::store::json_text::append_quoted;
 
 /// How often a plain write is tried where others write at the same time.
@@ -40,6 +40,16 @@ impl VaultWriter {
             return Err(StoreError::new(StoreErrorKind::Denied, inside));
         }
         self.store.split(path)
+    }
+
+    /// Only version 2 can be written without losing what somebody else wrote meanwhile.
+    async fn place<'a>(&'a self, path: &'a str) -> Result<(&'a str, &'a str), StoreError> {
+        let (mount, path) = self.checked(path)?;
+        if self.store.version_of(mount).await? == KvVersion::V1 {
+            let inside = format!("mount `{mount}` is KV version 1: the gateway writes into version 2 only");
+            return Err(StoreError::new(StoreErrorKind::Denied, inside));
+        }
+        Ok((mount, path))
     }
 
     /// The newest version at the place, 0 where there is none; it must hold no other field.
@@ -122,7 +132,7 @@ impl SecretWriter for VaultWriter {
         value: Secret,
         _now: Timestamp,
     ) -> Result<VersionId, StoreError> {
-        let place = self.checked(path)?;
+        let place = self.place(path).await?;
         refuse_empty(field, &value)?;
         for _ in 0..TRIES {
             let newest = self.newest(place, field).await?;
@@ -141,7 +151,7 @@ impl SecretWriter for VaultWriter {
         expected: &VersionId,
         _now: Timestamp,
     ) -> Result<Option<VersionId>, StoreError> {
-        let place = self.checked(path)?;
+        let place = self.place(path).await?;
         refuse_empty(field, &value)?;
         let newest = self.newest(place, field).await?;
         if newest.to_string() != expected.as_str() {
@@ -151,7 +161,7 @@ impl SecretWriter for VaultWriter {
     }
 
     async fn delete(&self, path: &str) -> Result<(), StoreError> {
-        let (mount, path) = self.checked(path)?;
+        let (mount, path) = self.place(path).await?;
         // The metadata with every version under it: nothing of the value is left to be undeleted.
         let segments = segments(mount, "metadata", path);
         let answer = self.store.exchange(Method::DELETE, &segments, None).await?;
