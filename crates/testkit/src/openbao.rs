@@ -153,6 +153,27 @@ impl OpenBao {
         answer
     }
 
+    /// Writes through the API and has the answer wrapped; returns the wrapping token.
+    ///
+    /// # Panics
+    /// Where the server refuses.
+    pub async fn wrapped(&self, path: &str, body: &Value, seconds: u32) -> String {
+        let request = self.client.post(format!("{}/v1/{path}", self.address));
+        let request = request.header("X-Vault-Token", &self.root_token);
+        let request = request.header("X-Vault-Wrap-TTL", format!("{seconds}s")).json(body);
+        let response = request.send().await.expect("OpenBao answers");
+        let answer: Value = response.json().await.expect("a JSON answer");
+        answer["wrap_info"]["token"].as_str().expect("a wrapping token").to_owned()
+    }
+
+    /// Opens a wrapping as root; says with what status.
+    ///
+    /// # Panics
+    /// Where the server does not answer.
+    pub async fn unwrap(&self, token: &str) -> u16 {
+        self.call(Method::POST, "sys/wrapping/unwrap", &json!({ "token": token })).await.0
+    }
+
     /// Writes a secret such as `kv/github/bot`, a new version each time; returns the version.
     ///
     /// # Panics

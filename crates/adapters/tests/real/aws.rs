@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gateway_adapters::store::{
-    AwsLogin, AwsSettings, CacheLimits, Cached, CredentialsFile, ParameterStore, SecretsManager, WebIdentity,
+    AwsLogin, AwsSettings, Breaker, BreakerLimits, CacheLimits, Cached, CredentialsFile, ParameterStore,
+    SecretsManager, WebIdentity,
 };
 use gateway_core::id::StoreName;
 use gateway_core::lease::SecretVersion;
@@ -19,7 +20,9 @@ use gateway_core::ports::{SecretStore, StoreErrorKind};
 use gateway_core::reference::{ResolvedReference, VersionSelector};
 use gateway_core::time::Timestamp;
 use gateway_testkit::clock::ManualClock;
-use gateway_testkit::contract::store::{RETRY_AFTER, StoreWorld, Trouble, battery, one_fetch_for_a_thousand};
+use gateway_testkit::contract::store::{
+    Misbehaviour, RETRY_AFTER, StoreWorld, Trouble, battery, one_fetch_for_a_thousand, pressure,
+};
 use gateway_testkit::gate::{Answer, Gate, Mode};
 use gateway_testkit::moto::{Moto, REGION};
 use serde_json::{Value, json};
@@ -146,6 +149,15 @@ impl StoreWorld for World {
         true
     }
 
+    fn requests(&self) -> Option<u32> {
+        Some(self.gate.count())
+    }
+
+    async fn misbehave(&self, how: Misbehaviour) -> bool {
+        self.gate.set(how.as_mode());
+        true
+    }
+
     async fn delete(&self, wanted: &ResolvedReference) -> bool {
         match self.kind {
             Kind::Secrets => {
@@ -195,6 +207,19 @@ async fn secrets_manager_keeps_the_contract() {
 #[tokio::test]
 async fn parameter_store_keeps_the_contract() {
     battery(&World::start(Kind::Parameters).await).await;
+}
+
+#[tokio::test]
+async fn both_keep_the_contract_under_pressure() {
+    for kind in [Kind::Secrets, Kind::Parameters] {
+        let world = World::start(kind).await;
+        pressure(&world, &world.clock, || {
+            let limits = BreakerLimits::default();
+            let circuit = Arc::new(Breaker::new(world.store.clone(), limits, world.clock.clone()));
+            Arc::new(Cached::new(circuit, CacheLimits::default(), world.clock.clone()))
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

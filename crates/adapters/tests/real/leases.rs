@@ -9,6 +9,7 @@ use std::time::Duration;
 use gateway_adapters::signing::Signer;
 use gateway_adapters::source::{SourceParts, Sources};
 use gateway_adapters::store::{AppRole, KvVersion, VaultLogin, VaultSettings, VaultStore};
+use gateway_core::account::Account;
 use gateway_core::audit::{Decision, EventKind};
 use gateway_core::ports::{CredentialIssuer, LeasingStore, StoreErrorKind, StoreLease};
 use gateway_core::reference::{ResolvedReference, VersionSelector};
@@ -84,6 +85,31 @@ impl Estate {
         let clock = Arc::new(ManualClock::default());
         let store = Arc::new(VaultStore::new(settings, clock.clone()).unwrap());
         Self { bao, postgres, store, clock }
+    }
+
+    fn sources(&self, chain: &Arc<Chain>) -> Sources {
+        let memory = MemoryStore::new();
+        let entry = StoreEntry {
+            store: memory.clone(),
+            uncached: memory.clone(),
+            cache: memory,
+            leasing: Some(self.store.clone()),
+            writer: None,
+            class: StoreClass::External,
+            environments: vec!["dev".parse().unwrap()],
+            paths: Vec::new(),
+        };
+        let database = Arc::new(MemoryState::default());
+        Sources::new(SourceParts {
+            state: database.clone(),
+            tickets: database,
+            signer: Arc::new(Signer::ephemeral(self.clock.now()).unwrap()),
+            public_url: "https://mcp.example".to_owned(),
+            stores: Arc::new(Stores::new([("vault-prod".parse().unwrap(), entry)])),
+            audit: chain.clone(),
+            clock: self.clock.clone(),
+            random: Arc::new(Counting::default()),
+        })
     }
 
     async fn logs_in(&self, lease: &StoreLease) -> bool {
@@ -181,31 +207,29 @@ async fn refuses_what_is_no_lease() {
 }
 
 #[tokio::test]
+async fn the_account_comes_with_its_password_and_all_leases_go_back_at_the_stop() {
+    let estate = Estate::start().await;
+    let sources = estate.sources(&Arc::new(Chain::default()));
+    let source = json!({"leased": {"role": "vault-prod://database/creds/planner#password"}});
+    let binding =
+        binding(source, 1, |binding| binding["inject"] = json!({"basic": {"username_from": "lease"}}));
+    let used = Use::new(&binding, actor("planner"), agent("planner", json!([])));
+    let version = sources.issue(&used.wish(estate.clock.now())).await.unwrap();
+    let account = Account::part(&version.secret).unwrap();
+    assert!(estate.opens(&account.name, &text(&account.secret)).await, "together they open the database");
+    assert_eq!(estate.accounts("planner").await, [account.name.as_str()]);
+    assert_eq!(sources.give_back().await, 1);
+    assert_eq!(estate.accounts("planner").await, Vec::<String>::new(), "gone by the time of the answer");
+    let refused = sources.issue(&used.wish(estate.clock.now())).await;
+    assert!(refused.is_ok(), "a slot of its own for whoever still calls");
+    assert_eq!(sources.give_back().await, 1);
+}
+
+#[tokio::test]
 async fn each_agent_has_a_role_of_its_own_and_its_end_takes_it_back() {
     let estate = Estate::start().await;
-    let memory = MemoryStore::new();
-    let entry = StoreEntry {
-        store: memory.clone(),
-        uncached: memory.clone(),
-        cache: memory,
-        leasing: Some(estate.store.clone()),
-        writer: None,
-        class: StoreClass::External,
-        environments: vec!["dev".parse().unwrap()],
-        paths: Vec::new(),
-    };
     let chain = Arc::new(Chain::default());
-    let database = Arc::new(MemoryState::default());
-    let sources = Sources::new(SourceParts {
-        state: database.clone(),
-        tickets: database,
-        signer: Arc::new(Signer::ephemeral(estate.clock.now()).unwrap()),
-        public_url: "https://mcp.example".to_owned(),
-        stores: Arc::new(Stores::new([("vault-prod".parse().unwrap(), entry)])),
-        audit: chain.clone(),
-        clock: estate.clock.clone(),
-        random: Arc::new(Counting::default()),
-    });
+    let sources = estate.sources(&chain);
     let source = json!({"leased": {"role": "vault-prod://database/creds/{agent.id}#password"}});
     let binding = binding(source, 1, |_| {});
     let used = |name: &str| Use::new(&binding, actor(name), agent(name, json!([])));

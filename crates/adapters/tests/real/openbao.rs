@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gateway_adapters::store::{
-    AppRole, CacheLimits, Cached, Deadline, JwtLogin, KvVersion, VaultLogin, VaultSettings, VaultStore,
-    VaultWriter,
+    AppRole, Breaker, BreakerLimits, CacheLimits, Cached, Deadline, JwtLogin, KvVersion, VaultLogin,
+    VaultSettings, VaultStore, VaultWriter,
 };
 use gateway_core::id::StoreName;
 use gateway_core::lease::SecretVersion;
@@ -19,14 +19,16 @@ use gateway_core::secret::Secret;
 use gateway_core::time::Timestamp;
 use gateway_testkit::clock::ManualClock;
 use gateway_testkit::contract;
-use gateway_testkit::contract::store::{RETRY_AFTER, StoreWorld, Trouble, battery, one_fetch_for_a_thousand};
+use gateway_testkit::contract::store::{
+    Misbehaviour, RETRY_AFTER, StoreWorld, Trouble, battery, one_fetch_for_a_thousand, pressure,
+};
 use gateway_testkit::gate::{Answer, Gate, Mode};
 use gateway_testkit::openbao::OpenBao;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-fn settings(server: &OpenBao, login: VaultLogin) -> VaultSettings {
+pub(crate) fn settings(server: &OpenBao, login: VaultLogin) -> VaultSettings {
     VaultSettings {
         addresses: vec![server.address().parse().unwrap()],
         login,
@@ -39,29 +41,29 @@ fn settings(server: &OpenBao, login: VaultLogin) -> VaultSettings {
     }
 }
 
-fn root(server: &OpenBao) -> VaultLogin {
+pub(crate) fn root(server: &OpenBao) -> VaultLogin {
     VaultLogin::TokenFile(server.private_file("root-token", server.root_token()))
 }
 
-fn open(settings: VaultSettings) -> VaultStore {
+pub(crate) fn open(settings: VaultSettings) -> VaultStore {
     VaultStore::new(settings, Arc::new(ManualClock::default())).unwrap()
 }
 
-fn reference(path: &str) -> ResolvedReference {
+pub(crate) fn reference(path: &str) -> ResolvedReference {
     let store = StoreName::parse("vault-prod").unwrap();
     ResolvedReference { store, path: path.to_owned(), field: Some("token".to_owned()), version: None }
 }
 
-fn pinned(path: &str, version: u64) -> ResolvedReference {
+pub(crate) fn pinned(path: &str, version: u64) -> ResolvedReference {
     ResolvedReference { version: Some(VersionSelector::Version(version.to_string())), ..reference(path) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tests compare values")]
-fn text(version: &SecretVersion) -> &str {
+pub(crate) fn text(version: &SecretVersion) -> &str {
     std::str::from_utf8(version.secret.expose()).unwrap()
 }
 
-async fn kind(store: &impl SecretStore, wanted: &ResolvedReference) -> StoreErrorKind {
+pub(crate) async fn kind(store: &impl SecretStore, wanted: &ResolvedReference) -> StoreErrorKind {
     store.fetch(wanted).await.unwrap_err().kind
 }
 
@@ -109,6 +111,23 @@ impl StoreWorld for World {
         true
     }
 
+    fn requests(&self) -> Option<u32> {
+        Some(self.gate.count())
+    }
+
+    async fn delete_version(&self, pinned: &ResolvedReference) -> bool {
+        let path = pinned.path.replacen("kv/", "kv/delete/", 1);
+        let Some(VersionSelector::Version(version)) = &pinned.version else { return false };
+        let version: u64 = version.parse().unwrap();
+        self.server.write(&path, &json!({ "versions": [version] })).await;
+        true
+    }
+
+    async fn misbehave(&self, how: Misbehaviour) -> bool {
+        self.gate.set(how.as_mode());
+        true
+    }
+
     async fn denied(&self) -> Option<ResolvedReference> {
         self.server.put("other/denied", &json!({ "token": "canary-denied" })).await;
         Some(reference("other/denied"))
@@ -148,6 +167,16 @@ async fn keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn keeps_the_contract_under_pressure() {
+    let (world, clock) = (World::start().await, Arc::new(ManualClock::default()));
+    pressure(&world, &clock, || {
+        let circuit = Arc::new(Breaker::new(world.store.clone(), BreakerLimits::default(), clock.clone()));
+        Arc::new(Cached::new(circuit, CacheLimits::default(), clock.clone()))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_thousand_callers_make_one_request() {
     let world = World::start().await;
     let wanted = world.put("shared", b"canary-shared").await.unwrap();
@@ -173,10 +202,10 @@ async fn tells_versions_times_and_request_ids_and_refuses_deleted_ones() {
     assert_eq!(text(&store.fetch(&pinned("kv/team/bot", 1)).await.unwrap()), "v1");
     server.write("kv/delete/team/bot", &json!({ "versions": [2] })).await;
     server.write("kv/destroy/team/bot", &json!({ "versions": [1] })).await;
-    for gone in [1, 2] {
+    for (gone, why) in [(1, "version 1 is destroyed for good"), (2, "version 2 is deleted since 20")] {
         let error = store.fetch(&pinned("kv/team/bot", gone)).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::NotFound);
-        assert!(error.inside.contains("deleted or destroyed"), "{error}");
+        assert!(error.inside.contains(why), "{error}");
     }
     server.write("kv/undelete/team/bot", &json!({ "versions": [2] })).await;
     assert_eq!(text(&store.fetch(&pinned("kv/team/bot", 2)).await.unwrap()), "v2");
@@ -323,14 +352,14 @@ async fn logs_in_by_approle_and_again_when_the_token_dies() {
     assert_eq!(text(&store.fetch(&reference("kv/a")).await.unwrap()), "value", "the file is read anew");
 }
 
-async fn tokens(server: &OpenBao) -> usize {
+pub(crate) async fn tokens(server: &OpenBao) -> usize {
     let list = Method::from_bytes(b"LIST").unwrap();
     let (status, answer) = server.call(list, "auth/token/accessors", &Value::Null).await;
     assert_eq!(status, 200, "{answer}");
     answer["data"]["keys"].as_array().unwrap().len()
 }
 
-async fn revoke_all(server: &OpenBao, mount: &str) {
+pub(crate) async fn revoke_all(server: &OpenBao, mount: &str) {
     server.write(&format!("sys/leases/revoke-force/auth/{mount}"), &json!({})).await;
 }
 

@@ -13,6 +13,9 @@ fn injection_takes_exactly_one_point_and_no_framing_header() {
     assert!(inject(serde_json::json!({"header": "X-Api-Key"})).is_ok());
     assert!(inject(serde_json::json!({"header": "Authorization", "format": "Bearer {secret}"})).is_ok());
     assert!(inject(serde_json::json!({"basic": {"user": "svc"}})).is_ok());
+    assert!(inject(serde_json::json!({"basic": {"username_from": "lease"}})).is_ok());
+    let url = "postgresql://{lease.username}:{secret}@db/notes";
+    assert!(inject(serde_json::json!({"environment": "DATABASE_URL", "format": url})).is_ok());
     assert!(inject(serde_json::json!({"environment": "API_KEY"})).is_ok());
     assert!(inject(serde_json::json!({"environment": "HEADERS", "format": "{\"k\":\"{secret}\"}"})).is_ok());
     assert!(inject(serde_json::json!({"file": "KEY_FILE"})).is_ok());
@@ -26,6 +29,11 @@ fn injection_takes_exactly_one_point_and_no_framing_header() {
         serde_json::json!({"header": "X", "format": "{secret}{secret}"}),
         serde_json::json!({"header": "X", "format": "a\r\n{secret}"}),
         serde_json::json!({"basic": {"user": "a:b"}}),
+        serde_json::json!({"basic": {}}),
+        serde_json::json!({"basic": {"user": "svc", "username_from": "lease"}}),
+        serde_json::json!({"basic": {"username_from": "store"}}),
+        serde_json::json!({"header": "x-a", "format": "{lease.username}{lease.username}{secret}"}),
+        serde_json::json!({"header": "x-a", "format": "{lease.username}"}),
         serde_json::json!({"query": "a&b"}),
         serde_json::json!({"environment": "LD_PRELOAD"}),
         serde_json::json!({"environment": "NODE_OPTIONS"}),

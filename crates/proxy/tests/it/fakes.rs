@@ -13,7 +13,7 @@ use gateway_core::identity::{
     IdentityError, Presented, PresentedCertificates, TokenDigest, VerifiedClaims, VerifiedIdentity,
 };
 use gateway_core::lease::{SecretVersion, VersionId};
-use gateway_core::manifest::ContentHash;
+use gateway_core::manifest::{ContentHash, Injection};
 use gateway_core::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict};
 use gateway_core::ports::{
     AuditError, AuditSink, CredentialIssuer, CredentialWish, IdentityVerifier, OwnKeys, Random, SecretCache,
@@ -42,6 +42,11 @@ impl FakeIssuer {
     pub fn value(user: &str) -> String {
         format!("issued-for-{user}-0123456789abcdef")
     }
+
+    /// The account that a value belongs to, where the injection names it.
+    pub fn account(user: &str) -> String {
+        format!("v-approle-{user}-reader-1764190000")
+    }
 }
 
 #[async_trait]
@@ -57,8 +62,13 @@ impl CredentialIssuer for FakeIssuer {
         if let Some(code) = *self.refuses.lock().unwrap() {
             return Err(code.into());
         }
+        let injection = wish.permit.binding().spec.inject.as_ref();
+        let value = match injection.is_some_and(Injection::names_account) {
+            true => format!("{}:{}", Self::account(user), Self::value(user)),
+            false => Self::value(user),
+        };
         Ok(Arc::new(SecretVersion {
-            secret: Secret::copy_from(Self::value(user).as_bytes()),
+            secret: Secret::new(value.into_bytes()),
             version: VersionId::new("issued-1"),
             created_at: None,
             expires_at: None,

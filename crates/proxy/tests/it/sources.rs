@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use gateway_core::actor::Groups;
 use gateway_core::id::{BindingName, EnvironmentName, ProviderName};
 use gateway_core::identity::{Entry, ProofKind, VerifiedClaims};
@@ -130,6 +132,41 @@ async fn only_an_exchange_gets_the_callers_own_token() {
     let broker = TestBroker::with(upstream.address, source("service_account", own), |_| {}).await;
     assert_eq!(broker.call("echo").await.status, 200);
     assert!(!broker.issuer.presented.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_leased_user_goes_upstream_with_its_password_and_neither_comes_back() {
+    let (user, password) = (FakeIssuer::account("alice"), FakeIssuer::value("alice"));
+    let told = format!(r#"{{"jsonrpc":"2.0","id":7,"result":{{"user":"{user}","password":"{password}"}}}}"#);
+    let leased = json!({"leased": {"role": "local://database/creds/reader#password"}});
+    for (inject, header, sent) in [
+        (
+            json!({"basic": {"username_from": "lease"}}),
+            "authorization",
+            format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))),
+        ),
+        (
+            json!({"header": "x-database", "format": "postgresql://{lease.username}:{secret}@db/notes"}),
+            "x-database",
+            format!("postgresql://{user}:{password}@db/notes"),
+        ),
+    ] {
+        let answer_text = told.clone();
+        let upstream = Upstream::start(move |_| {
+            let text = answer_text.clone();
+            async move { answer(&text) }
+        })
+        .await;
+        let bind = |binding: &mut Value| {
+            source("service_account", leased.clone())(binding);
+            binding["inject"] = inject.clone();
+        };
+        let broker = TestBroker::with(upstream.address, bind, |_| {}).await;
+        let said = broker.call("echo").await;
+        assert_eq!(said.status, 200);
+        assert_eq!(upstream.last().headers[header].to_str().unwrap(), sent);
+        assert!(!said.text.contains(&user) && !said.text.contains(&password), "{}", said.text);
+    }
 }
 
 #[tokio::test]

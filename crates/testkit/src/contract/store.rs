@@ -13,6 +13,8 @@ use gateway_core::lease::SecretVersion;
 use gateway_core::ports::{SecretStore, StoreError, StoreErrorKind};
 use gateway_core::reference::{ResolvedReference, VersionSelector};
 
+use crate::gate::{Answer, Mode};
+
 pub use self::pressure::pressure;
 
 /// A store under test, and a door beside it through which values get in.
@@ -102,6 +104,24 @@ pub enum Misbehaviour {
     Elsewhere,
     /// The server's own answer, after a moment.
     Late,
+}
+
+impl Misbehaviour {
+    /// The gate that brings it about, in front of a real server.
+    pub fn as_mode(self) -> Mode {
+        let answer = |status, headers: &str, body: &str| {
+            Mode::Answer(Answer { status, headers: headers.to_owned(), body: body.to_owned() })
+        };
+        match self {
+            Self::CutShort => Mode::Cut,
+            Self::SomethingElse => {
+                answer(200, "Content-Type: text/html\r\n", "<html><body>Please log in: canary</body></html>")
+            }
+            // Nobody is there: who follows it fails otherwise than who does not.
+            Self::Elsewhere => answer(302, "Location: http://127.0.0.1:1/elsewhere\r\n", "canary"),
+            Self::Late => Mode::Late(Duration::from_millis(300)),
+        }
+    }
 }
 
 /// When a throttled world asks to come back.
