@@ -18,10 +18,12 @@ path "sys/leases/revoke" { capabilities = ["update"] }
 class OpenBao:
     """Its folder is the store's own; nothing else may hold a value."""
 
-    def __init__(self, stage, folder, name="openbao"):
-        self.stage, self.folder, self.name = stage, folder, name
+    def __init__(self, stage, folder, name="openbao", certificate=None):
+        """With a certificate and its key it listens for TLS too, at `tls_address`."""
+        self.stage, self.folder, self.name, self.certificate = stage, folder, name, certificate
         (folder / "data").mkdir(parents=True)
-        self.port, self.cluster_port = free_port(), free_port()
+        self.port, self.cluster_port, self.tls_port = free_port(), free_port(), free_port()
+        self.tls_address = f"https://127.0.0.1:{self.tls_port}"
         self.address = f"http://127.0.0.1:{self.port}"
         (folder / "bao.hcl").write_text(self._configuration())
         self.child = None
@@ -33,13 +35,21 @@ class OpenBao:
         self.secret_id_file = self._approle()
 
     def _configuration(self):
-        return (
+        return self._tls_listener() + (
             f'storage "raft" {{\n  path = "{self.folder}/data"\n  node_id = "one"\n'
             f'  performance_multiplier = "1"\n}}\n'
             f'listener "tcp" {{\n  address = "127.0.0.1:{self.port}"\n'
             f'  cluster_address = "127.0.0.1:{self.cluster_port}"\n  tls_disable = true\n}}\n'
             f'api_addr = "{self.address}"\ncluster_addr = "https://127.0.0.1:{self.cluster_port}"\n'
         )
+
+    def _tls_listener(self):
+        if not self.certificate:
+            return ""
+        certificate, key = self.certificate
+        return (f'listener "tcp" {{\n  address = "127.0.0.1:{self.tls_port}"\n'
+                f'  cluster_address = "127.0.0.1:{free_port()}"\n'
+                f'  tls_cert_file = "{certificate}"\n  tls_key_file = "{key}"\n}}\n')
 
     def _run(self):
         self.child = self.stage.children.start(
@@ -75,9 +85,27 @@ class OpenBao:
         self.stage.private(path, secret_id)
         return path
 
-    def call(self, method, path, body=None):
-        headers = {"X-Vault-Token": self._root} if getattr(self, "_root", None) else {}
+    def call(self, method, path, body=None, **headers):
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        if getattr(self, "_root", None):
+            headers["X-Vault-Token"] = self._root
         return request(method, f"{self.address}/v1/{path}", body, headers, 30)
+
+    def wrapped(self, path, seconds=300):
+        """What this makes, in a wrapping that opens once; the wrapping token."""
+        made = self.call("POST", path, {}, X_Vault_Wrap_TTL=f"{seconds}s")
+        demand(made.status == 200, f"OpenBao: {path}: {made.status} {made.text[:200]}")
+        return self.stage.mint.also("wrapping token", made.json()["wrap_info"]["token"])
+
+    def write(self, path, body):
+        """Writes as an administrator, and insists on success."""
+        return self._demand("POST", path, body)
+
+    def sessions(self, path):
+        """How many tokens there are that were issued at `auth/…/login`."""
+        listed = self.call("GET", "auth/token/accessors?list=true").json()["data"]["keys"]
+        told = [self.call("POST", "auth/token/lookup-accessor", {"accessor": one}) for one in listed]
+        return sum(one.status == 200 and one.json()["data"]["path"] == path for one in told)
 
     def _demand(self, method, path, body):
         answer = self.call(method, path, body)
@@ -91,7 +119,7 @@ class OpenBao:
         made = self._demand("POST", f"{mount}/data/{rest}", {"data": {field: value}})
         return made["data"]["version"]
 
-    def database(self, postgres, roles):
+    def database(self, postgres, roles, default_ttl="5m", max_ttl="10m"):
         """A mount that makes PostgreSQL roles; name -> (statements that make one, statements that drop it)."""
         self._demand("POST", "sys/mounts/database", {"type": "database"})
         self._demand("POST", "database/config/one", {
@@ -102,7 +130,7 @@ class OpenBao:
         for name, (create, drop) in roles.items():
             self._demand("POST", f"database/roles/{name}", {
                 "db_name": "one", "creation_statements": list(create), "revocation_statements": list(drop),
-                "default_ttl": "5m", "max_ttl": "10m",
+                "default_ttl": default_ttl, "max_ttl": max_ttl,
             })
         self.allow(LEASES)
 

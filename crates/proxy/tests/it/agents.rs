@@ -59,6 +59,29 @@ async fn broker(upstream: &Upstream, material: &Value) -> TestBroker {
     broker
 }
 
+#[tokio::test]
+async fn a_store_that_callers_open_themselves_is_asked_in_their_name_and_told_of_their_end() {
+    let upstream = Upstream::start(|_| async { answer(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#) }).await;
+    let broker = broker(&upstream, &json!({"secret": "local://a#b"})).await;
+    broker.store.of_callers.store(true, std::sync::atomic::Ordering::SeqCst);
+    let call = async |token: &str| {
+        broker.modern(token, "tools/call", Some("echo")).send().await.unwrap().text().await.unwrap()
+    };
+    let refused = call("helper-token").await;
+    assert!(refused.contains("store.denied"), "{refused}");
+    assert_eq!(upstream.count(), 0, "what the store refuses does not get that far");
+    let done = call("bot-token").await;
+    assert!(done.contains("result"), "{done}");
+    let sent = upstream.last().headers["authorization"].to_str().unwrap().to_owned();
+    assert!(sent.starts_with("Bearer bot-"), "{sent}");
+    // What the one was given serves nobody else afterwards.
+    assert!(call("helper-token").await.contains("store.denied"));
+    let ended = broker.gateway.end_agent(&agent("bot"), PATIENCE).await.unwrap();
+    assert_eq!(ended.cached_values, 2);
+    let callers = broker.store.callers.lock().unwrap().clone();
+    assert_eq!(callers, ["helper dev", "bot dev", "helper dev", "bot ends"]);
+}
+
 fn minted() -> Value {
     json!({"source": {"minted": {}}})
 }

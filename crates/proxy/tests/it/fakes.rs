@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use gateway_core::actor::Actor;
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::connect::{ConnectPages, ConnectWish};
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
@@ -16,8 +17,8 @@ use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::manifest::{ContentHash, Injection};
 use gateway_core::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict};
 use gateway_core::ports::{
-    AuditError, AuditSink, CredentialIssuer, CredentialWish, IdentityVerifier, OwnKeys, Random, SecretCache,
-    SecretStore, Sequence, StoreError, StoreErrorKind,
+    AuditError, AuditSink, CallerStore, CredentialIssuer, CredentialWish, IdentityVerifier, OwnKeys, Random,
+    SecretCache, SecretStore, Sequence, StoreError, StoreErrorKind,
 };
 use gateway_core::receipt::Receipt;
 use gateway_core::reference::ResolvedReference;
@@ -99,6 +100,10 @@ pub struct FakeStore {
     pub value: Mutex<String>,
     pub version: AtomicU64,
     pub down: AtomicBool,
+    /// Whether every caller opens it as itself.
+    pub of_callers: AtomicBool,
+    /// Who opened it, for which environment, and whose end came.
+    pub callers: Mutex<Vec<String>>,
     cached: Mutex<HashMap<ResolvedReference, Arc<SecretVersion>>>,
 }
 
@@ -124,6 +129,39 @@ impl SecretStore for FakeStore {
 
     async fn probe(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn for_callers(&self) -> Option<&dyn CallerStore> {
+        self.of_callers.load(Ordering::SeqCst).then_some(self)
+    }
+}
+
+/// Lets in whom the agent `bot` is, and nobody else; values begin with the agent's name.
+#[async_trait]
+impl CallerStore for FakeStore {
+    async fn fetch_as(
+        &self,
+        actor: &Actor,
+        environment: &EnvironmentName,
+        _: &ResolvedReference,
+    ) -> Result<Arc<SecretVersion>, StoreError> {
+        let agent = actor.agent.as_ref().map(ToString::to_string).unwrap_or_default();
+        self.callers.lock().unwrap().push(format!("{agent} {environment}"));
+        if agent != "bot" {
+            return Err(StoreError::new(StoreErrorKind::Denied, "not this one"));
+        }
+        Ok(Arc::new(SecretVersion {
+            secret: Secret::new(format!("{agent}-{}", self.value.lock().unwrap()).into_bytes()),
+            version: VersionId::new("of-bot"),
+            created_at: None,
+            expires_at: None,
+            store_request_id: None,
+        }))
+    }
+
+    async fn end_agent(&self, agent: &AgentName) -> u32 {
+        self.callers.lock().unwrap().push(format!("{agent} ends"));
+        2
     }
 }
 
