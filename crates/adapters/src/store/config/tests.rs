@@ -60,6 +60,12 @@ fn the_blueprints_examples_are_valid() {
         vault(json!({ "auth": { "token_file": "t" }, "address": "http://127.0.0.1:8200" })),
         vault(json!({ "auth": { "jwt": { "role": "r", "jwt_file": "f" } } })),
         vault(json!({ "auth": { "kubernetes": { "role": "r" } } })),
+        vault(json!({ "auth": { "cert": { "certificate_file": "c", "key_file": "k" } } })),
+        vault(json!({ "auth": { "signed_jwt": { "role": "r", "audience": "https://bao" } } })),
+        vault(json!({ "auth": { "caller": { "role": "r", "audience": "https://bao" } } })),
+        vault(json!({ "auth": { "wrapped_approle":
+            { "role": "r", "role_id": "i", "wrapped_secret_id_file": "w" } } })),
+        vault(json!({ "kv": "detect", "mounts": ["kv", { "mount": "old", "kv": 1 }, { "mount": "new" }] })),
         json!({ "kind": "file", "base": "/run/secrets", "environments": ["dev"],
             "paths": [{ "prefix": "teams/a/", "owners": ["a"] }] }),
         json!({ "kind": "env", "names": ["GITHUB_TOKEN"], "environments": ["dev"], "cache_seconds": 0 }),
@@ -83,6 +89,9 @@ fn no_field_takes_a_secret() {
         vault(json!({ "auth": { "token": "s.abc" } })),
         vault(json!({ "auth": { "approle": { "role_id": "r", "secret_id": "x" } } })),
         vault(json!({ "auth": { "jwt": { "role": "r", "jwt": "x" } } })),
+        vault(json!({ "auth": { "caller": { "role": "r", "audience": "a", "jwt": "x" } } })),
+        vault(json!({ "auth": { "wrapped_approle":
+            { "role": "r", "role_id": "i", "wrapped_secret_id_file": "w", "token": "x" } } })),
         json!({ "kind": "sealed", "path": "a", "key": "x", "key_file": "b", "environments": ["dev"] }),
         json!({ "kind": "env", "names": [], "values": {}, "environments": ["dev"] }),
         exec(json!({ "environment": { "TOKEN": "x" } })),
@@ -113,6 +122,22 @@ fn every_problem_is_named() {
     assert!(problem(vault(json!({ "cache_seconds": 301 }))).starts_with("cache_seconds:"));
     assert!(problem(vault(json!({ "timeout_ms": 0 }))).starts_with("timeout_ms:"));
     assert!(problem(vault(json!({ "mounts": ["kv/"] }))).starts_with("mounts"));
+    assert!(problem(vault(json!({ "mounts": [{ "mount": "/kv", "kv": 1 }] }))).starts_with("mounts"));
+    for kv in [json!(3), json!("two"), json!(-1)] {
+        assert!(parse(vault(json!({ "kv": kv }))).unwrap_err().contains("1, 2 or `detect`"), "{kv}");
+    }
+    let signed = |kind: &str, role: &str, audience: &str| {
+        vault(json!({ "auth": { kind: { "role": role, "audience": audience } } }))
+    };
+    for kind in ["signed_jwt", "caller"] {
+        assert!(problem(signed(kind, "", "a")).starts_with(&format!("auth.{kind}.role:")));
+        assert!(problem(signed(kind, "r", "")).starts_with(&format!("auth.{kind}.audience:")));
+    }
+    let of_callers = json!({ "auth": { "caller": { "role": "r", "audience": "a" } }, "writable": ["kv/"] });
+    assert!(problem(vault(of_callers)).starts_with("writable:"));
+    let plain = json!({ "auth": { "cert": { "certificate_file": "c", "key_file": "k" } },
+        "address": "http://127.0.0.1:8200" });
+    assert!(problem(vault(plain)).starts_with("auth.cert:"));
     assert!(problem(vault(json!({ "namespace": "a b" }))).starts_with("namespace:"));
     for prefix in ["", "/", "kv//a/", "kv/../a/", "kv/*", "kv/{user.sub}/"] {
         assert!(problem(vault(json!({ "writable": [prefix] }))).starts_with("writable[0]:"), "{prefix}");
@@ -198,6 +223,18 @@ fn stores_at_aws_are_the_enterprises_and_programs_are_local() {
     assert_eq!(entry.class, StoreClass::Local);
     let refused = build(exec(json!({ "command": ["/no/such/helper"] }))).unwrap_err();
     assert!(refused.to_string().starts_with("store `one`: `/no/such/helper`"), "{refused}");
+}
+
+#[test]
+fn a_login_that_the_gateway_signs_needs_its_keys() {
+    let name = StoreName::parse("bao").unwrap();
+    for kind in ["signed_jwt", "caller"] {
+        let config = parse(vault(json!({ "auth": { kind: { "role": "r", "audience": "a" } } }))).unwrap();
+        assert!(config.is_signed());
+        let refused = config.build(&name, Arc::new(ManualClock::default())).unwrap_err();
+        assert!(refused.to_string().contains("signing keys"), "{refused}");
+    }
+    assert!(!parse(vault(json!({}))).unwrap().is_signed());
 }
 
 #[tokio::test]
