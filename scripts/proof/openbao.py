@@ -121,15 +121,18 @@ class OpenBao:
 
     def database(self, postgres, roles, default_ttl="5m", max_ttl="10m"):
         """A mount that makes PostgreSQL roles; name -> (statements that make one, statements that drop it)."""
-        self._demand("POST", "sys/mounts/database", {"type": "database"})
-        self._demand("POST", "database/config/one", {
+        # Claims of one run share the store: each has a database of its own, and takes the role over.
+        if not self._answers("sys/mounts/database"):
+            self._demand("POST", "sys/mounts/database", {"type": "database"})
+        connection = f"port-{postgres.port}"
+        self._demand("POST", f"database/config/{connection}", {
             "plugin_name": "postgresql-database-plugin", "allowed_roles": list(roles),
             "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{postgres.port}/postgres?sslmode=disable",
             "username": "gateway", "password": postgres.password_file.read_text(),
         })
         for name, (create, drop) in roles.items():
             self._demand("POST", f"database/roles/{name}", {
-                "db_name": "one", "creation_statements": list(create), "revocation_statements": list(drop),
+                "db_name": connection, "creation_statements": list(create), "revocation_statements": list(drop),
                 "default_ttl": default_ttl, "max_ttl": max_ttl,
             })
         self.allow(LEASES)
