@@ -6,6 +6,7 @@ from pathlib import Path
 from .. import parts
 from ..claim import Claim, demand
 from ..gateway import Gateway, call, succeeded
+from ..keys import secret_folder
 from ..manifests import agent, binding, configuration, environment, policy, server, together
 from ..provider import CODE, AuthorizationServer
 from ..upstreams import Workshop
@@ -130,7 +131,7 @@ def judge(stage):
 
 def draft(desk):
     """Alice writes the production binding; everything waits."""
-    token = desk.stage.private(desk.stage.folder / "alice.token", desk.idp.person("alice", desk.gateway.control))
+    token = desk.stage.private(secret_folder(desk.stage) / "alice-control.token", desk.idp.person("alice", desk.gateway.control))
     text = together(
         environment("production", "production"), server(desk.upstream.url, environment="production", owner="support"),
         agent(desk.stage, "triage-bot", "production"), policy("production"),

@@ -86,5 +86,7 @@ def excluded(stage):
     own += [stage.folder / "browser", *stage.folder.glob("provider-*/keys.json")]
     own += [*stage.folder.glob("reader-*/*.key"), *stage.folder.glob("reader-*/*.header")]
     own += stage.folder.glob("reader-*/agent.json")
+    # rsyslogd runs as its own user, and reads its own private key.
+    own += stage.folder.glob("sink-*/*.key")
     own += stage.folder.glob("conformance/client-through-*/*/checks.json")
     return {str(path) for path in own}

@@ -57,9 +57,10 @@ impl StatePublisher {
                 Ok(epoch) if epoch == known => {
                     // As of a moment before the look: who sleeps after looking must not wake up as proven current.
                     let now = Moment::now();
-                    if self.state.epoch().await.is_ok_and(|epoch| epoch == known) {
+                    let current = self.state.epoch().await.is_ok_and(|epoch| epoch == known);
+                    // The word first: who cannot say that it serves would not be waited for, and must not go on.
+                    if current && self.report(now).await {
                         self.gateway.world.confirm(now.at);
-                        self.report(now).await;
                     }
                 }
                 Ok(epoch) => {
@@ -119,14 +120,15 @@ impl StatePublisher {
         Ok(())
     }
 
-    /// Says that this replica serves, and hears who else does.
-    async fn report(&self, confirmed: Moment) {
-        if let Some(replicas) = &self.replicas {
-            report(replicas, &self.gateway, confirmed).await;
-            if let Err(error) = replicas.listen(Moment::now()).await {
-                tracing::warn!(%error, "the other replicas are not heard");
-            }
+    /// Says that this replica serves, and hears who else does. Whether it could be said; where there can be no other
+    /// replica there is nothing to say.
+    async fn report(&self, confirmed: Moment) -> bool {
+        let Some(replicas) = &self.replicas else { return true };
+        let told = report(replicas, &self.gateway, confirmed).await;
+        if let Err(error) = replicas.listen(Moment::now()).await {
+            tracing::warn!(%error, "the other replicas are not heard");
         }
+        told
     }
 
     async fn drain(&self) -> Result<Option<Sequence>, Refusal> {
@@ -157,10 +159,9 @@ impl StatePublisher {
     }
 }
 
-async fn report(replicas: &Replicas, gateway: &Gateway, confirmed: Moment) {
-    if let Err(error) = replicas.report(|| gateway.world.epoch(), confirmed).await {
-        tracing::warn!(%error, "the other replicas do not hear of this one");
-    }
+async fn report(replicas: &Replicas, gateway: &Gateway, confirmed: Moment) -> bool {
+    let told = replicas.report(|| gateway.world.epoch(), confirmed).await;
+    told.inspect_err(|error| tracing::warn!(%error, "the other replicas do not hear of this one")).is_ok()
 }
 
 /// Ends here what another replica's act ended, as that replica does, and lets in again what came back.

@@ -32,6 +32,9 @@ struct Word {
     at: Timestamp,
 }
 
+/// By which every record is over.
+const FAR: Timestamp = Timestamp::from_micros(i64::MAX);
+
 /// Of a replica that serves no more: it holds every epoch there will be.
 const FAREWELL: Epoch = Epoch(u64::MAX);
 
@@ -63,8 +66,8 @@ pub(super) struct Replicas {
     lease: Duration,
     /// Epochs that were taken over and whose departures still run.
     settling: Mutex<BTreeSet<Epoch>>,
-    /// The last word, as it was written, and the proof it stands for; one writer at a time.
-    last: tokio::sync::Mutex<Option<(Ticket, Moment)>>,
+    /// The proof that the last word stands for; one writer at a time.
+    last: tokio::sync::Mutex<Option<Moment>>,
     heard: Mutex<HashMap<String, Heard>>,
 }
 
@@ -116,32 +119,24 @@ impl Replicas {
         let mut last = self.last.lock().await;
         // A word that was held up by what it waited for must not take back a later proof.
         let proof = match &*last {
-            Some((_, before)) if before.steady > confirmed.steady => *before,
+            Some(before) if before.steady > confirmed.steady => *before,
             _ => confirmed,
         };
         self.say(&mut last, self.holds(deciding()), proof).await
     }
 
     /// Writes a word in place of the last one.
-    async fn say(
-        &self,
-        last: &mut Option<(Ticket, Moment)>,
-        epoch: Epoch,
-        proof: Moment,
-    ) -> Result<(), StateError> {
+    async fn say(&self, last: &mut Option<Moment>, epoch: Epoch, proof: Moment) -> Result<(), StateError> {
         let word = Word { epoch, at: proof.at };
         let content = serde_json::to_string(&word).map_err(|error| StateError::Corrupt(error.to_string()))?;
         let expires_at = proof.at.plus(self.silence());
         let ticket = Ticket { kind: TicketKind::Replica, key: self.id.clone(), content, expires_at };
-        let replaced = match last {
-            Some((old, _)) => self.tickets.replace(&old.content, &ticket, proof.at).await?,
-            None => false,
-        };
-        if !replaced {
-            // The first one, or the former has ended by somebody's clock.
-            self.tickets.insert(&ticket, proof.at).await?;
+        // Nobody else writes under this key, so whatever stands there is over: also a word whose answer was lost, and one
+        // that a clock that was ahead made good for hours.
+        if !self.tickets.insert(&ticket, FAR).await? {
+            return Err(StateError::Constraint("the word of this replica was not written".to_owned()));
         }
-        *last = Some((ticket, proof));
+        *last = Some(proof);
         Ok(())
     }
 
@@ -263,6 +258,24 @@ mod tests {
 
     async fn waits(replica: &Replicas, epoch: u64, now: Moment) -> bool {
         replica.caught_up(Epoch(epoch), || Epoch(7), || now, SOON).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn a_word_whose_answer_was_lost_under_a_clock_ahead_does_not_silence_a_replica() {
+        let state = Arc::new(MemoryState::default());
+        let (one, other) = (replica(&state), replica(&state));
+        other.report(|| Epoch(6), after(0)).await.unwrap();
+        // Written by the records while the replica had given up on it, with a clock two hours ahead.
+        let word = r#"{"epoch":6,"at":"2100-01-01T00:00:00Z"}"#.to_owned();
+        let (kind, key) = (TicketKind::Replica, other.id.clone());
+        let lost = Ticket { kind, key, content: word, expires_at: Timestamp::from_seconds(9_000_000) };
+        assert!(state.insert(&lost, FAR).await.unwrap());
+        // It goes on to serve, and to say so.
+        for second in 1..20 {
+            other.report(|| Epoch(6), after(second)).await.unwrap();
+            one.listen(after(second)).await.unwrap();
+        }
+        assert!(waits(&one, 7, after(19)).await, "it serves, whatever stood in its place");
     }
 
     #[tokio::test]
