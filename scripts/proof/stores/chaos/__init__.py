@@ -60,7 +60,7 @@ def judged(stage, house, seed, seconds):
         f"{said(tally.excused)} broken by a death",
         f"{said(play.counted)} faults, up to {schedule.most_at_once(moments)} at once: {listed(play.counted)}",
         settled(house, tally),
-        revoker.judge(house.workshop.log.all()),
+        revoker.judge(house.workshop.log.all(), house.upstream.sent),
         f"all callers served {took:.1f} s after the last fault; at most {memory} MiB and {handles} open files",
     ))
 

@@ -2,14 +2,18 @@
 
 import asyncio
 import random
+import re
 import socket
 import struct
 import threading
 from urllib.parse import urlsplit
 
+from ...load import micros
+
 # Closing with this sends RST in place of FIN, as a peer does that crashed.
 ABRUPT = struct.pack("ii", 1, 0)
 MOODS = ("pass", "refuse", "hang", "cut")
+REQUEST_ID = re.compile(rb"\r\nx-request-id: *([^\r]+)", re.I)
 
 
 class Relay:
@@ -17,6 +21,8 @@ class Relay:
 
     `pass` passes on; `refuse` resets every connection, old and new; `hang` passes nothing on until the mood changes;
     `cut` passes requests on and resets most connections when the answer comes, half of it gone out.
+
+    What hangs here has been sent, and nobody can call it back: `sent` says when each request came in, by its id.
     """
 
     def __init__(self, url, seed=0, share=0.7):
@@ -24,7 +30,7 @@ class Relay:
         self.target, self.share = (parts.hostname, parts.port), share
         self.chance = random.Random(seed)
         self.mood, self.broken = "pass", 0
-        self.pairs = set()
+        self.pairs, self.sent = set(), {}
         self.loop = asyncio.new_event_loop()
         self.door = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.door.getsockname()[1]}{parts.path}"
@@ -58,7 +64,6 @@ class Relay:
         if self.mood == "refuse":
             self._break((writer,))
             return
-        await self.calm.wait()
         try:
             back_reader, back_writer = await asyncio.open_connection(*self.target)
         except OSError:
@@ -76,6 +81,8 @@ class Relay:
     async def _pass(self, reader, writer, pair, answers):
         try:
             while data := await reader.read(65536):
+                if not answers:
+                    self.sent.update((found.decode(), micros()) for found in REQUEST_ID.findall(data))
                 await self.calm.wait()
                 if answers and self.mood == "cut" and self.chance.random() < self.share:
                     writer.write(data[:len(data) // 2])
