@@ -151,8 +151,9 @@ impl WorldCell {
         self.world.load().snapshot.epoch
     }
 
-    /// Installs a newer snapshot; an older one is dropped, so that nothing revoked comes back.
-    pub fn install(&self, snapshot: Snapshot, now: Timestamp) {
+    /// Installs a newer snapshot; an older one is dropped, so that nothing revoked comes back. How current this
+    /// is says [`confirm`](Self::confirm) alone.
+    pub fn install(&self, snapshot: Snapshot) {
         let fresh = Arc::new(World::new(snapshot));
         self.world.rcu(|current| {
             if current.snapshot.epoch < fresh.snapshot.epoch {
@@ -161,7 +162,6 @@ impl WorldCell {
                 Arc::clone(current)
             }
         });
-        self.confirm(now);
         self.wake();
     }
 
@@ -184,11 +184,12 @@ impl WorldCell {
         self.moved.notify_waiters();
     }
 
-    /// Notes that the state was seen at the epoch that decides here.
-    pub fn confirm(&self, now: Timestamp) {
+    /// Notes that the state was at the epoch that decides here, as of one moment by the wall's clock and by the
+    /// one that only runs. The moment is that before the look: whoever slept since is not current.
+    pub fn confirm(&self, now: Timestamp, seen: Instant) {
         self.confirmed_at.store(now.micros(), Ordering::Release);
-        let elapsed = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.seen_at.fetch_max(elapsed, Ordering::AcqRel);
+        let elapsed = seen.saturating_duration_since(self.began).as_micros();
+        self.seen_at.fetch_max(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::AcqRel);
     }
 
     /// How long ago the state was last seen to be current, by both clocks: the wall's may be set back, and

@@ -60,7 +60,7 @@ impl StatePublisher {
                     let current = self.state.epoch().await.is_ok_and(|epoch| epoch == known);
                     // The word first: who cannot say that it serves would not be waited for, and must not go on.
                     if current && self.report(now).await {
-                        self.gateway.world.confirm(now.at);
+                        self.gateway.world.confirm(now.at, now.steady);
                     }
                 }
                 Ok(epoch) => {
@@ -104,19 +104,21 @@ impl StatePublisher {
         if let Some(replicas) = &self.replicas {
             replicas.begin(epoch);
         }
-        self.gateway.world.install(snapshot, now.at);
+        self.gateway.world.install(snapshot);
         self.gateway.live.wake_all();
-        if let Some(replicas) = &self.replicas {
-            let after = Arc::clone(&self.gateway.world.current().snapshot);
-            let settling = settle(Arc::clone(&self.gateway), before, after);
-            let (replicas, gateway) = (Arc::clone(replicas), Arc::clone(&self.gateway));
-            // Beside the publishing: a call that does not end must not keep the next change out.
-            tokio::spawn(async move {
-                settling.await;
-                replicas.settled(epoch);
-                report(&replicas, &gateway, now).await;
-            });
-        }
+        let Some(replicas) = &self.replicas else {
+            self.gateway.world.confirm(now.at, now.steady);
+            return Ok(());
+        };
+        let after = Arc::clone(&self.gateway.world.current().snapshot);
+        let settling = settle(Arc::clone(&self.gateway), before, after);
+        let (replicas, gateway) = (Arc::clone(replicas), Arc::clone(&self.gateway));
+        // Beside the publishing: a call that does not end must not keep the next change out.
+        tokio::spawn(async move {
+            tokio::join!(settling, say_current(&replicas, &gateway, now));
+            replicas.settled(epoch);
+            report(&replicas, &gateway, now).await;
+        });
         Ok(())
     }
 
@@ -156,6 +158,13 @@ impl StatePublisher {
             }
             self.state.drained(&ids).await.map_err(|error| unavailable(error.to_string()))?;
         }
+    }
+}
+
+/// The word first: who cannot say that it serves is not waited for, and does not count as current.
+async fn say_current(replicas: &Replicas, gateway: &Gateway, proof: Moment) {
+    if report(replicas, gateway, proof).await {
+        gateway.world.confirm(proof.at, proof.steady);
     }
 }
 

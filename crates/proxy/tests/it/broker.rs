@@ -21,6 +21,7 @@ use gateway_proxy::world::WorldCell;
 use gateway_proxy::{server, world};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::fakes::{
     FakeAudit, FakeConnect, FakeIssuer, FakeKeys, FakePolicy, FakeStore, FakeVerifier, Outside,
@@ -234,14 +235,15 @@ impl TestBroker {
         change(&mut self.state);
         self.state.epoch = Epoch(self.state.epoch.0 + 1);
         let snapshot = Snapshot::build(&self.state, &FakePolicy, &[]).unwrap();
-        self.gateway.world.install(snapshot, self.gateway.clock.now());
+        self.gateway.world.install(snapshot);
+        self.gateway.world.confirm(self.gateway.clock.now(), Instant::now());
         self.gateway.live.wake_all();
     }
 
     /// Lets time pass; the state stays proven to be current.
     pub fn put_forward(&self, span: std::time::Duration) {
         self.outside.put_forward(span);
-        self.gateway.world.confirm(self.outside.now());
+        self.gateway.world.confirm(self.outside.now(), Instant::now());
     }
 
     /// Gives the server another route.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use gateway_core::audit::EventKind;
+use tokio::time::Instant;
 
 use crate::broker::{CANARY, TestBroker};
 use crate::upstream::{Upstream, json};
@@ -205,6 +206,22 @@ async fn a_state_that_cannot_be_proven_current_stops_calls() {
 }
 
 #[tokio::test]
+async fn who_slept_between_the_look_and_the_proof_is_not_current() {
+    let upstream = echo().await;
+    let bound = std::time::Duration::from_millis(20);
+    let broker =
+        TestBroker::with(upstream.address, |_| {}, |settings| settings.staleness_other = bound).await;
+    let looked = Instant::now();
+    while looked.elapsed() <= bound {
+        tokio::task::yield_now().await;
+    }
+    // The wall's clock was set back meanwhile: by it the look was just now.
+    broker.gateway.world.confirm(broker.gateway.clock.now(), looked);
+    let answer = broker.call("echo").await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "state.stale"));
+}
+
+#[tokio::test]
 async fn a_clock_that_was_set_back_keeps_no_state_current() {
     let upstream = echo().await;
     let bound = std::time::Duration::from_millis(20);
@@ -212,7 +229,7 @@ async fn a_clock_that_was_set_back_keeps_no_state_current() {
         TestBroker::with(upstream.address, |_| {}, |settings| settings.staleness_other = bound).await;
     // The last proof came while the clock was two hours ahead.
     let ahead = broker.gateway.clock.now().plus(std::time::Duration::from_secs(7200));
-    broker.gateway.world.confirm(ahead);
+    broker.gateway.world.confirm(ahead, Instant::now());
     let refused = async {
         loop {
             let answer = broker.call("echo").await;

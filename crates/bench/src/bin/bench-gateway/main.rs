@@ -143,7 +143,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         second.tick().await;
-        gateway.world.confirm(clock.now());
+        gateway.world.confirm(clock.now(), tokio::time::Instant::now());
         gateway.sweep();
     }
 }
