@@ -3,13 +3,14 @@
 //! A request takes one snapshot at its start and keeps it. Building is pure: the same state gives
 //! the same snapshot on every replica.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::actor::{Actor, UserIdentity};
 use crate::audit::BindingRevision;
 use crate::id::{
-    AgentName, BindingName, EnvironmentName, Epoch, ProviderName, Revision, ServerName, WorkloadName,
+    AgentName, BindingName, EnvironmentName, Epoch, PolicyName, ProviderName, Revision, ServerName,
+    WorkloadName,
 };
 use crate::identity::{Entry, ProofKind, TokenDigest, VerifiedClaims, VerifiedIdentity};
 use crate::lock::Locks;
@@ -82,8 +83,8 @@ pub struct ActiveBinding {
     pub route_id: ContentHash,
     /// Whether calls carry a credential.
     pub credential: CredentialNeed,
-    /// The approved risks.
-    pub pinned_server: ServerSpec,
+    /// The approved risks; bindings that pinned one revision share it.
+    pub pinned_server: Arc<ServerSpec>,
     /// What was pinned.
     pub pins: Pins,
     /// The approved providers that its source asks, in the order of asking.
@@ -423,14 +424,14 @@ fn environment_view(
             servers.insert(server.name.clone(), view);
         }
     }
-    let mut pinned = Vec::new();
+    let (mut pinned, mut doors) = (HashSet::new(), Doors::default());
     for record in state.all_active(Kind::Binding) {
         if let Spec::Binding(binding) = &record.spec
             && binding.environment == spec.name
-            && let Some(active) = active_binding(state, record, binding)
+            && let Some(active) = active_binding(state, record, binding, &mut doors)
             && let Some(server) = servers.get_mut(&binding.server)
         {
-            pinned.push((binding.policy.clone(), active.pins.policy));
+            pinned.insert((binding.policy.clone(), active.pins.policy));
             server.bindings.push(Arc::new(active));
         }
     }
@@ -442,27 +443,43 @@ fn environment_view(
     Ok(EnvironmentView { spec: spec.clone(), engine, servers })
 }
 
+/// The pinned revisions of one environment's servers, each looked up once: many bindings pin the same.
+type Doors = HashMap<(ServerName, Revision), Option<Door>>;
+
+/// A pinned revision of a server with the hash of its route.
+#[derive(Clone)]
+struct Door {
+    server: Arc<ServerSpec>,
+    route_id: ContentHash,
+}
+
+fn door(state: &State, spec: &BindingSpec, revision: Revision) -> Option<Door> {
+    let environment = Some(spec.environment.clone());
+    let key = ObjectKey { kind: Kind::Server, environment, name: spec.server.to_string() };
+    let Spec::Server(server) = &state.exact(&key, revision)?.spec else { return None };
+    let route_id = ContentHash::of(&serde_json::to_vec(&server.route).ok()?);
+    Some(Door { server: Arc::new(server.clone()), route_id })
+}
+
 /// A binding decides only with everything its approval pinned still at hand; anything missing means
 /// that it does not decide at all.
-fn active_binding(state: &State, record: &RevisionRecord, spec: &BindingSpec) -> Option<ActiveBinding> {
+fn active_binding(
+    state: &State,
+    record: &RevisionRecord,
+    spec: &BindingSpec,
+    doors: &mut Doors,
+) -> Option<ActiveBinding> {
     let pins = record.pins.clone()?;
-    let server_key = ObjectKey {
-        kind: Kind::Server,
-        environment: Some(spec.environment.clone()),
-        name: spec.server.to_string(),
-    };
-    let pinned = state.exact(&server_key, pins.server)?;
-    let Spec::Server(pinned_server) = &pinned.spec else { return None };
+    let known = doors.entry((spec.server.clone(), pins.server));
+    let Door { server, route_id } = known.or_insert_with(|| door(state, spec, pins.server)).clone()?;
     let providers = pinned_providers(state, spec, &pins)?;
-    let route = pinned_server.route.clone();
-    let route_id = ContentHash::of(&serde_json::to_vec(&route).ok()?);
     Some(ActiveBinding {
         spec: spec.clone(),
         revision: record.revision,
-        route,
+        route: server.route.clone(),
         route_id,
-        credential: pinned_server.credential,
-        pinned_server: pinned_server.clone(),
+        credential: server.credential,
+        pinned_server: server,
         pins,
         providers,
         held: held_reference(state, spec),
@@ -490,16 +507,13 @@ fn pinned_providers(state: &State, spec: &BindingSpec, pins: &Pins) -> Option<Ve
 fn policy_sources(
     state: &State,
     environment: &EnvironmentName,
-    pinned: &[(crate::id::PolicyName, Revision)],
+    pinned: &HashSet<(PolicyName, Revision)>,
 ) -> Vec<PolicySource> {
-    let in_environment = |record: &&RevisionRecord| {
-        record.key.kind == Kind::Policy && record.key.environment.as_ref() == Some(environment)
-    };
+    let in_environment = |record: &&RevisionRecord| record.key.environment.as_ref() == Some(environment);
     let source = |record: &RevisionRecord| {
         let Spec::Policy(policy) = &record.spec else { return None };
         let current = record.status == Lifecycle::Active;
-        let wanted = current
-            || pinned.iter().any(|(name, revision)| *name == policy.name && *revision == record.revision);
+        let wanted = current || pinned.contains(&(policy.name.clone(), record.revision));
         wanted.then(|| PolicySource {
             name: policy.name.clone(),
             revision: record.revision,
@@ -508,5 +522,5 @@ fn policy_sources(
             current,
         })
     };
-    state.revisions.iter().filter(in_environment).filter_map(source).collect()
+    state.of_kind(Kind::Policy).iter().filter(in_environment).filter_map(source).collect()
 }

@@ -3,6 +3,7 @@
 //! The whole of it is read at one epoch, changed by pure functions, and written back as a batch that
 //! succeeds only if the epoch has not moved. Nothing in it can hold a secret value.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -257,11 +258,11 @@ pub struct OperatorTokenRecord {
 }
 
 /// The whole state at one epoch.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct State {
     /// The epoch.
     pub epoch: Epoch,
-    /// Every revision of every object, ordered by key and revision.
+    /// Every revision of every object, ordered by key and revision: lookups go by that order.
     pub revisions: Vec<RevisionRecord>,
     /// Every agent token that has not expired.
     pub agent_tokens: Vec<AgentTokenRecord>,
@@ -276,9 +277,36 @@ pub struct State {
 }
 
 impl State {
+    /// Puts everything into the order that lookups go by, and in which databases that order text by their own
+    /// locale cannot be trusted to give it. For whoever puts a state together from parts.
+    pub fn put_in_order(&mut self) {
+        self.revisions.sort_by(|one, other| (&one.key, one.revision).cmp(&(&other.key, other.revision)));
+        self.agent_tokens.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+        self.operator_tokens.sort_by(|one, other| one.id.cmp(&other.id));
+        self.grants.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+        // Stable, so that each binding's stay in the order of their age.
+        self.versions.sort_by(|one, other| {
+            (&one.environment, &one.binding).cmp(&(&other.environment, &other.binding))
+        });
+        self.locks.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+    }
+
     /// All revisions of one object, oldest first.
-    pub fn history<'a>(&'a self, key: &ObjectKey) -> impl Iterator<Item = &'a RevisionRecord> {
-        self.revisions.iter().filter(move |record| record.key == *key)
+    pub fn history<'a>(&'a self, key: &ObjectKey) -> impl Iterator<Item = &'a RevisionRecord> + use<'a> {
+        self.between(|record| record.key.cmp(key)).iter()
+    }
+
+    /// Every revision of every object of a kind.
+    pub fn of_kind(&self, kind: Kind) -> &[RevisionRecord] {
+        self.between(|record| record.key.kind.cmp(&kind))
+    }
+
+    /// The neighbours that compare as equal. Thousands of bindings are looked up in while one snapshot is built.
+    fn between(&self, against: impl Fn(&RevisionRecord) -> Ordering) -> &[RevisionRecord] {
+        let start = self.revisions.partition_point(|record| against(record) == Ordering::Less);
+        let rest = self.revisions.get(start..).unwrap_or_default();
+        let length = rest.partition_point(|record| against(record) == Ordering::Equal);
+        rest.get(..length).unwrap_or_default()
     }
 
     /// The revision that decides, or would if it were not disabled.
@@ -298,9 +326,7 @@ impl State {
 
     /// Every active revision of a kind.
     pub fn all_active(&self, kind: Kind) -> impl Iterator<Item = &RevisionRecord> {
-        self.revisions
-            .iter()
-            .filter(move |record| record.key.kind == kind && record.status == Lifecycle::Active)
+        self.of_kind(kind).iter().filter(|record| record.status == Lifecycle::Active)
     }
 
     /// The versions of a binding's secret, the oldest first.
@@ -425,6 +451,56 @@ pub struct OutboxEntry {
 #[cfg(test)]
 mod tests {
     use super::Lifecycle::{Active, Disabled, Draft, Expired, Pending, Revoked, Superseded, Withdrawn};
+    use super::*;
+
+    fn record(spec: serde_json::Value, revision: u32) -> RevisionRecord {
+        let spec: Spec = serde_json::from_value(spec).unwrap();
+        let at = Timestamp::from_seconds(0);
+        RevisionRecord {
+            key: spec.key(),
+            revision: Revision(revision),
+            content: spec.content_hash(),
+            spec,
+            status: if revision == 2 { Active } else { Superseded },
+            author: OperatorName::parse("alice").unwrap(),
+            created_at: at,
+            changed_at: at,
+            approvals: Vec::new(),
+            pins: None,
+        }
+    }
+
+    #[test]
+    fn a_lookup_finds_what_a_walk_over_everything_finds() {
+        let mut state = State::default();
+        for revision in [2, 1, 3] {
+            for name in ["b", "a", "ab"] {
+                let policy = |environment: &str| serde_json::json!({"kind": "Policy", "name": name, "environment": environment, "cedar": ""});
+                state.revisions.push(record(policy("staging"), revision));
+                state.revisions.push(record(policy("dev"), revision));
+                state
+                    .revisions
+                    .push(record(serde_json::json!({"kind": "Environment", "name": name}), revision));
+            }
+        }
+        state.put_in_order();
+        let keys: std::collections::BTreeSet<ObjectKey> =
+            state.revisions.iter().map(|record| record.key.clone()).collect();
+        assert_eq!(keys.len(), 9);
+        for key in &keys {
+            let walked: Vec<_> = state.revisions.iter().filter(|record| record.key == *key).collect();
+            assert_eq!(state.history(key).collect::<Vec<_>>(), walked, "{key}");
+            assert_eq!(state.active(key).map(|record| record.revision), Some(Revision(2)), "{key}");
+            assert_eq!(state.next_revision(key), Revision(4), "{key}");
+        }
+        let none = ObjectKey { kind: Kind::Binding, environment: None, name: "a".to_owned() };
+        assert_eq!((state.history(&none).count(), state.next_revision(&none)), (0, Revision(1)));
+        for (kind, count) in [(Kind::Environment, 9), (Kind::Policy, 18), (Kind::Server, 0)] {
+            assert_eq!(state.of_kind(kind).len(), count, "{kind:?}");
+            assert!(state.of_kind(kind).iter().all(|record| record.key.kind == kind));
+        }
+        assert_eq!(state.all_active(Kind::Policy).count(), 6);
+    }
 
     #[test]
     fn revoked_is_final_and_nothing_skips_approval() {

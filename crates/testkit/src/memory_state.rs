@@ -1,7 +1,7 @@
 //! The state in memory, with the same compare-and-swap and the same rules as the databases.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -77,8 +77,8 @@ impl MemoryState {
 
 #[async_trait]
 impl StateReader for MemoryState {
-    async fn load(&self) -> Result<State, StateError> {
-        Ok(self.up()?.state.clone())
+    async fn load(&self) -> Result<Arc<State>, StateError> {
+        Ok(Arc::new(self.up()?.state.clone()))
     }
 
     async fn epoch(&self) -> Result<Epoch, StateError> {

@@ -82,7 +82,8 @@ impl World {
             RevisionRecord { pins: Some(pins), ..record(spec(binding), 1, Lifecycle::Active) },
         ];
         revisions.extend(policies);
-        let state = State { epoch: Epoch(1), revisions, ..State::default() };
+        let mut state = State { epoch: Epoch(1), revisions, ..State::default() };
+        state.put_in_order();
         let snapshot = Snapshot::build(&state, &CedarCompiler::new().unwrap(), &[]).unwrap();
         let agent = json!({"name": "triage-bot", "environments": ["dev"], "owner": "support",
             "risk_ceiling": "write", "proofs": ["agent_token"]});

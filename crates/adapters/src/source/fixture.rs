@@ -81,7 +81,8 @@ fn active(more: Vec<RevisionRecord>) -> Arc<ActiveBinding> {
     let mut revisions =
         vec![record(json!({"kind": "Environment", "name": "dev"}), 1), record(server, 1), record(policy, 1)];
     revisions.extend(more);
-    let state = State { epoch: Epoch(1), revisions, ..State::default() };
+    let mut state = State { epoch: Epoch(1), revisions, ..State::default() };
+    state.put_in_order();
     let snapshot = Snapshot::build(&state, &CedarCompiler::new().unwrap(), &[]).unwrap();
     let server = snapshot.environment("dev").unwrap().server("tools").unwrap();
     Arc::clone(server.bindings.first().unwrap())

@@ -5,6 +5,7 @@ mod config;
 mod failure;
 mod postgres;
 mod read;
+mod remembered;
 mod revocations;
 mod session;
 mod sqlite;
@@ -19,6 +20,7 @@ use sqlx::migrate::MigrateError;
 
 pub use config::{StateConfig, StateConfigError};
 pub use postgres::PostgresState;
+pub use remembered::Remembered;
 pub use sqlite::SqliteState;
 
 /// Why the state cannot be opened. Never repeats a password.
@@ -67,7 +69,7 @@ impl From<MigrateError> for OpenError {
 /// One open database, by what it is used for.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// The state.
+    /// The state, read once for each epoch.
     pub state: Arc<dyn StateWriter>,
     /// The short-lived records that the replicas share.
     pub tickets: Arc<dyn Tickets>,
@@ -76,9 +78,9 @@ pub struct Database {
 }
 
 impl Database {
-    fn of(backend: Arc<impl StateWriter + Tickets + Revocations + 'static>) -> Self {
+    fn of(backend: Arc<impl StateWriter + Tickets + Revocations + 'static>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            state: Arc::clone(&backend) as Arc<dyn StateWriter>,
+            state: Arc::new(Remembered::new(Arc::clone(&backend) as Arc<dyn StateWriter>, clock)),
             tickets: Arc::clone(&backend) as Arc<dyn Tickets>,
             revocations: backend,
         }
@@ -96,9 +98,13 @@ pub async fn open(
     random: Arc<dyn Random>,
 ) -> Result<Database, OpenError> {
     Ok(match config {
-        StateConfig::Sqlite { path } => Database::of(Arc::new(SqliteState::open(path, clock, random).await?)),
+        StateConfig::Sqlite { path } => {
+            let state = SqliteState::open(path, Arc::clone(&clock), random).await?;
+            Database::of(Arc::new(state), clock)
+        }
         StateConfig::Postgres { .. } => {
-            Database::of(Arc::new(PostgresState::open(config, clock, random).await?))
+            let state = PostgresState::open(config, Arc::clone(&clock), random).await?;
+            Database::of(Arc::new(state), clock)
         }
     })
 }

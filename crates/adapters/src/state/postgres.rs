@@ -154,9 +154,9 @@ impl fmt::Debug for PostgresState {
 
 #[async_trait]
 impl StateReader for PostgresState {
-    async fn load(&self) -> Result<State, StateError> {
+    async fn load(&self) -> Result<Arc<State>, StateError> {
         let mut transaction = self.pool.begin_with(ONE_SNAPSHOT).await.map_err(from_sqlx)?;
-        read::state(&mut *transaction, self.clock.now()).await
+        read::state(&mut *transaction, self.clock.now()).await.map(Arc::new)
     }
 
     async fn epoch(&self) -> Result<Epoch, StateError> {

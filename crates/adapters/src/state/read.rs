@@ -35,11 +35,11 @@ const GRANTS: &str = "SELECT id, environment, provider, user_id, account, scopes
 const VERSIONS: &str = "SELECT environment, binding, place, version, state, created_at, changed_at, reason, reminded \
     FROM secret_versions ORDER BY ordinal";
 /// How long an ended grant is listed: 30 days, in microseconds.
-const ENDED_GRANTS_KEPT: i64 = 30 * 86_400 * 1_000_000;
+pub(super) const ENDED_GRANTS_KEPT: i64 = 30 * 86_400 * 1_000_000;
 const LOCKS: &str = "SELECT id, selector, reason, author, created_at, until_at, ended_at, ended_by \
     FROM locks WHERE ended_at IS NULL OR ended_at > $1 ORDER BY created_at, id";
 /// How long an ended lock is listed: 30 days, in microseconds.
-const ENDED_LOCKS_KEPT: i64 = 30 * 86_400 * 1_000_000;
+pub(super) const ENDED_LOCKS_KEPT: i64 = 30 * 86_400 * 1_000_000;
 const OUTBOX: &str = "SELECT id, event FROM outbox ORDER BY ordinal LIMIT $1";
 
 const STATUSES: [Lifecycle; 8] = [
@@ -72,28 +72,25 @@ pub(super) async fn state(session: &mut dyn Session, now: Timestamp) -> Result<S
     for row in session.rows(REVISIONS, &[]).await? {
         revisions.push(revision(row, &mut approvals)?);
     }
-    // Sorted here, because databases order text by locale.
-    revisions.sort_by(|one, other| (&one.key, one.revision).cmp(&(&other.key, other.revision)));
     let agent_tokens = session.rows(AGENT_TOKENS, &[Value::Number(now.micros())]).await?;
     let operator_tokens = session.rows(OPERATOR_TOKENS, &[Value::Number(now.micros())]).await?;
     let kept_since = Value::Number(now.micros().saturating_sub(ENDED_GRANTS_KEPT));
     let grants = session.rows(GRANTS, &[kept_since]).await?;
     let versions = session.rows(VERSIONS, &[]).await?;
-    let mut versions: Vec<VersionRecord> = versions.into_iter().map(version).collect::<Result<_, _>>()?;
-    // Stable, so that each binding's stay in their order.
-    versions
-        .sort_by(|one, other| (&one.environment, &one.binding).cmp(&(&other.environment, &other.binding)));
     let locks_since = Value::Number(now.micros().saturating_sub(ENDED_LOCKS_KEPT));
     let locks = session.rows(LOCKS, &[locks_since]).await?;
-    Ok(State {
+    let mut state = State {
         epoch,
         revisions,
         agent_tokens: agent_tokens.into_iter().map(agent_token).collect::<Result<_, _>>()?,
         operator_tokens: operator_tokens.into_iter().map(operator_token).collect::<Result<_, _>>()?,
         grants: grants.into_iter().map(grant).collect::<Result<_, _>>()?,
-        versions,
+        versions: versions.into_iter().map(version).collect::<Result<_, _>>()?,
         locks: locks.into_iter().map(lock).collect::<Result<_, _>>()?,
-    })
+    };
+    // Here, because databases order text by locale.
+    state.put_in_order();
+    Ok(state)
 }
 
 /// The oldest rows of the outbox.

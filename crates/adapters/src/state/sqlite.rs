@@ -100,9 +100,9 @@ impl fmt::Debug for SqliteState {
 
 #[async_trait]
 impl StateReader for SqliteState {
-    async fn load(&self) -> Result<State, StateError> {
+    async fn load(&self) -> Result<Arc<State>, StateError> {
         let mut transaction = self.readers.begin().await.map_err(from_sqlx)?;
-        read::state(&mut *transaction, self.clock.now()).await
+        read::state(&mut *transaction, self.clock.now()).await.map(Arc::new)
     }
 
     async fn epoch(&self) -> Result<Epoch, StateError> {

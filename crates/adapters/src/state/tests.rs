@@ -18,6 +18,8 @@ use tempfile::TempDir;
 
 use super::{OpenError, SqliteState, StateConfig, StateConfigError};
 
+mod remembered;
+
 struct Files;
 
 struct File(TempDir);

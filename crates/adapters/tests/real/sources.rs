@@ -176,7 +176,7 @@ fn permit(epoch: u64, mode: &str, source: Value, providers: Vec<ProviderSpec>) -
         credential: CredentialNeed::Required,
         held: None,
         active_version: None,
-        pinned_server: server,
+        pinned_server: Arc::new(server),
         pins: Pins {
             server: Revision(1),
             policy: Revision(1),

@@ -142,7 +142,7 @@ pub(crate) async fn diff(
     Body(body): Body<ManifestBody>,
 ) -> Result<Response, Problem> {
     let specs = read_specs(body.specs)?;
-    let state = visible(&caller, context.state.load().await?);
+    let state = visible(&caller, &*context.state.load().await?);
     Ok(json(&lifecycle::diff(&state, &specs)))
 }
 
@@ -150,11 +150,12 @@ pub(crate) async fn diff(
 #[utoipa::path(get, path = "/v1/export", tag = "manifests", security(("bearer" = [])),
     responses((status = 200, description = "The manifests", body = Value)))]
 pub(crate) async fn export(State(context): Shared, caller: Caller) -> Result<Response, Problem> {
-    let state = visible(&caller, context.state.load().await?);
+    let state = visible(&caller, &*context.state.load().await?);
     Ok(json(&lifecycle::export(&state)))
 }
 
-fn visible(caller: &Caller, mut state: Objects) -> Objects {
+fn visible(caller: &Caller, state: &Objects) -> Objects {
+    let mut state = state.clone();
     state.revisions.retain(|record| may_touch(&caller.0, Role::Viewer, &record.spec));
     state
 }

@@ -70,6 +70,7 @@ fn offered(bindings: Vec<Value>) -> Vec<Offer> {
     ];
     state.revisions.extend(fixed.into_iter().map(|spec| record(spec, false)));
     state.revisions.extend(bindings.into_iter().map(|spec| record(spec, true)));
+    state.put_in_order();
     let snapshot = Snapshot::build(&state, &NoJudge, &[]).unwrap();
     let user = UserIdentity { issuer: "https://idp.internal".into(), subject: "alice".into() };
     let groups = Groups::Known([GroupName::parse("support").unwrap()].into());

@@ -216,8 +216,8 @@ fn judge(context: &Context<'_>, wish: &LockWish) -> Vec<Finding> {
 /// or revoked may still have to be locked.
 fn is_known(state: &State, key: &ObjectKey) -> bool {
     let global = matches!(key.kind, Kind::Environment | Kind::Agent | Kind::Workload);
-    state.revisions.iter().any(|record| {
+    state.of_kind(key.kind).iter().any(|record| {
         let place = global || key.environment.is_none() || record.key.environment == key.environment;
-        record.key.kind == key.kind && record.key.name == key.name && place
+        record.key.name == key.name && place
     })
 }

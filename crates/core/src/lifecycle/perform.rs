@@ -166,7 +166,9 @@ fn revision_mut<'a>(
     key: &crate::manifest::ObjectKey,
     revision: crate::id::Revision,
 ) -> Result<&'a mut RevisionRecord, StateError> {
-    let found = state.revisions.iter_mut().find(|record| record.key == *key && record.revision == revision);
+    let wanted = (key, revision);
+    let place = state.revisions.partition_point(|record| (&record.key, record.revision) < wanted);
+    let found = state.revisions.get_mut(place).filter(|record| (&record.key, record.revision) == wanted);
     found.ok_or_else(|| missing(&format!("{key}@{revision}")))
 }
 

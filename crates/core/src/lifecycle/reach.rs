@@ -127,7 +127,7 @@ fn end_grants(
     };
     let state = context.state;
     let (mut within, mut beside) = (BTreeSet::new(), BTreeSet::new());
-    for record in state.revisions.iter().filter(|record| is_standing(record)) {
+    for record in state.of_kind(Kind::Binding).iter().filter(|record| is_standing(record)) {
         let Spec::Binding(spec) = &record.spec else { continue };
         let Some(provider) = granting(spec).filter(|_| spec.environment.as_str() == environment) else {
             continue;

@@ -44,7 +44,7 @@ pub(super) fn repin(
     let at_once = effect == Effect::Tightening || environment_approvals(&draft.state, environment) == 0;
     let affected: Vec<(RevisionRecord, Pins)> = draft
         .state
-        .revisions
+        .of_kind(Kind::Binding)
         .iter()
         .filter_map(|record| new_pins(&draft.state, record, key, revision).map(|pins| (record.clone(), pins)))
         .collect();

@@ -157,7 +157,7 @@ pub fn expire(state: &State, now: Timestamp) -> Option<Change> {
         stands && matches!(&record.spec, Spec::Binding(spec) if spec.expires_at.is_some_and(|end| end <= now))
     };
     let mut draft = Draft::new(state, None, now);
-    for record in state.revisions.iter().filter(over) {
+    for record in state.of_kind(Kind::Binding).iter().filter(over) {
         let evidence = Some(EventKind::ObjectStatus);
         draft.status(&record.key, record.revision, Lifecycle::Expired, evidence).ok()?;
     }

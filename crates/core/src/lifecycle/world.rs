@@ -82,7 +82,7 @@ impl<'a> World<'a> {
     /// Whether any other environment has a server of this name.
     pub(super) fn server_elsewhere(&self, binding: &BindingSpec) -> bool {
         let same = |key: &ObjectKey| key.kind == Kind::Server && key.name == binding.server.as_str();
-        self.batch.keys().any(same) || self.state.revisions.iter().any(|record| same(&record.key))
+        self.batch.keys().any(same) || self.state.of_kind(Kind::Server).iter().any(|record| same(&record.key))
     }
 
     /// Every binding of the environment that stands, as the batch will have it.

@@ -1,6 +1,7 @@
 //! The state: who reads it, who changes it, and how a change comes to decide.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,11 +31,11 @@ pub enum StateError {
 /// Reads the state. The proxy side is handed nothing more.
 #[async_trait]
 pub trait StateReader: Send + Sync + fmt::Debug {
-    /// Reads everything at one epoch.
+    /// Reads everything at one epoch. Shared, because it is large and never changes.
     ///
     /// # Errors
     /// See [`StateError`].
-    async fn load(&self) -> Result<State, StateError>;
+    async fn load(&self) -> Result<Arc<State>, StateError>;
 
     /// The current epoch; cheap.
     ///

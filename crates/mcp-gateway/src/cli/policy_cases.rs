@@ -213,6 +213,7 @@ fn as_if_approved(specs: &[Spec]) -> Result<State, Failure> {
             },
         });
     }
+    state.put_in_order();
     Ok(state)
 }
 

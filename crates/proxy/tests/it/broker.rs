@@ -169,7 +169,7 @@ impl TestBroker {
         let (issuer, connect) = (Arc::new(FakeIssuer::default()), Arc::new(FakeConnect::default()));
         let keys = Arc::new(FakeKeys::default());
         let (audit, verifier) = (Arc::new(FakeAudit::default()), Arc::new(FakeVerifier::default()));
-        let snapshot = Snapshot::build(&state, &FakePolicy, &[]).unwrap();
+        let snapshot = Snapshot::build(&in_order(&state), &FakePolicy, &[]).unwrap();
         let gateway = Gateway::new(Wiring {
             world: WorldCell::new(snapshot, outside.now()),
             verifier: verifier.clone(),
@@ -234,7 +234,7 @@ impl TestBroker {
     pub fn publish(&mut self, change: impl FnOnce(&mut State)) {
         change(&mut self.state);
         self.state.epoch = Epoch(self.state.epoch.0 + 1);
-        let snapshot = Snapshot::build(&self.state, &FakePolicy, &[]).unwrap();
+        let snapshot = Snapshot::build(&in_order(&self.state), &FakePolicy, &[]).unwrap();
         self.gateway.world.install(snapshot);
         self.gateway.world.confirm(self.gateway.clock.now(), Instant::now());
         self.gateway.live.wake_all();
@@ -329,4 +329,11 @@ impl Drop for TestBroker {
         assert!(!needles.contains(format!("{:?}", self.gateway).as_bytes()), "the value is printed");
         let _: &world::WorldCell = &self.gateway.world;
     }
+}
+
+/// Tests name revisions by their place; lookups go by the order of keys.
+fn in_order(state: &State) -> State {
+    let mut state = state.clone();
+    state.put_in_order();
+    state
 }

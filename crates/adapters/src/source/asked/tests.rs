@@ -232,7 +232,8 @@ fn snapshot(
         }),
     ];
     let revisions = objects.into_iter().map(record).collect();
-    let state = State { epoch: Epoch(epoch), revisions, ..State::default() };
+    let mut state = State { epoch: Epoch(epoch), revisions, ..State::default() };
+    state.put_in_order();
     Snapshot::build(&state, &Permitting, &[]).unwrap()
 }
 

@@ -24,7 +24,9 @@ pub(crate) fn state(upstream: SocketAddr) -> Result<State, Failure> {
         record(serde_json::to_value(&policy)?, None)?,
         record(binding(), Some(hash))?,
     ];
-    Ok(State { epoch: Epoch(1), revisions, ..State::default() })
+    let mut state = State { epoch: Epoch(1), revisions, ..State::default() };
+    state.put_in_order();
+    Ok(state)
 }
 
 fn server(upstream: SocketAddr) -> Value {

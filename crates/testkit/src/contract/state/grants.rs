@@ -64,7 +64,7 @@ pub async fn grants_are_kept_and_end_once(state: &dyn StateWriter) {
         .unwrap();
     let ended =
         |grant: GrantRecord, reason| GrantRecord { ended: Some(GrantEnd { at: NOW, reason }), ..grant };
-    let mut read = state.load().await.unwrap().grants;
+    let mut read = state.load().await.unwrap().grants.clone();
     read.sort_by(|one, other| one.id.cmp(&other.id));
     let expected = [
         ended(alice, GrantEndReason::Replaced),
@@ -94,7 +94,7 @@ pub(super) async fn long_ended_grants_are_not_loaded(database: &dyn StateDatabas
     };
     let steps = [ended("today", 0), ended("recent", 29), ended("long-ago", 30), ended("older", 400)];
     write(&*state, steps.map(insert).into()).await.unwrap();
-    let ids: Vec<_> = state.load().await.unwrap().grants.into_iter().map(|grant| grant.id).collect();
+    let ids: Vec<_> = state.load().await.unwrap().grants.iter().map(|grant| grant.id.clone()).collect();
     assert_eq!(ids, ["recent", "today"]);
 }
 

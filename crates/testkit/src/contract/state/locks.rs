@@ -77,7 +77,7 @@ pub(super) async fn long_ended_locks_are_not_loaded(database: &dyn StateDatabase
     };
     let steps = [ended("today", 0), ended("recent", 29), ended("long-ago", 30), ended("older", 400)];
     write(&*state, steps.map(insert).into()).await.unwrap();
-    let ids: Vec<_> = state.load().await.unwrap().locks.into_iter().map(|lock| lock.id).collect();
+    let ids: Vec<_> = state.load().await.unwrap().locks.iter().map(|lock| lock.id.clone()).collect();
     assert_eq!(ids, ["recent", "today"]);
     refuse(&*state, "an id that is no longer loaded", vec![insert(lock("older"))]).await;
 }
@@ -86,7 +86,7 @@ pub(super) async fn the_database_keeps_the_rules_of_locks(database: &dyn StateDa
     let state = database.open().await;
     write(&*state, vec![insert(lock("l-1")), insert(lock("l-2"))]).await.unwrap();
     write(&*state, vec![end("l-2", Some("i|carol"))]).await.unwrap();
-    let before = state.load().await.unwrap().locks;
+    let before = state.load().await.unwrap().locks.clone();
     for sql in [
         "UPDATE locks SET selector = '{\"server\":\"other\"}'",
         "UPDATE locks SET reason = 'none'",

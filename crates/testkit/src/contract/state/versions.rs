@@ -32,7 +32,7 @@ fn put(record: &VersionRecord) -> Operation {
 pub(super) async fn versions_survive_a_restart(database: &dyn StateDatabase) {
     let state = database.open().await;
     versions_are_written_over_and_one_is_active(&*state).await;
-    let read = state.load().await.unwrap().versions;
+    let read = state.load().await.unwrap().versions.clone();
     drop(state);
     assert_eq!(database.open().await.load().await.unwrap().versions, read);
 }

@@ -1,0 +1,153 @@
+//! The state as it was last read, kept for as long as its epoch stands.
+//!
+//! A state never changes at one epoch, so the epoch is all that has to be asked, which is cheap: every reading asks the
+//! database for it first, so what another replica has committed is never missed. What this handle commits is carried
+//! out on the kept state by the rules that every backend enforces, so that a change does not cost a reading of
+//! everything. Only time takes from a state without moving its epoch: what is over is dropped as a reading would.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gateway_core::id::Epoch;
+use gateway_core::lifecycle;
+use gateway_core::ports::{StateError, StateReader, StateWriter};
+use gateway_core::state::{Change, Operation, OutboxEntry, State};
+use gateway_core::time::{Clock, Timestamp};
+
+use super::read::{ENDED_GRANTS_KEPT, ENDED_LOCKS_KEPT};
+
+/// A state that is read once for each epoch.
+pub struct Remembered {
+    inner: Arc<dyn StateWriter>,
+    clock: Arc<dyn Clock>,
+    newest: Mutex<Option<Arc<State>>>,
+    /// One reading at a time: many pages ask at once, and each reading costs as much as the state is large.
+    reading: tokio::sync::Mutex<()>,
+}
+
+impl fmt::Debug for Remembered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remembered").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl Remembered {
+    /// Of this backend, which drops by this clock what is over.
+    pub fn new(inner: Arc<dyn StateWriter>, clock: Arc<dyn Clock>) -> Self {
+        Self { inner, clock, newest: Mutex::default(), reading: tokio::sync::Mutex::default() }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Option<Arc<State>>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The kept state, where it is that of this epoch.
+    fn kept(&self, epoch: Epoch) -> Option<Arc<State>> {
+        let now = self.clock.now();
+        let mut place = self.place();
+        let state = place.as_mut().filter(|state| state.epoch == epoch)?;
+        if has_something_over(state, now) {
+            drop_what_is_over(Arc::make_mut(state), now);
+        }
+        Some(Arc::clone(state))
+    }
+
+    /// A database whose epoch has gone back was restored: the same number may come to mean something else.
+    fn saw(&self, epoch: Epoch) -> Epoch {
+        let mut place = self.place();
+        if place.as_ref().is_some_and(|state| state.epoch > epoch) {
+            *place = None;
+        }
+        epoch
+    }
+
+    /// Carries out on the kept state what was committed. Where it is not the one that the change was made for, or
+    /// cannot be brought to where the database is, the next reading reads everything.
+    fn advance(&self, expected: Epoch, committed: Epoch, operations: Vec<Operation>) {
+        let Some(mut state) = self.place().clone().filter(|state| state.epoch == expected) else { return };
+        let change = Change { expected, operations, events: Vec::new() };
+        let next = Arc::make_mut(&mut state);
+        if let Err(error) = lifecycle::commit(next, &change) {
+            tracing::error!(%error, "a committed change does not fit the state that was read; it is read again");
+            *self.place() = None;
+            return;
+        }
+        drop_what_is_over(next, self.clock.now());
+        next.put_in_order();
+        let mut place = self.place();
+        // Somebody may have read a later one meanwhile.
+        if next.epoch == committed && place.as_ref().is_some_and(|newest| newest.epoch == expected) {
+            *place = Some(state);
+        }
+    }
+}
+
+/// What a reading at this time would leave out.
+fn has_something_over(state: &State, now: Timestamp) -> bool {
+    let (grants, locks) = (back(now, ENDED_GRANTS_KEPT), back(now, ENDED_LOCKS_KEPT));
+    state.agent_tokens.iter().any(|token| token.expires_at <= now)
+        || state.operator_tokens.iter().any(|token| token.ended_at.is_some() || token.expires_at <= now)
+        || state.grants.iter().any(|grant| grant.ended.is_some_and(|end| end.at <= grants))
+        || state.locks.iter().any(|lock| lock.ended.as_ref().is_some_and(|end| end.at <= locks))
+}
+
+fn drop_what_is_over(state: &mut State, now: Timestamp) {
+    let (grants, locks) = (back(now, ENDED_GRANTS_KEPT), back(now, ENDED_LOCKS_KEPT));
+    state.agent_tokens.retain(|token| token.expires_at > now);
+    state.operator_tokens.retain(|token| token.ended_at.is_none() && token.expires_at > now);
+    state.grants.retain(|grant| grant.ended.is_none_or(|end| end.at > grants));
+    state.locks.retain(|lock| lock.ended.as_ref().is_none_or(|end| end.at > locks));
+}
+
+fn back(now: Timestamp, micros: i64) -> Timestamp {
+    Timestamp::from_micros(now.micros().saturating_sub(micros))
+}
+
+#[async_trait]
+impl StateReader for Remembered {
+    async fn load(&self) -> Result<Arc<State>, StateError> {
+        let epoch = self.epoch().await?;
+        if let Some(state) = self.kept(epoch) {
+            return Ok(state);
+        }
+        let _turn = self.reading.lock().await;
+        // Whoever had the turn before may have read it.
+        if let Some(state) = self.kept(epoch) {
+            return Ok(state);
+        }
+        let state = self.inner.load().await?;
+        let mut place = self.place();
+        if place.as_ref().is_none_or(|newest| newest.epoch < state.epoch) {
+            *place = Some(Arc::clone(&state));
+        }
+        Ok(state)
+    }
+
+    async fn epoch(&self) -> Result<Epoch, StateError> {
+        self.inner.epoch().await.map(|epoch| self.saw(epoch))
+    }
+
+    async fn changed(&self, after: Epoch, floor: Duration) -> Result<Epoch, StateError> {
+        self.inner.changed(after, floor).await.map(|epoch| self.saw(epoch))
+    }
+}
+
+#[async_trait]
+impl StateWriter for Remembered {
+    async fn commit(&self, change: Change) -> Result<Epoch, StateError> {
+        let (expected, operations) = (change.expected, change.operations.clone());
+        let epoch = self.inner.commit(change).await?;
+        self.advance(expected, epoch, operations);
+        Ok(epoch)
+    }
+
+    async fn outbox(&self, limit: u32) -> Result<Vec<OutboxEntry>, StateError> {
+        self.inner.outbox(limit).await
+    }
+
+    async fn drained(&self, ids: &[String]) -> Result<(), StateError> {
+        self.inner.drained(ids).await
+    }
+}
