@@ -22,6 +22,7 @@ use crate::visit::Visit;
 enum Act {
     Approve,
     ApproveObject,
+    Review,
     Rotate,
     Disable,
     Enable,
@@ -33,9 +34,10 @@ enum Act {
 }
 
 impl Act {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Approve,
         Self::ApproveObject,
+        Self::Review,
         Self::Rotate,
         Self::Disable,
         Self::Enable,
@@ -50,6 +52,7 @@ impl Act {
         match self {
             Self::Approve => "approve",
             Self::ApproveObject => "approve-object",
+            Self::Review => "review",
             Self::Rotate => "rotate",
             Self::Disable => "disable",
             Self::Enable => "enable",
@@ -63,7 +66,7 @@ impl Act {
 
     const fn done(self) -> &'static str {
         match self {
-            Self::Approve | Self::ApproveObject => "Signed",
+            Self::Approve | Self::ApproveObject | Self::Review => "Signed",
             Self::Rotate => "Rotated",
             Self::Disable => "Disabled",
             Self::Enable => "Enabled",
@@ -149,6 +152,10 @@ fn order(visit: &Visit, act: Act) -> Result<Order, Unsaid> {
         Act::Rotate => {
             let reference = visit.query.text("reference").map(str::trim).filter(|text| !text.is_empty());
             binding(visit, "rotate", reference.map_or_else(|| json!({}), |to| json!({ "reference": to })))
+        }
+        Act::Review => {
+            let until = visit.query.text("until").map(str::trim).filter(|text| !text.is_empty());
+            binding(visit, "review", json!({ "revision": revision(visit)?, "until": until }))
         }
         Act::Disable => binding(visit, "disable", json!({})),
         Act::Enable => binding(visit, "enable", json!({})),

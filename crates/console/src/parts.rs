@@ -90,10 +90,9 @@ pub(crate) fn card_address(environment: &str, name: &str) -> String {
 pub(crate) fn badge(word: &str) -> Html {
     let class = match word {
         "active" | "allow" | "complete" => "badge good",
-        "pending" | "draft" | "disabled" | "expired" | "staged" | "probing" | "draining" | "outstanding" => {
-            "badge wait"
-        }
-        "revoked" | "deny" | "refused" | "destructive" | "overdue" => "badge bad",
+        "pending" | "draft" | "disabled" | "expired" | "staged" | "probing" | "draining" | "outstanding"
+        | "due" | "review due" => "badge wait",
+        "revoked" | "deny" | "refused" | "destructive" | "overdue" | "review overdue" => "badge bad",
         _ => "badge",
     };
     Html::new().raw("<span class=\"").raw(class).raw("\">").text(word).raw("</span>")

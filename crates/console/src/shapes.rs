@@ -45,6 +45,20 @@ pub(crate) struct Card {
     pub(crate) locks: Vec<CardLock>,
     #[serde(default)]
     pub(crate) rotation: Option<Rotation>,
+    #[serde(default)]
+    pub(crate) review: Option<Review>,
+}
+
+/// When somebody looks at a binding again.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Review {
+    pub(crate) due_at: String,
+    pub(crate) last_at: String,
+    pub(crate) by: Vec<String>,
+    pub(crate) signed_by: Vec<String>,
+    pub(crate) stage: Option<String>,
+    pub(crate) disabled_at: Option<String>,
+    pub(crate) disables_at: Option<String>,
 }
 
 /// A lock that stops calls under a binding.

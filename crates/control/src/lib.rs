@@ -10,6 +10,7 @@ mod context;
 mod documents;
 mod ports;
 mod problem;
+mod review;
 mod rotation;
 mod router;
 mod routes;
@@ -24,6 +25,7 @@ pub use ports::{
     TokenMinter,
 };
 pub use problem::Problem;
+pub use review::ReviewKeeper;
 pub use rotation::{RotationKeeper, RotationParts};
 pub use router::{OperatorRoutes, control_router, openapi_document};
 

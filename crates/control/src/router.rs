@@ -19,8 +19,8 @@ use crate::auth::{Caller, Strangers, authenticate, named, record};
 use crate::context::ControlContext;
 use crate::problem::Problem;
 use crate::routes::{
-    act, agent, apply, audit, binding, effect, grant, health, lock, login, object, policy, revocation,
-    rotate, secret, session, token, versions, workload,
+    act, agent, apply, audit, binding, effect, grant, health, lock, login, object, policy, review,
+    revocation, rotate, secret, session, token, versions, workload,
 };
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
@@ -58,6 +58,7 @@ fn operators() -> Routes {
         .routes(routes!(act::disable))
         .routes(routes!(act::enable))
         .routes(routes!(act::revoke))
+        .routes(routes!(review::review))
         .routes(routes!(agent::disable))
         .routes(routes!(agent::enable))
         .routes(routes!(agent::revoke))

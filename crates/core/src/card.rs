@@ -15,6 +15,7 @@ use crate::manifest::{
     ObjectKey, Risk, RotationSpec, Spec, ToolSelector,
 };
 use crate::reference::SecretReference;
+use crate::review::{Appointment, ReviewStage, appointment};
 use crate::rotation::{VersionRecord, VersionState, active_version, is_held};
 use crate::state::{Approval, Lifecycle, RevisionRecord, State};
 use crate::stores::{StoreClass, Stores};
@@ -86,6 +87,8 @@ pub struct Card {
     pub pending: Option<CardPending>,
     /// How its secret is kept fresh, and which versions of it are alive.
     pub rotation: Option<CardRotation>,
+    /// When somebody looked at it last, and when somebody has to again; absent where nobody ever has to.
+    pub review: Option<CardReview>,
     /// Every revision, oldest first.
     pub history: Vec<CardRevision>,
 }
@@ -218,11 +221,68 @@ impl From<&VersionRecord> for CardVersion {
     }
 }
 
+/// The reviews of a binding, on its card.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct CardReview {
+    /// When the review is late.
+    pub due_at: Timestamp,
+    /// When somebody last looked: wrote it, signed it or reviewed it.
+    pub last_at: Timestamp,
+    /// Who made the last review.
+    pub by: Vec<OperatorName>,
+    /// Who has signed the next one, which needs further signatures.
+    pub signed_by: Vec<OperatorName>,
+    /// Whether the binding is switched off where nobody reviews it.
+    pub disables: bool,
+    /// When it was switched off because nobody had, where it is off for that.
+    pub disabled_at: Option<Timestamp>,
+    /// Where the review stands, where somebody has said what time it is.
+    pub stage: Option<ReviewStage>,
+    /// When it will be switched off, where that is near.
+    pub disables_at: Option<Timestamp>,
+    /// The appointment that it tells of.
+    #[serde(skip)]
+    pub next: Appointment,
+}
+
+impl CardReview {
+    /// Of a binding by its key.
+    fn of(state: &State, record: &RevisionRecord) -> Option<Self> {
+        let next = appointment(state, &record.key)?;
+        let known = state.review_of(&next.environment, next.binding.as_str());
+        let last = known.and_then(|known| known.last.as_ref());
+        let off = |at: &Timestamp| record.status == Lifecycle::Disabled && record.changed_at == *at;
+        let signatures = known.map(|known| known.signatures.as_slice()).unwrap_or_default();
+        let signed = signatures.iter().filter(|signature| signature.revision == next.revision);
+        Some(Self {
+            due_at: next.end,
+            last_at: next.last,
+            by: last.map(|review| review.by.clone()).unwrap_or_default(),
+            signed_by: signed.map(|signature| signature.by.clone()).collect(),
+            disables: next.rule.disables(),
+            disabled_at: known.and_then(|known| known.disabled_at).filter(off),
+            stage: None,
+            disables_at: None,
+            next,
+        })
+    }
+
+    /// Adds what depends on the time.
+    #[must_use]
+    pub fn at(mut self, now: Timestamp) -> Self {
+        let stage = self.next.stage(now);
+        self.stage = Some(stage);
+        self.disables_at = self.next.disabled_from(now).filter(|_| stage != ReviewStage::Current);
+        self
+    }
+}
+
 impl Card {
     /// Adds what depends on the time.
     #[must_use]
     pub fn at(mut self, now: Timestamp) -> Self {
         self.rotation = self.rotation.map(|rotation| rotation.at(now));
+        self.review = self.review.map(|review| review.at(now));
         self
     }
 }
@@ -268,6 +328,7 @@ pub fn card(state: &State, stores: &Stores, key: &ObjectKey) -> Option<Card> {
         locks: state.locks.iter().filter(|lock| stops(lock, spec)).map(card_lock).collect(),
         pending: waiting(state, stores, record),
         rotation: rotation(state, spec),
+        review: CardReview::of(state, record),
         history: state.history(key).map(history_line).collect(),
     })
 }

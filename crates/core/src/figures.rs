@@ -82,6 +82,8 @@ figures! {
     StoreFetches: Counter "mcp_gateway_store_fetches_total" ["store"] "Requests to the store.";
     StoreFailures: Counter "mcp_gateway_store_failures_total" ["store"] "Requests to the store that brought no value.";
     StoreResting: Gauge "mcp_gateway_store_resting" ["store"] "1 while the store is left alone because it did not answer or asked for it.";
+    ReviewsDue: Gauge "mcp_gateway_reviews_due" [] "Bindings whose review is near its end.";
+    ReviewsOverdue: Gauge "mcp_gateway_reviews_overdue" [] "Bindings whose review is late, those included that were switched off for it.";
     AuditRecords: Gauge "mcp_gateway_audit_sequence" [] "The number of the last record of the evidence.";
     AuditBytes: Gauge "mcp_gateway_audit_bytes" [] "Bytes in all segments of the evidence.";
     AuditFailed: Gauge "mcp_gateway_audit_failed" [] "1 while the evidence cannot be written and calls stop.";

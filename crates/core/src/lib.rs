@@ -29,6 +29,7 @@ pub mod receipt;
 pub mod reference;
 pub mod refusal;
 pub mod replay;
+pub mod review;
 pub mod revocation;
 pub mod rotation;
 pub mod scrub;

@@ -21,6 +21,7 @@ use crate::manifest::{
 use crate::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource};
 use crate::reference::SecretReference;
 use crate::refusal::{Code, Refusal};
+use crate::review::{Appointment, calendar};
 use crate::rotation::{VersionRecord, VersionState, active_version, held_reference};
 use crate::state::{GrantRecord, Lifecycle, Pins, RevisionRecord, State};
 use crate::time::Timestamp;
@@ -40,6 +41,8 @@ pub struct Snapshot {
     /// The bindings whose secrets are looked after.
     looked_after: Vec<Arc<ActiveBinding>>,
     locks: Locks,
+    /// The next reviews of the bindings of these environments.
+    reviews: Vec<Appointment>,
 }
 
 #[derive(Debug)]
@@ -172,6 +175,8 @@ impl Snapshot {
             .filter(|binding| binding.spec.rotation.is_some() || binding.active_version.is_some())
             .cloned()
             .collect();
+        let mut reviews = calendar(state);
+        reviews.retain(|review| environments.contains_key(&review.environment));
         Ok(Self {
             epoch: state.epoch,
             environments,
@@ -182,6 +187,7 @@ impl Snapshot {
             draining: draining.cloned().collect(),
             looked_after,
             locks: Locks::of(&state.locks),
+            reviews,
         })
     }
 
@@ -260,6 +266,11 @@ impl Snapshot {
     /// The bindings whose secrets are looked after: those that say so, and those that were rotated.
     pub fn looked_after(&self) -> &[Arc<ActiveBinding>] {
         &self.looked_after
+    }
+
+    /// The next reviews of its bindings, those that are switched off included.
+    pub fn reviews(&self) -> &[Appointment] {
+        &self.reviews
     }
 
     /// The versions of secrets that were replaced and may still be used.

@@ -19,6 +19,7 @@ use crate::lock::{LockEnd, LockRecord};
 use crate::manifest::{ContentHash, Kind, ObjectKey, Spec};
 use crate::operator::RoleGrant;
 use crate::reference::SecretReference;
+use crate::review::ReviewRecord;
 use crate::rotation::VersionRecord;
 use crate::time::Timestamp;
 
@@ -274,6 +275,8 @@ pub struct State {
     pub versions: Vec<VersionRecord>,
     /// Every lock, ended ones for as long as they are kept for listing.
     pub locks: Vec<LockRecord>,
+    /// What is known of the reviews of bindings, ordered by environment and binding.
+    pub reviews: Vec<ReviewRecord>,
 }
 
 impl State {
@@ -289,6 +292,9 @@ impl State {
             (&one.environment, &one.binding).cmp(&(&other.environment, &other.binding))
         });
         self.locks.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+        self.reviews.sort_by(|one, other| {
+            (&one.environment, &one.binding).cmp(&(&other.environment, &other.binding))
+        });
     }
 
     /// All revisions of one object, oldest first.
@@ -335,6 +341,13 @@ impl State {
         let start = self.versions.partition_point(|known| (&known.environment, &known.binding) < wanted);
         let end = self.versions.partition_point(|known| (&known.environment, &known.binding) <= wanted);
         self.versions.get(start..end).unwrap_or_default()
+    }
+
+    /// What is known of the reviews of a binding.
+    pub fn review_of(&self, environment: &EnvironmentName, binding: &str) -> Option<&ReviewRecord> {
+        let order =
+            |known: &ReviewRecord| (&known.environment, known.binding.as_str()).cmp(&(environment, binding));
+        self.reviews.binary_search_by(order).ok().and_then(|place| self.reviews.get(place))
     }
 
     /// The number the object's next revision gets.
@@ -410,6 +423,8 @@ pub enum Operation {
         /// The version.
         version: VersionId,
     },
+    /// Writes what is known of the reviews of a binding, over what was.
+    PutReview(Box<ReviewRecord>),
     /// Writes a lock.
     InsertLock(Box<LockRecord>),
     /// Ends a lock by its id: it was lifted, or its time is over.

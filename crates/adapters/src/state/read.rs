@@ -10,6 +10,7 @@ use gateway_core::lock::{LockEnd, LockRecord};
 use gateway_core::manifest::{ContentHash, Kind, ObjectKey, Spec};
 use gateway_core::ports::StateError;
 use gateway_core::reference::SecretReference;
+use gateway_core::review::ReviewRecord;
 use gateway_core::rotation::{Reminded, VersionRecord, VersionState};
 use gateway_core::state::{
     AgentTokenRecord, Approval, GrantEnd, GrantEndReason, GrantRecord, Lifecycle, OperatorTokenRecord,
@@ -40,6 +41,7 @@ const LOCKS: &str = "SELECT id, selector, reason, author, created_at, until_at, 
     FROM locks WHERE ended_at IS NULL OR ended_at > $1 ORDER BY created_at, id";
 /// How long an ended lock is listed: 30 days, in microseconds.
 pub(super) const ENDED_LOCKS_KEPT: i64 = 30 * 86_400 * 1_000_000;
+const REVIEWS: &str = "SELECT environment, binding, content FROM binding_reviews";
 const OUTBOX: &str = "SELECT id, event FROM outbox ORDER BY ordinal LIMIT $1";
 
 const STATUSES: [Lifecycle; 8] = [
@@ -79,6 +81,7 @@ pub(super) async fn state(session: &mut dyn Session, now: Timestamp) -> Result<S
     let versions = session.rows(VERSIONS, &[]).await?;
     let locks_since = Value::Number(now.micros().saturating_sub(ENDED_LOCKS_KEPT));
     let locks = session.rows(LOCKS, &[locks_since]).await?;
+    let reviews = session.rows(REVIEWS, &[]).await?;
     let mut state = State {
         epoch,
         revisions,
@@ -87,6 +90,7 @@ pub(super) async fn state(session: &mut dyn Session, now: Timestamp) -> Result<S
         grants: grants.into_iter().map(grant).collect::<Result<_, _>>()?,
         versions: versions.into_iter().map(version).collect::<Result<_, _>>()?,
         locks: locks.into_iter().map(lock).collect::<Result<_, _>>()?,
+        reviews: reviews.into_iter().map(review).collect::<Result<_, _>>()?,
     };
     // Here, because databases order text by locale.
     state.put_in_order();
@@ -224,6 +228,15 @@ fn lock(mut row: Row) -> Result<LockRecord, StateError> {
         lock.ended = Some(LockEnd { at: Timestamp::from_micros(at), by });
     }
     Ok(lock)
+}
+
+fn review(mut row: Row) -> Result<ReviewRecord, StateError> {
+    let (environment, binding) = (row.text()?, row.text()?);
+    let review: ReviewRecord = document(&row.text()?)?;
+    if review.environment.as_str() != environment || review.binding.as_str() != binding {
+        return Err(corrupt("a review belongs to another binding"));
+    }
+    Ok(review)
 }
 
 fn document<T: DeserializeOwned>(text: &str) -> Result<T, StateError> {

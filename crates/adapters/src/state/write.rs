@@ -5,6 +5,7 @@ use gateway_core::id::{Epoch, Revision};
 use gateway_core::lock::LockRecord;
 use gateway_core::manifest::{Kind, ObjectKey, Spec};
 use gateway_core::ports::{Random, StateError};
+use gateway_core::review::ReviewRecord;
 use gateway_core::rotation::VersionRecord;
 use gateway_core::state::{
     AgentTokenRecord, Approval, Change, GrantRecord, Lifecycle, Operation, OperatorTokenRecord, Pins,
@@ -51,6 +52,8 @@ const PUT_VERSION: &str = "INSERT INTO secret_versions (environment, binding, pl
     reminded = excluded.reminded";
 const DROP_VERSION: &str = "DELETE FROM secret_versions WHERE environment = $1 AND binding = $2 AND place = $3 \
     AND version = $4";
+const PUT_REVIEW: &str = "INSERT INTO binding_reviews (environment, binding, content) VALUES ($1, $2, $3) \
+    ON CONFLICT (environment, binding) DO UPDATE SET content = excluded.content";
 const INSERT_LOCK: &str = "INSERT INTO locks (id, selector, reason, author, created_at, until_at, ended_at, \
     ended_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const END_LOCK: &str = "UPDATE locks SET ended_at = $1, ended_by = $2 WHERE id = $3 AND ended_at IS NULL";
@@ -118,6 +121,7 @@ async fn apply(session: &mut dyn Session, operation: &Operation) -> Result<(), S
             ];
             session.execute(DROP_VERSION, &values).await.map(|_| ())
         }
+        Operation::PutReview(review) => put_review(session, review).await,
         Operation::InsertLock(lock) => insert_lock(session, lock).await,
         Operation::EndLock { id, end } => {
             let by = end.by.as_ref().map(|name| name.as_str());
@@ -315,6 +319,16 @@ async fn put_version(session: &mut dyn Session, record: &VersionRecord) -> Resul
         Value::Text(record.reminded.word()),
     ];
     session.execute(PUT_VERSION, &values).await.map(|_| ())
+}
+
+async fn put_review(session: &mut dyn Session, review: &ReviewRecord) -> Result<(), StateError> {
+    let content = json(review)?;
+    let values = [
+        Value::Text(review.environment.as_str()),
+        Value::Text(review.binding.as_str()),
+        Value::Text(&content),
+    ];
+    session.execute(PUT_REVIEW, &values).await.map(|_| ())
 }
 
 async fn insert_lock(session: &mut dyn Session, lock: &LockRecord) -> Result<(), StateError> {

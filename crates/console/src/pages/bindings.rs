@@ -9,7 +9,7 @@ use crate::shapes::{Card, Cards};
 use crate::trouble::Trouble;
 use crate::visit::{Visit, address};
 
-const FILTERS: [&str; 6] = ["environment", "server", "agent", "policy", "owner", "status"];
+const FILTERS: [&str; 7] = ["environment", "server", "agent", "policy", "owner", "status", "review"];
 
 pub(crate) async fn page(visit: Visit) -> Response {
     let made = list(&visit).await;
@@ -39,6 +39,10 @@ fn row(card: &Card) -> [Html; 7] {
     if card.pending.is_some() && card.status != "pending" {
         status = status.raw(" ").html(&badge("pending"));
     }
+    let stage = card.review.as_ref().and_then(|review| review.stage.as_deref());
+    if let Some(late @ ("due" | "overdue")) = stage {
+        status = status.raw(" ").html(&badge(if late == "due" { "review due" } else { "review overdue" }));
+    }
     let name = link(&address, &card.name);
     [
         name,
@@ -61,6 +65,7 @@ fn filters(visit: &Visit) -> Html {
         ("expired", "expired"),
         ("revoked", "revoked"),
     ];
+    let reviews = [("", "any"), ("due", "due"), ("overdue", "overdue")];
     Html::new()
         .raw("<form class=\"bar\" method=\"get\" action=\"/console/bindings\">")
         .html(&field("environment", "Environment", said("environment"), ""))
@@ -68,6 +73,7 @@ fn filters(visit: &Visit) -> Html {
         .html(&field("agent", "Agent", said("agent"), ""))
         .html(&field("owner", "Owner", said("owner"), ""))
         .html(&choice("status", "Status", said("status"), &statuses))
+        .html(&choice("review", "Review", said("review"), &reviews))
         .raw("<button>Filter</button></form>")
 }
 

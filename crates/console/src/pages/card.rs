@@ -63,12 +63,34 @@ fn what(card: &Card) -> Html {
         .fact("Owner", &text(&card.owner))
         .fact("Limits", &text(&words(&card.limits)))
         .fact("Review by", &text(card.review_by.as_deref().unwrap_or_default()))
+        .fact("Next review", &review(card))
         .fact("Ends", &time(card.expires_at.as_deref().unwrap_or_default()))
         .fact("Exceptions", &text(&words(&card.exceptions)))
         .fact("Takes over from", &text(&card.shadows.join(", ")))
         .fact("Written", &text(&card.author).raw(", ").html(&time(&card.created_at)))
         .fact("Signed", &signatures(&card.approvals))
         .finish()
+}
+
+/// When somebody has to look again, and what follows if nobody does.
+fn review(card: &Card) -> Html {
+    let Some(review) = &card.review else { return Html::new() };
+    let mut shown = time(&review.due_at);
+    if let Some(stage) = review.stage.as_deref().filter(|stage| *stage != "current") {
+        shown = shown.raw(" ").html(&badge(stage));
+    }
+    shown = shown.raw("; last looked at ").html(&time(&review.last_at));
+    if !review.by.is_empty() {
+        shown = shown.raw(", reviewed by ").text(&review.by.join(", "));
+    }
+    if !review.signed_by.is_empty() {
+        shown = shown.raw("; the next review is signed by ").text(&review.signed_by.join(", "));
+    }
+    match (&review.disabled_at, &review.disables_at) {
+        (Some(at), _) => shown.raw("; switched off because nobody had reviewed it, ").html(&time(at)),
+        (None, Some(at)) => shown.raw("; switched off if nobody reviews it, ").html(&time(at)),
+        (None, None) => shown,
+    }
 }
 
 /// What stops calls under it now.
@@ -215,6 +237,14 @@ fn acts(visit: &Visit, card: &Card) -> Html {
         }
         "disabled" => bar = bar.html(&act(visit, "enable", &here, &nothing, ("Enable", Weight::Plain))),
         _ => {}
+    }
+    if matches!(card.status.as_str(), "active" | "disabled") {
+        let revision = card.revision.to_string();
+        let about = [here.as_slice(), &[("revision", revision.as_str())]].concat();
+        let until =
+            field("until", "Holds until (empty: as long as the environment's rule allows)", "", "2027-12-31");
+        let words = format!("Reviewed, revision {revision}");
+        bar = bar.html(&act(visit, "review", &about, &until, (&words, Weight::Plain)));
     }
     if card.status == "revoked" {
         return Html::new()

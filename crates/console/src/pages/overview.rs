@@ -20,9 +20,11 @@ pub(crate) async fn page(visit: Visit) -> Response {
 }
 
 async fn overview(visit: &Visit) -> Result<Sheet, Trouble> {
-    let active = count(visit, "active").await?;
-    let pending = count(visit, "pending").await?;
-    let disabled = count(visit, "disabled").await?;
+    let active = count(visit, "status", "active").await?;
+    let pending = count(visit, "status", "pending").await?;
+    let disabled = count(visit, "status", "disabled").await?;
+    let due = count(visit, "review", "due").await?;
+    let overdue = count(visit, "review", "overdue").await?;
     let objects = waiting_objects(visit).await?.len();
     let sessions: Items<Session> = visit.read("/v1/sessions", &[]).await?;
     let streams = sessions.items.iter().filter(|session| session.kind == "stream").count();
@@ -32,6 +34,8 @@ async fn overview(visit: &Visit) -> Result<Sheet, Trouble> {
         .html(&figure("/console/bindings?status=active", active, "active bindings"))
         .html(&figure("/console/approvals", waits, "wait for signatures"))
         .html(&figure("/console/bindings?status=disabled", disabled, "disabled bindings"))
+        .html(&figure("/console/bindings?review=due", due, "reviews due"))
+        .html(&figure("/console/bindings?review=overdue", overdue, "reviews overdue"))
         .html(&figure("/console/sessions", sessions.items.len(), "sessions and streams"))
         .html(&figure("/console/sessions", streams, "streams open"))
         .raw("</ul>");
@@ -39,8 +43,8 @@ async fn overview(visit: &Visit) -> Result<Sheet, Trouble> {
     Ok(Sheet::new("Overview", content))
 }
 
-async fn count(visit: &Visit, status: &str) -> Result<usize, Trouble> {
-    let query = [("status", Some(status)), ("limit", Some("500"))];
+async fn count(visit: &Visit, field: &str, word: &str) -> Result<usize, Trouble> {
+    let query = [(field, Some(word)), ("limit", Some("500"))];
     let cards: Cards = visit.read("/v1/bindings", &query).await?;
     Ok(cards.items.len())
 }

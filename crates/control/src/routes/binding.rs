@@ -9,7 +9,9 @@ use gateway_core::id::{AgentName, EnvironmentName, GroupName, ServerName, ToolNa
 use gateway_core::lifecycle::{self, declared, may_touch, rule};
 use gateway_core::manifest::{Kind, ObjectKey, Spec};
 use gateway_core::operator::Role;
+use gateway_core::review::{ReviewStage, appointment};
 use gateway_core::state::{Lifecycle, RevisionRecord, State as Objects};
+use gateway_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -37,6 +39,9 @@ pub(crate) struct BindingQuery {
     /// Only of this status; `pending` also finds those with a pending revision.
     #[param(value_type = Option<String>)]
     status: Option<Lifecycle>,
+    /// Only those whose review stands there.
+    #[param(value_type = Option<String>)]
+    review: Option<ReviewStage>,
     /// Only after this place, as the last answer's `next` says.
     after: Option<String>,
     /// How many at most; 50 where absent, 500 is the most.
@@ -59,6 +64,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let state = context.state.load().await?;
     let limit = query.limit.unwrap_or(50).clamp(1, 500);
+    let now = context.now();
     let mut keys: Vec<&ObjectKey> = state
         .revisions
         .iter()
@@ -71,7 +77,8 @@ pub(crate) async fn list(
     let mut next = None;
     for key in keys {
         let place = key.to_string();
-        if query.after.as_ref().is_some_and(|after| place <= *after) || !wanted(&query, &state, key, &caller)
+        if query.after.as_ref().is_some_and(|after| place <= *after)
+            || !wanted(&query, &state, key, &caller, now)
         {
             continue;
         }
@@ -79,7 +86,7 @@ pub(crate) async fn list(
             next = items.last().map(|card: &Card| format!("Binding/{}/{}", card.environment, card.name));
             break;
         }
-        items.extend(card(&state, &context.stores, key).map(|card| card.at(context.now())));
+        items.extend(card(&state, &context.stores, key).map(|card| card.at(now)));
     }
     Ok(json(&Page { items, next }))
 }
@@ -88,7 +95,7 @@ fn shown<'a>(state: &'a Objects, key: &ObjectKey) -> Option<&'a RevisionRecord> 
     declared(state, key).or_else(|| state.history(key).last())
 }
 
-fn wanted(query: &BindingQuery, state: &Objects, key: &ObjectKey, caller: &Caller) -> bool {
+fn wanted(query: &BindingQuery, state: &Objects, key: &ObjectKey, caller: &Caller, now: Timestamp) -> bool {
     let Some(record) = shown(state, key) else { return false };
     let Spec::Binding(spec) = &record.spec else { return false };
     let same = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
@@ -106,6 +113,9 @@ fn wanted(query: &BindingQuery, state: &Objects, key: &ObjectKey, caller: &Calle
         && same(&query.server, spec.server.as_str())
         && same(&query.policy, spec.policy.as_str())
         && same(&query.owner, spec.owner.as_str())
+        && query
+            .review
+            .is_none_or(|wanted| appointment(state, key).is_some_and(|next| next.stage(now) == wanted))
 }
 
 /// The object, if it exists and the caller may see it; both look the same from outside.

@@ -10,7 +10,7 @@ use axum::response::Response;
 use futures::future::join_all;
 use gateway_core::audit::{BindingRevision, Decision, Ended, Event, EventKind};
 use gateway_core::grant::GivenBack;
-use gateway_core::id::{Epoch, Revision};
+use gateway_core::id::{Epoch, OperatorName, Revision};
 use gateway_core::lifecycle::{self, Reach, Switched, about_grant};
 use gateway_core::manifest::{Kind, ObjectKey, ProviderSpec};
 use gateway_core::ports::Sequence;
@@ -112,7 +112,8 @@ pub(super) async fn end(
     // Before the providers are asked: a replica that still used a grant would refresh it meanwhile.
     Box::pin(give_back(context, caller, &switched.reach)).await;
     let completed_at = context.now();
-    let event = completed(caller, &order, switched.revision, ended, completed_at);
+    let act = (order.status, completed_at);
+    let event = completed(Some(&caller.0.name), &order.key, switched.revision, ended, act);
     let completed = context.evidence(event).await;
     let decided = decided_sequence(context, &order, switched.revision).await.or(drained);
     let revoked = order.status == Lifecycle::Revoked;
@@ -157,7 +158,7 @@ fn decide(
 }
 
 /// Blocks, cuts, and publishes. The block does not wait for the chain: with the audit log down it holds at once.
-async fn stop(
+pub(super) async fn stop(
     context: &ControlContext,
     reach: &Reach,
     epoch: Option<Epoch>,
@@ -291,20 +292,25 @@ fn named(key: &ObjectKey, revision: Revision) -> BTreeMap<&'static str, Value> {
     named
 }
 
-fn completed(caller: &Caller, order: &Order, revision: Revision, ended: Ended, now: Timestamp) -> Event {
-    let mut event = Event::new(EventKind::RevocationCompleted, now).about(order.key.clone(), revision);
-    event.operator = Some(caller.0.name.clone());
+/// The evidence that what was ended has ended: by whom, absent for the gateway itself, what it became and when.
+pub(super) fn completed(
+    operator: Option<&OperatorName>,
+    key: &ObjectKey,
+    revision: Revision,
+    ended: Ended,
+    (status, now): (Lifecycle, Timestamp),
+) -> Event {
+    let mut event = Event::new(EventKind::RevocationCompleted, now).about(key.clone(), revision);
+    event.operator = operator.cloned();
     event.decision = Some(Decision::Allow);
-    event.status = Some(order.status.word().to_owned());
+    event.status = Some(status.word().to_owned());
     event.ended = Some(ended);
-    match order.key.kind {
-        Kind::Binding => {
-            event.binding = BindingRevision::try_from(format!("{}@{revision}", order.key.name)).ok()
-        }
-        Kind::Agent => event.agent = order.key.name.parse().ok(),
-        Kind::Workload => event.workload = order.key.name.parse().ok(),
-        Kind::Server => event.server = order.key.name.parse().ok(),
-        Kind::Environment => event.environment = order.key.name.parse().ok(),
+    match key.kind {
+        Kind::Binding => event.binding = BindingRevision::try_from(format!("{}@{revision}", key.name)).ok(),
+        Kind::Agent => event.agent = key.name.parse().ok(),
+        Kind::Workload => event.workload = key.name.parse().ok(),
+        Kind::Server => event.server = key.name.parse().ok(),
+        Kind::Environment => event.environment = key.name.parse().ok(),
         Kind::Provider | Kind::Policy => {}
     }
     event

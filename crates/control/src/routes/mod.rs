@@ -27,6 +27,7 @@ pub(crate) mod lock;
 pub(crate) mod login;
 pub(crate) mod object;
 pub(crate) mod policy;
+pub(crate) mod review;
 pub(crate) mod revocation;
 pub(crate) mod rotate;
 pub(crate) mod secret;

@@ -6,6 +6,7 @@ mod fakes;
 mod grants;
 mod locks;
 mod replicas;
+mod reviews;
 mod revocations;
 mod rotation;
 mod sessions;
@@ -49,6 +50,7 @@ struct Office {
     people: Arc<People>,
     plain: Arc<Plain>,
     documents: Documents,
+    context: Arc<ControlContext>,
 }
 
 struct Answer {
@@ -149,7 +151,21 @@ impl Office {
             fingerprints: FingerprintKey::new([5; 32]),
         });
         let (router, routes) = (control_router(Arc::clone(&context)), OperatorRoutes::new(&context));
-        Self { router, routes, state, chain, live, world, keeper, probe, vault, people, plain, documents }
+        Self {
+            router,
+            routes,
+            state,
+            chain,
+            live,
+            world,
+            keeper,
+            probe,
+            vault,
+            people,
+            plain,
+            documents,
+            context,
+        }
     }
 
     async fn call(&self, who: &str, method: &str, path: &str, body: Value) -> Answer {

@@ -56,6 +56,14 @@ pub enum EventKind {
     RotationDue,
     /// A secret is older than it may be, or its rotation is late.
     RotationOverdue,
+    /// The review of a binding is near its end, which `answer` tells.
+    ReviewDue,
+    /// The review of a binding is late since the time that `answer` tells.
+    ReviewOverdue,
+    /// Somebody signed a review that needs further signatures.
+    ReviewSigned,
+    /// A binding was reviewed, and its next review is due when `answer` tells.
+    BindingReviewed,
     /// A binding was revoked: new calls stopped.
     BindingRevoked,
     /// A revocation was complete: what was ended.

@@ -73,13 +73,16 @@ impl Table {
 }
 
 fn environment(old: &EnvironmentSpec, new: &EnvironmentSpec) -> Vec<(&'static str, Effect)> {
-    let EnvironmentSpec { name, tier, approvals, agent_tokens } = old;
+    let EnvironmentSpec { name, tier, approvals, agent_tokens, reviews } = old;
     let mut table = Table::default();
     table.loosens("name", name, &new.name);
     table.judge("tier", tier, &new.tier, |old, new| strictness(*new) > strictness(*old));
     table.judge("approvals", approvals, &new.approvals, |old, new| new > old);
     table.judge("agent_tokens", agent_tokens, &new.agent_tokens, |_, _| {
         !new.allows_agent_tokens() || old.allows_agent_tokens()
+    });
+    table.judge("reviews", reviews, &new.reviews, |old, new| {
+        new.unwrap_or_default().is_as_strict_as(&old.unwrap_or_default())
     });
     // A field may look stricter while the whole is not: the effective rules have the last word.
     if new.required_approvals() < old.required_approvals()

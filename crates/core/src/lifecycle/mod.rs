@@ -14,6 +14,7 @@ mod locks;
 mod perform;
 mod reach;
 mod repin;
+mod reviews;
 mod rotate;
 pub mod rule;
 mod signatures;
@@ -41,6 +42,7 @@ pub use grants::{about as about_grant, create_grant, end_grant};
 pub use locks::{LockWish, about as about_lock, create_lock, expire_locks, lift_lock, may_see_lock};
 pub use perform::{commit, perform};
 pub use reach::{Reach, ReachedBinding, provider_of};
+pub use reviews::{ReviewGiven, ReviewRound, ReviewWish, SwitchedOff, review, review_round};
 pub use rotate::{Rotation, RotationStep, rotate};
 pub use rule::{Finding, Rule};
 pub use signatures::{

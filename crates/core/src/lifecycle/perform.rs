@@ -2,6 +2,7 @@
 
 use crate::lock::{self, LockRecord};
 use crate::ports::StateError;
+use crate::review::ReviewRecord;
 use crate::rotation::{VersionRecord, VersionState};
 use crate::state::{Change, GrantRecord, Lifecycle, Operation, RevisionRecord, State};
 
@@ -72,6 +73,10 @@ pub fn perform(state: &mut State, operation: &Operation) -> Result<(), StateErro
             });
             Ok(())
         }
+        Operation::PutReview(review) => {
+            put_review(state, review);
+            Ok(())
+        }
         Operation::InsertLock(lock) => insert_lock(state, lock),
         Operation::EndLock { id, end } => {
             let lock = state.locks.iter_mut().find(|lock| lock.id == *id && lock.ended.is_none());
@@ -122,6 +127,20 @@ fn put_version(state: &mut State, version: &VersionRecord) -> Result<(), StateEr
     let place = state.versions.partition_point(|known| (&known.environment, &known.binding) <= wanted);
     state.versions.insert(place, version.clone());
     Ok(())
+}
+
+fn put_review(state: &mut State, review: &ReviewRecord) {
+    let order = |known: &ReviewRecord| {
+        (&known.environment, &known.binding).cmp(&(&review.environment, &review.binding))
+    };
+    match state.reviews.binary_search_by(order) {
+        Ok(place) => {
+            if let Some(known) = state.reviews.get_mut(place) {
+                known.clone_from(review);
+            }
+        }
+        Err(place) => state.reviews.insert(place, review.clone()),
+    }
 }
 
 fn insert_lock(state: &mut State, lock: &LockRecord) -> Result<(), StateError> {

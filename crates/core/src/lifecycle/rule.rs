@@ -45,6 +45,7 @@ rules! {
     MANIFEST_MALFORMED: "manifest.malformed", 422, "the author", "mend the object as the message says";
     ENVIRONMENT_UNKNOWN: "environment.unknown", 422, "the author", "declare the environment, or correct its name";
     ENVIRONMENT_TIER: "environment.tier", 422, "the author", "mend or disable the bindings that break the stricter rules first";
+    ENVIRONMENT_REVIEWS: "environment.reviews", 422, "the author", "write `reviews` as `{ every_days: 90, remind_days_before: 14, on_expiry: remind }`";
     SERVER_UNKNOWN: "server.undeclared", 422, "the author", "declare the server in this environment, or correct its name";
     SERVER_ENVIRONMENT: "server.environment", 422, "the author", "bindings open servers of their own environment only: declare the server there";
     SERVER_COMMAND: "server.command", 422, "the gateway's operator", "allow the command under `stdio.commands` in `gateway.yaml`, or correct the route";
@@ -90,6 +91,11 @@ rules! {
     BINDING_EXPIRES: "binding.expires_in_past", 422, "the author", "set `expires_at` to a time to come";
     BINDING_EXCEPTION: "binding.exception_reason", 422, "the author", "give the approver a reason for each exception, once";
     BINDING_TIED: "binding.tied", 422, "the author", "make one of the two more specific, or disable one: calls that both match would be refused";
+    REVIEW_OWN_WORK: "review.own_work", 403, "another approver", "where approvals are asked for, the author of the revision does not review it: ask somebody else";
+    REVIEW_ALREADY: "review.already", 409, "another approver", "you have signed this review; another approver completes it";
+    REVIEW_REVISION: "review.revision", 409, "the reviewer", "read the card again and review the revision that stands now";
+    REVIEW_UNTIL: "review.until", 422, "the reviewer", "say with `until` until which day the review holds: a day to come, written as YYYY-MM-DD, within what the environment's `reviews.every_days` allows";
+    REVIEW_OVERDUE: "review.overdue", 409, "a reviewer", "review the binding first: `binding review`; it is switched off because nobody had";
     ROTATION_WATCH: "rotation.watch", 422, "the author", "watch only a place in a store that keeps versions, without a template: elsewhere a changed value is taken over within the store's `cache_seconds`";
     ROTATION_SECRET: "rotation.no_secret", 422, "the author", "remove `rotation`: it looks after a `secret` in a store; other sources renew theirs by themselves";
     PRODUCTION_ANY: "production.any_actor", 422, "the author", "name agents, users or groups: `any` is refused in production";

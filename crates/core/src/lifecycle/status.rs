@@ -4,6 +4,7 @@ use super::Context;
 use super::apply::forbidden;
 use super::draft::Draft;
 use super::reach::{Reach, alive, end_contents, main_of};
+use super::reviews::refuse_overdue;
 use super::rule::{self, Finding};
 use super::signatures::{approvals_for, may_touch};
 use crate::audit::{Decision, Event, EventKind};
@@ -36,16 +37,18 @@ pub fn disable(context: &Context<'_>, key: &ObjectKey) -> Result<Switched, Vec<F
     switch(context, record, Lifecycle::Disabled)
 }
 
-/// Switches a disabled object on again: an approver's act where the environment asks for approvals.
+/// Switches a disabled object on again: an approver's act where the environment asks for approvals. A binding whose
+/// environment switches off what nobody reviews is reviewed first.
 ///
 /// # Errors
-/// `operator.forbidden`, `object.state`, `object.kind`.
+/// `operator.forbidden`, `object.state`, `object.kind`, `review.overdue`.
 pub fn enable(context: &Context<'_>, key: &ObjectKey) -> Result<Switched, Vec<Finding>> {
     let role = |record: &RevisionRecord| match approvals_for(context.state, &record.spec) {
         0 => Role::Editor,
         _ => Role::Approver,
     };
     let record = standing(context, key, "switched on", role)?;
+    refuse_overdue(context, key)?;
     switch(context, record, Lifecycle::Active)
 }
 

@@ -6,7 +6,7 @@ use super::{Context, Facts};
 use crate::id::{AgentName, EnvironmentName, WorkloadName};
 use crate::manifest::{
     AgentProof, AgentSpec, BindingSpec, CredentialMode, CredentialNeed, EnvironmentSpec, Exception,
-    ExceptionRule, Injection, Kind, ObjectKey, Risk, Route, ServerSpec, Spec, Tier,
+    ExceptionRule, Injection, Kind, ObjectKey, ReviewRule, Risk, Route, ServerSpec, Spec, Tier,
 };
 use crate::reference::{SecretReference, TemplateValues};
 use crate::stores::{StoreClass, StoreEntry, Stores};
@@ -66,6 +66,9 @@ impl<'a> Judge<'a> {
 
     /// Raising the tier acts at once, so what already stands must keep the stricter rules.
     fn environment(&mut self, key: &ObjectKey, spec: &EnvironmentSpec) {
+        if let Some(trouble) = spec.reviews.as_ref().and_then(ReviewRule::trouble) {
+            self.find(&rule::ENVIRONMENT_REVIEWS, key, trouble);
+        }
         if spec.tier != Tier::Production {
             return;
         }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ReviewRule;
 use crate::id::EnvironmentName;
 
 /// How strict the rules of an environment are.
@@ -32,6 +33,9 @@ pub struct EnvironmentSpec {
     /// Whether gateway-issued agent tokens may enter; in production off unless switched on here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_tokens: Option<bool>,
+    /// How often people look at its bindings again, and what happens if nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviews: Option<ReviewRule>,
 }
 
 impl EnvironmentSpec {

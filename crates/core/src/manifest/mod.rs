@@ -8,6 +8,7 @@ mod injection;
 mod pattern;
 mod policy;
 mod provider;
+mod review;
 mod rotation;
 mod route;
 mod server;
@@ -26,6 +27,7 @@ pub use injection::{BasicUser, Injection, InjectionError, LEASED_USER, ValueForm
 pub use pattern::Pattern;
 pub use policy::PolicySpec;
 pub use provider::{ClientAuthentication, ProviderClient, ProviderEndpoints, ProviderSpec, Registration};
+pub use review::ReviewRule;
 pub use rotation::{OnOverdue, RotationSpec, Span, SpanError};
 pub use route::{
     AddressScope, ChildLimits, ClientCertificate, HttpRoute, Route, RouteError, Spoken, StdioRoute,

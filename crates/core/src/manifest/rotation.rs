@@ -69,7 +69,7 @@ impl TryFrom<String> for Span {
 )]
 pub struct SpanError(());
 
-/// What happens once a secret is older than its `max_age`.
+/// What happens once something is late: a secret older than its `max_age`, a review past its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnOverdue {

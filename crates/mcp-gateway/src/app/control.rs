@@ -8,7 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use gateway_adapters::audit::Durability;
 use gateway_console::PREFIX;
-use gateway_control::{ControlContext, RotationKeeper, RotationParts, StoredOperators, control_router};
+use gateway_control::{
+    ControlContext, ReviewKeeper, RotationKeeper, RotationParts, StoredOperators, control_router,
+};
 use gateway_core::lifecycle::Facts;
 use gateway_login::context::Source;
 use gateway_proxy::probe::Prober;
@@ -32,12 +34,12 @@ use crate::config::Config;
 
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
-/// Binds the listener and serves it until `stopped` says so.
+/// Binds the listener and serves it until `stopped` says so; looks after the reviews of bindings beside it.
 pub(super) async fn serve(
     config: &Config,
     parts: &Parts,
     stopped: watch::Receiver<bool>,
-) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+) -> Result<(SocketAddr, [JoinHandle<()>; 2]), StartError> {
     let address = config.control.listen;
     let cannot = |error| StartError::machine(format!("listen on {address}"), error);
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
@@ -55,7 +57,8 @@ pub(super) async fn serve(
         let pages = console::router(section, &context, parts)?;
         router = below(router, pages);
     }
-    Ok((bound, tokio::spawn(accept(listener, tls, router, stopped))))
+    let reviews = tokio::spawn(ReviewKeeper::new(context).keep());
+    Ok((bound, [tokio::spawn(accept(listener, tls, router, stopped)), reviews]))
 }
 
 /// The pages below their paths, the API everywhere else.

@@ -121,7 +121,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (data_address, threads) = listen::data(&config, &parts.gateway, &parts.verifier, &stopped)?;
     let (control_address, control) = control::serve(&config, &parts, stopped.clone()).await?;
     let mut tasks = parts.background();
-    tasks.push(control);
+    tasks.extend(control);
     tasks.push(control::keep_rotating(&parts));
     tracing::info!(data = %data_address, control = %control_address, "the gateway serves");
     Ok(Running {

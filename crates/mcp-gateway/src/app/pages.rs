@@ -7,6 +7,7 @@ use gateway_adapters::audit::{AuditLog, AuditSinks, Checkpointer, Durability, Pu
 use gateway_adapters::traces::TraceExporter;
 use gateway_control::{Readiness, SinkReadiness, StatusPages};
 use gateway_core::figures::{Exposition, Figure};
+use gateway_core::review::ReviewStage;
 use gateway_core::stores::Stores;
 use gateway_core::time::Clock as _;
 use gateway_proxy::gateway::Gateway;
@@ -57,6 +58,7 @@ impl StatusPages for Pages {
         let mut all = self.gateway.figures();
         all.value(Figure::Epoch, self.gateway.world.epoch());
         all.value(Figure::StateAge, self.gateway.world.age(SystemClock.now()).as_secs_f64());
+        self.reviews(&mut all);
         self.stores(&mut all);
         self.evidence(&mut all);
         self.sinks(&mut all);
@@ -77,6 +79,13 @@ impl StatusPages for Pages {
 }
 
 impl Pages {
+    fn reviews(&self, all: &mut Exposition) {
+        let (world, now) = (self.gateway.world.current(), SystemClock.now());
+        let count = |stage| world.snapshot.reviews().iter().filter(|one| one.stage(now) == stage).count();
+        all.value(Figure::ReviewsDue, count(ReviewStage::Due));
+        all.value(Figure::ReviewsOverdue, count(ReviewStage::Overdue));
+    }
+
     fn stores(&self, all: &mut Exposition) {
         let mut stores: Vec<_> =
             self.stores.entries().map(|(name, entry)| (name.as_str(), entry.store.figures())).collect();

@@ -28,6 +28,8 @@ pub(super) enum BindingCommand {
     Rotate(RotateArguments),
     /// List the versions of its secret, and when the next is due (never the value)
     Versions(Target),
+    /// Say that you have looked at it again: the next review is counted from now
+    Review(ReviewArguments),
     /// Switch off; can be switched on again
     Disable(Target),
     /// Switch on again
@@ -50,6 +52,9 @@ pub(super) struct ListArguments {
     /// Only in this status
     #[arg(long)]
     status: Option<String>,
+    /// Only those whose review stands there
+    #[arg(long, value_name = "current|due|overdue")]
+    review: Option<String>,
 }
 
 /// One binding.
@@ -68,6 +73,19 @@ pub(super) struct ApproveArguments {
     /// The revision that you read on the card; no other is signed
     #[arg(long)]
     revision: u32,
+}
+
+/// What was looked at, and for how long.
+#[derive(Args, Debug)]
+pub(super) struct ReviewArguments {
+    #[command(flatten)]
+    target: Target,
+    /// The revision that you read on the card; no other is reviewed
+    #[arg(long)]
+    revision: u32,
+    /// Until which day it holds; without it as long as the environment's rule allows
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    until: Option<String>,
 }
 
 /// What the binding is rotated to.
@@ -174,6 +192,7 @@ pub(super) fn run(session: &mut Session, command: &BindingCommand) -> Result<Exi
             session.printer.show(&answer, super::rotation::view);
             Ok(Exit::Ok)
         }
+        BindingCommand::Review(arguments) => review(session, arguments),
         BindingCommand::Disable(target) => switch(session, target, "disable"),
         BindingCommand::Enable(target) => switch(session, target, "enable"),
         BindingCommand::Revoke(arguments) => revoke(session, arguments),
@@ -202,13 +221,14 @@ fn listing(session: &mut Session, arguments: &ListArguments) -> Result<Exit, Fai
         ("environment", &arguments.environment),
         ("server", &arguments.server),
         ("status", &arguments.status),
+        ("review", &arguments.review),
     ];
     let query: Vec<(&str, String)> =
         filters.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
     let answer = every_page(&session.client()?, query)?;
     session.printer.show(&answer, |answer| {
         let mut table = Table::new(&[
-            "binding", "revision", "status", "server", "serves", "mode", "risk", "owner", "pending",
+            "binding", "revision", "status", "server", "serves", "mode", "risk", "owner", "review", "pending",
         ]);
         for card in items(answer) {
             table.row([
@@ -220,6 +240,7 @@ fn listing(session: &mut Session, arguments: &ListArguments) -> Result<Exit, Fai
                 text(card, "/mode"),
                 text(card, "/risk"),
                 text(card, "/owner"),
+                super::review::column(card),
                 first(card, &["/pending/revision", "/pending"]),
             ]);
         }
@@ -272,6 +293,14 @@ fn validate(session: &mut Session, target: &Target) -> Result<Exit, Failure> {
 fn approve(session: &mut Session, arguments: &ApproveArguments) -> Result<Exit, Failure> {
     let answer = arguments.target.post(session, "approve", &json!({"revision": arguments.revision}))?;
     super::object::signed(session, &answer, &arguments.target.binding.to_string())
+}
+
+fn review(session: &mut Session, arguments: &ReviewArguments) -> Result<Exit, Failure> {
+    let ReviewArguments { target, revision, until } = arguments;
+    let answer = target.post(session, "review", &json!({"revision": revision, "until": until}))?;
+    let waits = text(&answer, "/missing") != "0";
+    session.printer.show(&answer, |answer| super::review::signed(&target.binding.to_string(), answer));
+    Ok(if waits { Exit::Pending } else { Exit::Ok })
 }
 
 fn rotate(session: &mut Session, arguments: &RotateArguments) -> Result<Exit, Failure> {

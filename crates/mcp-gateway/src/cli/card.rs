@@ -10,6 +10,7 @@ pub(super) fn view(card: &Value) -> View {
     let name = format!("Binding {}/{}", text(card, "/environment"), text(card, "/name"));
     let revision = text(card, "/revision");
     let [version, age, since, due, rotation] = super::rotation::fields(card);
+    let [reviewed, due_for_review, signed_reviews, switched_off] = super::review::fields(card);
     let shown = View::default()
         .title(format!("{name} · revision {revision} · {}", text(card, "/status")))
         .fields([
@@ -34,6 +35,10 @@ pub(super) fn view(card: &Value) -> View {
             ("owner", text(card, "/owner")),
             ("limits", limits(card)),
             ("review by", text(card, "/review_by")),
+            reviewed,
+            due_for_review,
+            signed_reviews,
+            switched_off,
             ("expires", time(&text(card, "/expires_at"))),
             ("written by", format!("{} at {}", text(card, "/author"), time(&text(card, "/created_at")))),
             ("takes over from", text(card, "/shadows")),

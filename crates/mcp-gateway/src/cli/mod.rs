@@ -27,6 +27,7 @@ mod print;
 mod problem;
 mod provider;
 mod receipt;
+mod review;
 mod revocation;
 mod rotation;
 mod secret;

@@ -12,6 +12,7 @@ mod concurrency;
 pub mod grants;
 pub mod locks;
 mod records;
+pub mod reviews;
 pub mod revocations;
 mod rules;
 pub mod tickets;
@@ -104,6 +105,7 @@ pub async fn run(fixtures: &dyn StateFixtures) {
     grants::grants_are_kept_and_end_once(&*database.open().await).await;
     grants::long_ended_grants_are_not_loaded(&*fixtures.fresh().await).await;
     grants::the_database_keeps_the_rules_of_grants(&*fixtures.fresh().await).await;
+    reviews::reviews_survive_a_restart(&*fixtures.fresh().await).await;
     versions::versions_survive_a_restart(&*fixtures.fresh().await).await;
     let database = fixtures.fresh().await;
     locks::locks_are_kept_and_end_once(&*database.open().await).await;

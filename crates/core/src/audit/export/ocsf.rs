@@ -81,7 +81,8 @@ fn class(event: &Event, kind: &str) -> Class {
         "access_token_issued" => (3002, OTHER),
         "object_written" if event.revision.is_some_and(|revision| revision.0 <= 1) => (3004, 1),
         "object_written" | "object_approved" | "object_status" | "binding_rotated" | "rotation_refused"
-        | "secret_stored" | "grant_refreshed" | "audit_key_rotated" => (3004, 3),
+        | "review_signed" | "binding_reviewed" | "secret_stored" | "grant_refreshed"
+        | "audit_key_rotated" => (3004, 3),
         "agent_token_issued"
         | "bootstrap_token_issued"
         | "grant_requested"
@@ -117,8 +118,8 @@ fn used(event: &Event) -> u32 {
 /// 1 informational, 2 low, 3 medium.
 fn severity(event: &Event, kind: &str) -> u32 {
     match kind {
-        "operator_refused" | "login_refused" | "outcome_unknown" | "rotation_refused" | "binding_revoked"
-        | "audit_truncated" => 3,
+        "operator_refused" | "login_refused" | "outcome_unknown" | "rotation_refused" | "review_overdue"
+        | "binding_revoked" | "audit_truncated" => 3,
         _ if event.decision == Some(Decision::Deny) => 2,
         _ => 1,
     }

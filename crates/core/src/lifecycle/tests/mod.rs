@@ -3,6 +3,7 @@ mod apply;
 mod laws;
 mod locks;
 mod reach;
+mod reviews;
 mod versions;
 
 use super::*;
