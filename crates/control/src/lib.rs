@@ -8,6 +8,7 @@ mod auth;
 mod body;
 mod context;
 mod documents;
+mod page;
 mod ports;
 mod problem;
 mod review;

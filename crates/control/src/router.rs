@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 
 use crate::auth::{Caller, Strangers, authenticate, named, record};
 use crate::context::ControlContext;
+use crate::page::link;
 use crate::problem::Problem;
 use crate::routes::{
     act, agent, apply, audit, binding, effect, grant, health, lock, login, object, policy, review,
@@ -162,6 +163,7 @@ pub fn control_router(context: Arc<ControlContext>) -> Router {
         .route("/v1/openapi.json", get(openapi))
         .fallback(|| async { Problem::no_route() })
         .method_not_allowed_fallback(|| async { Problem::no_route() })
+        .layer(from_fn(link))
         .layer(from_fn_with_state((Arc::clone(&context), Arc::new(Strangers::default())), record))
         .with_state(context)
 }

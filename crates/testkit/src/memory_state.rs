@@ -233,7 +233,11 @@ impl Revocations for MemoryState {
         Ok(found)
     }
 
-    async fn newest(&self, limit: u32) -> Result<Vec<SignedRevocation>, StateError> {
+    async fn newest(
+        &self,
+        after: Option<(Timestamp, &str)>,
+        limit: u32,
+    ) -> Result<Vec<SignedRevocation>, StateError> {
         let inner = self.up()?;
         let mut newest: HashMap<&str, &SignedRevocation> = HashMap::new();
         for one in &inner.documents {
@@ -244,6 +248,9 @@ impl Revocations for MemoryState {
         }
         let mut found: Vec<SignedRevocation> = newest.into_values().cloned().collect();
         found.sort_by(|one, other| (other.requested_at, &one.id).cmp(&(one.requested_at, &other.id)));
+        if let Some((time, id)) = after {
+            found.retain(|one| one.requested_at < time || (one.requested_at == time && one.id.as_str() > id));
+        }
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(found)
     }

@@ -23,7 +23,7 @@ const DOCUMENTS: &str =
     "SELECT id, serial, status, requested_at, document FROM revocations WHERE id = $1 ORDER BY serial";
 const NEWEST: &str = "SELECT id, serial, status, requested_at, document FROM revocations AS one \
     WHERE serial = (SELECT MAX(serial) FROM revocations AS other WHERE other.id = one.id) \
-    ORDER BY requested_at DESC, id LIMIT $1";
+    AND (requested_at < $1 OR (requested_at = $2 AND id > $3)) ORDER BY requested_at DESC, id LIMIT $4";
 const FORGET: &str =
     "DELETE FROM outside_returns WHERE revocation IS NULL AND due_at IS NULL AND filed_at < $1";
 
@@ -76,9 +76,9 @@ async fn keep(session: &mut dyn Session, signed: &SignedRevocation) -> Result<bo
 async fn documents(
     session: &mut dyn Session,
     sql: &'static str,
-    value: Value<'_>,
+    values: &[Value<'_>],
 ) -> Result<Vec<SignedRevocation>, StateError> {
-    session.rows(sql, &[value]).await?.into_iter().map(document).collect()
+    session.rows(sql, values).await?.into_iter().map(document).collect()
 }
 
 fn document(mut row: Row) -> Result<SignedRevocation, StateError> {
@@ -133,11 +133,19 @@ macro_rules! revocations {
             }
 
             async fn documents(&self, revocation: &str) -> Result<Vec<SignedRevocation>, StateError> {
-                documents(&mut *self.$reading().await?, DOCUMENTS, Value::Text(revocation)).await
+                documents(&mut *self.$reading().await?, DOCUMENTS, &[Value::Text(revocation)]).await
             }
 
-            async fn newest(&self, limit: u32) -> Result<Vec<SignedRevocation>, StateError> {
-                documents(&mut *self.$reading().await?, NEWEST, Value::Number(i64::from(limit))).await
+            async fn newest(
+                &self,
+                after: Option<(Timestamp, &str)>,
+                limit: u32,
+            ) -> Result<Vec<SignedRevocation>, StateError> {
+                let (time, id) = after.unwrap_or((Timestamp::from_micros(i64::MAX), ""));
+                let time = time.micros();
+                let limit = Value::Number(i64::from(limit));
+                let values = [Value::Number(time), Value::Number(time), Value::Text(id), limit];
+                documents(&mut *self.$reading().await?, NEWEST, &values).await
             }
 
             async fn forget_returns(&self, before: Timestamp) -> Result<u64, StateError> {

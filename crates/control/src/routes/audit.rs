@@ -11,6 +11,7 @@ use utoipa::IntoParams;
 use super::{Shared, json};
 use crate::auth::Caller;
 use crate::body::Query;
+use crate::page::further;
 use crate::ports::AuditQuery;
 use crate::problem::Problem;
 
@@ -21,6 +22,14 @@ fn demand(caller: &Caller, environment: Option<&str>) -> Result<(), Problem> {
     let environment = environment.map(EnvironmentName::parse).transpose();
     let environment = environment.map_err(|error| Problem::malformed(error.to_string()))?;
     caller.demand(Role::Auditor, Scope { team: None, environment: environment.as_ref() })
+}
+
+/// The size of a page: 100 where absent.
+fn limited(limit: Option<u32>) -> Result<u32, Problem> {
+    let limit = limit.unwrap_or(100);
+    let fits = (1..=MAX_RECORDS).contains(&limit);
+    fits.then_some(limit)
+        .ok_or_else(|| Problem::malformed(format!("a page holds 1 to {MAX_RECORDS} records")))
 }
 
 /// Finds records by any of their fields and by time, a page at a time.
@@ -61,8 +70,10 @@ pub(crate) async fn search(
     Query(mut query): Query<AuditQuery>,
 ) -> Result<Response, Problem> {
     demand(&caller, query.environment.as_deref())?;
-    query.limit = Some(query.limit.unwrap_or(100).clamp(1, MAX_RECORDS));
-    Ok(json(&context.audit_reader.search(&query).await?))
+    query.limit = Some(limited(query.limit)?);
+    let page = context.audit_reader.search(&query).await?;
+    let next = page.next;
+    Ok(further(json(&page), next))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -86,7 +97,7 @@ pub(crate) async fn tail(
     Query(query): Query<TailQuery>,
 ) -> Result<Response, Problem> {
     demand(&caller, None)?;
-    let limit = query.limit.unwrap_or(100).clamp(1, MAX_RECORDS);
+    let limit = limited(query.limit)?;
     Ok(json(&context.audit_reader.tail(Sequence(query.after), limit).await?))
 }
 

@@ -1,13 +1,13 @@
 //! Bindings, read: cards, validation and explanation.
 
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use gateway_core::actor::{Actor, Groups, UserIdentity};
 use gateway_core::card::{Card, card};
 use gateway_core::explain::{Asked, Call, Explanation, explain as tell};
 use gateway_core::id::{AgentName, EnvironmentName, GroupName, ServerName, ToolName, WorkloadName};
 use gateway_core::lifecycle::{self, declared, may_touch, rule};
-use gateway_core::manifest::{Kind, ObjectKey, Spec};
+use gateway_core::manifest::{BindingSpec, Kind, ObjectKey, Spec};
 use gateway_core::operator::Role;
 use gateway_core::review::{ReviewStage, appointment};
 use gateway_core::state::{Lifecycle, RevisionRecord, State as Objects};
@@ -19,6 +19,7 @@ use super::{BindingPath, Shared, binding_key, json};
 use crate::auth::Caller;
 use crate::body::{Body, Query};
 use crate::context::ControlContext;
+use crate::page::{Cursor, Limit, Page, mentions, place_of};
 use crate::problem::Problem;
 
 #[derive(Deserialize, IntoParams)]
@@ -42,16 +43,15 @@ pub(crate) struct BindingQuery {
     /// Only those whose review stands there.
     #[param(value_type = Option<String>)]
     review: Option<ReviewStage>,
-    /// Only after this place, as the last answer's `next` says.
-    after: Option<String>,
+    /// Only those whose name, environment, server, owner, reference or people hold this text, whatever its case.
+    text: Option<String>,
+    /// `next` of the page before; `after` is an older name for it.
+    #[serde(alias = "after")]
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
     /// How many at most; 50 where absent, 500 is the most.
-    limit: Option<usize>,
-}
-
-#[derive(Serialize)]
-struct Page {
-    items: Vec<Card>,
-    next: Option<String>,
+    #[param(value_type = Option<u32>)]
+    limit: Option<Limit<500>>,
 }
 
 /// The cards of the bindings that one may see.
@@ -63,7 +63,6 @@ pub(crate) async fn list(
     Query(query): Query<BindingQuery>,
 ) -> Result<Response, Problem> {
     let state = context.state.load().await?;
-    let limit = query.limit.unwrap_or(50).clamp(1, 500);
     let now = context.now();
     let mut keys: Vec<&ObjectKey> = state
         .revisions
@@ -73,22 +72,11 @@ pub(crate) async fn list(
         .collect();
     keys.sort();
     keys.dedup();
-    let mut items = Vec::new();
-    let mut next = None;
-    for key in keys {
-        let place = key.to_string();
-        if query.after.as_ref().is_some_and(|after| place <= *after)
-            || !wanted(&query, &state, key, &caller, now)
-        {
-            continue;
-        }
-        if items.len() == limit {
-            next = items.last().map(|card: &Card| format!("Binding/{}/{}", card.environment, card.name));
-            break;
-        }
-        items.extend(card(&state, &context.stores, key).map(|card| card.at(now)));
-    }
-    Ok(json(&Page { items, next }))
+    let found = keys.into_iter().filter(|key| wanted(&query, &state, key, &caller, now));
+    let limit = query.limit.map_or(50, Limit::items);
+    let page = Page::cut(found.map(|key| (place_of(key), key)), query.cursor.as_ref(), Some(limit))?;
+    let shown = |key| card(&state, &context.stores, key).map(|card: Card| card.at(now));
+    Ok(Page { items: page.items.into_iter().filter_map(shown).collect(), next: page.next }.into_response())
 }
 
 fn shown<'a>(state: &'a Objects, key: &ObjectKey) -> Option<&'a RevisionRecord> {
@@ -116,6 +104,13 @@ fn wanted(query: &BindingQuery, state: &Objects, key: &ObjectKey, caller: &Calle
         && query
             .review
             .is_none_or(|wanted| appointment(state, key).is_some_and(|next| next.stage(now) == wanted))
+        && query.text.as_ref().is_none_or(|_| holds_text(query.text.as_deref(), spec))
+}
+
+fn holds_text(text: Option<&str>, spec: &BindingSpec) -> bool {
+    let (who, place) = (spec.actor.to_string(), spec.place().map(ToString::to_string).unwrap_or_default());
+    let names = [spec.name.as_str(), spec.environment.as_str(), spec.server.as_str(), spec.owner.as_str()];
+    mentions(text, names.into_iter().chain([who.as_str(), place.as_str()]))
 }
 
 /// The object, if it exists and the caller may see it; both look the same from outside.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use gateway_core::audit::{Decision, Ended, Event, EventKind};
 use gateway_core::grant::GivenBack;
 use gateway_core::id::{EnvironmentName, Epoch, ProviderName};
@@ -15,7 +15,7 @@ use gateway_core::revocation::{Return, RevocationSubject, ThingEnded};
 use gateway_core::state::{GrantEnd, GrantEndReason, GrantRecord, State as Objects};
 use gateway_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::binding::visible;
 use super::ending::{reach_of, returned};
@@ -24,13 +24,14 @@ use super::{Shared, json};
 use crate::auth::Caller;
 use crate::body::Query;
 use crate::context::ControlContext;
+use crate::page::{Cursor, Limit, Page, place_in_time};
 use crate::problem::Problem;
 
 /// How long what runs on the grant may take to end.
 const END_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Which grants; all conditions that are set must hold.
-#[derive(Deserialize, IntoParams, ToSchema, Default)]
+#[derive(Deserialize, IntoParams, Default)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Selection {
@@ -42,6 +43,12 @@ pub(crate) struct Selection {
     user: Option<String>,
     /// Whether to list those too that ended within the last 30 days.
     ended: bool,
+    /// `next` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
+    /// How many at most, 1 to 500; all of them where absent.
+    #[param(value_type = Option<u32>)]
+    limit: Option<Limit<500>>,
 }
 
 impl Selection {
@@ -89,11 +96,6 @@ impl From<&GrantRecord> for Shown {
 }
 
 #[derive(Serialize)]
-struct Grants {
-    items: Vec<Shown>,
-}
-
-#[derive(Serialize)]
 struct Revoked {
     grant: Shown,
     /// What ran on it here and was cut.
@@ -130,7 +132,13 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let state = context.state.load().await?;
     let seen = state.grants.iter().filter(|grant| visible(&state, &provider_of(grant), &caller).is_ok());
-    Ok(json(&Grants { items: seen.filter(|grant| selection.holds(grant)).map(Shown::from).collect() }))
+    let mut wanted: Vec<(String, &GrantRecord)> = seen
+        .filter(|grant| selection.holds(grant))
+        .map(|grant| (place_in_time(grant.created_at, &grant.id), grant))
+        .collect();
+    wanted.sort_by(|one, other| one.0.cmp(&other.0));
+    let page = Page::cut(wanted, selection.cursor.as_ref(), selection.limit.map(Limit::items))?;
+    Ok(page.map(Shown::from).into_response())
 }
 
 /// Ends a grant. When this answers, no call of this gateway can use it any more, what ran on it was cut, and the

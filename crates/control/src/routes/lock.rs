@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use gateway_core::audit::{Ended, EventKind};
 use gateway_core::id::OperatorName;
 use gateway_core::lifecycle::{LockWish, about_lock, create_lock, lift_lock, may_see_lock, rule};
@@ -19,6 +19,7 @@ use super::{Shared, json, status};
 use crate::auth::Caller;
 use crate::body::{Body, Query};
 use crate::context::ControlContext;
+use crate::page::{Cursor, Limit, Page, place_in_time};
 use crate::problem::Problem;
 
 /// A lock to be made. Exactly one of `until` and `seconds` is there.
@@ -47,6 +48,12 @@ pub(crate) struct LockBody {
 pub(crate) struct Which {
     /// Whether to list those too that ended within the last 30 days.
     ended: bool,
+    /// `next` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
+    /// How many at most, 1 to 500; all of them where absent.
+    #[param(value_type = Option<u32>)]
+    limit: Option<Limit<500>>,
 }
 
 #[derive(Serialize)]
@@ -86,11 +93,6 @@ impl<'a> Shown<'a> {
 }
 
 #[derive(Serialize)]
-struct Locks<'a> {
-    items: Vec<Shown<'a>>,
-}
-
-#[derive(Serialize)]
 struct Made<'a> {
     lock: Shown<'a>,
     /// When it held on every replica.
@@ -119,7 +121,11 @@ pub(crate) async fn list(
     let (state, now) = (context.state.load().await?, context.now());
     let seen = state.locks.iter().filter(|lock| may_see_lock(&caller.0, lock));
     let wanted = seen.filter(|lock| which.ended || lock.stands_at(now));
-    Ok(json(&Locks { items: wanted.map(|lock| Shown::of(lock, now)).collect() }))
+    let mut wanted: Vec<(String, &LockRecord)> =
+        wanted.map(|lock| (place_in_time(lock.created_at, &lock.id), lock)).collect();
+    wanted.sort_by(|one, other| one.0.cmp(&other.0));
+    let page = Page::cut(wanted, which.cursor.as_ref(), which.limit.map(Limit::items))?;
+    Ok(page.map(|lock| Shown::of(lock, now)).into_response())
 }
 
 /// One lock.

@@ -1,8 +1,8 @@
-//! Lists of servers, agents, policies and environments.
+//! Objects of every kind, listed and read one by one.
 
 use axum::extract::State as Extracted;
-use axum::response::Response;
-use gateway_core::id::{EnvironmentName, OperatorName, Revision};
+use axum::response::{IntoResponse as _, Response};
+use gateway_core::id::{EnvironmentName, OperatorName, Revision, TeamName};
 use gateway_core::lifecycle::{Requirement, declared, may_touch, pending, still_missing};
 use gateway_core::manifest::{Kind, ObjectKey, Spec};
 use gateway_core::operator::Role;
@@ -11,10 +11,11 @@ use gateway_core::stores::Stores;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
-use super::{Shared, json};
+use super::Shared;
 use crate::auth::Caller;
 use crate::body::Query;
 use crate::context::ControlContext;
+use crate::page::{Cursor, Limit, Page, mentions, place_of};
 use crate::problem::Problem;
 
 #[derive(Deserialize, IntoParams)]
@@ -25,6 +26,41 @@ pub(crate) struct ObjectQuery {
     #[serde(default)]
     #[param(value_type = Option<String>)]
     environment: Option<EnvironmentName>,
+    /// Only of this owner team.
+    #[serde(default)]
+    owner: Option<String>,
+    /// Only of this status; `pending` also finds those with a pending revision.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    status: Option<Lifecycle>,
+    /// Only those whose name, environment or owner holds this text, whatever its case.
+    #[serde(default)]
+    text: Option<String>,
+    /// `next` of the page before.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
+    /// How many at most, 1 to 500; all of them where absent.
+    #[serde(default)]
+    #[param(value_type = Option<u32>)]
+    limit: Option<Limit<500>>,
+}
+
+impl ObjectQuery {
+    fn finds(&self, state: &State, record: &RevisionRecord) -> bool {
+        let key = &record.key;
+        let owner = record.spec.owner().map_or("", TeamName::as_str);
+        let environments = record.spec.environments();
+        let here = self.environment.as_ref().is_none_or(|wanted| environments.contains(&wanted));
+        let waits = || pending(state, key).is_some();
+        let stands = self
+            .status
+            .is_none_or(|wanted| record.status == wanted || (wanted == Lifecycle::Pending && waits()));
+        let words = environments.iter().map(|name| name.as_str()).chain([key.name.as_str(), owner]);
+        here && stands
+            && self.owner.as_deref().is_none_or(|wanted| wanted == owner)
+            && mentions(self.text.as_deref(), words)
+    }
 }
 
 #[derive(Serialize)]
@@ -50,11 +86,6 @@ struct Waiting<'a> {
     missing: Vec<Requirement>,
 }
 
-#[derive(Serialize)]
-struct Objects<'a> {
-    items: Vec<Object<'a>>,
-}
-
 async fn list(
     context: &ControlContext,
     caller: &Caller,
@@ -66,14 +97,12 @@ async fn list(
         state.revisions.iter().map(|record| &record.key).filter(|key| key.kind == kind).collect();
     keys.sort();
     keys.dedup();
-    let here = |record: &RevisionRecord| {
-        let wanted = query.environment.as_ref();
-        wanted.is_none_or(|wanted| record.spec.environments().contains(&wanted))
-            && may_touch(&caller.0, Role::Viewer, &record.spec)
-    };
-    let found = keys.into_iter().filter_map(|key| declared(&state, key)).filter(|record| here(record));
-    let items = found.map(|record| show(&state, &context.stores, record)).collect();
-    Ok(json(&Objects { items }))
+    let found = keys.into_iter().filter_map(|key| declared(&state, key));
+    let seen = found.filter(|record| may_touch(&caller.0, Role::Viewer, &record.spec));
+    let wanted = seen.filter(|record| query.finds(&state, record));
+    let placed = wanted.map(|record| (place_of(&record.key), record));
+    let page = Page::cut(placed, query.cursor.as_ref(), query.limit.map(Limit::items))?;
+    Ok(page.map(|record| show(&state, &context.stores, record)).into_response())
 }
 
 fn show<'a>(state: &'a State, stores: &Stores, record: &'a RevisionRecord) -> Object<'a> {

@@ -1,7 +1,7 @@
 //! Revocations: of servers and environments, and the signed documents of all.
 
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use gateway_core::id::{EnvironmentName, OperatorName};
 use gateway_core::lifecycle::{self, rule};
 use gateway_core::manifest::{Kind, ObjectKey};
@@ -10,16 +10,16 @@ use gateway_core::revocation::{RevocationDocument, RevocationStatus, SignedRevoc
 use gateway_core::state::Lifecycle;
 use gateway_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::ending::{Mode, Order, end};
 use super::{Shared, json};
 use crate::auth::Caller;
 use crate::body::Query;
+use crate::page::{Cursor, Limit, Page, place_in_time, time_and_id};
 use crate::problem::Problem;
 
 const PAGE: u32 = 100;
-const MOST: u32 = 1_000;
 
 /// Ends a server for ever, with every binding on it, their calls, streams, sessions, processes, leases and tokens, the
 /// users' grants that no other server needs, and the agent tokens that open nothing else.
@@ -60,14 +60,19 @@ fn unknown(what: &str) -> Problem {
 }
 
 /// Which of them.
-#[derive(Deserialize, IntoParams, ToSchema, Default)]
+#[derive(Deserialize, IntoParams, Default)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Selection {
     /// Only those where something outside may still open doors.
     outstanding: bool,
-    /// How many of the latest are looked through; 100 where absent, 1,000 is the most.
-    limit: Option<u32>,
+    /// `next` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
+    /// How many of the latest are looked through for a page; 100 where absent, 1,000 is the most. Those that one may
+    /// not see, or does not ask for, leave a page with fewer.
+    #[param(value_type = Option<u32>)]
+    limit: Option<Limit<1_000>>,
 }
 
 #[derive(Serialize)]
@@ -99,11 +104,6 @@ impl Shown {
 }
 
 #[derive(Serialize)]
-struct Listed {
-    items: Vec<Shown>,
-}
-
-#[derive(Serialize)]
 struct Whole {
     #[serde(flatten)]
     shown: Shown,
@@ -130,14 +130,19 @@ pub(crate) async fn list(
     caller: Caller,
     Query(selection): Query<Selection>,
 ) -> Result<Response, Problem> {
-    let limit = selection.limit.unwrap_or(PAGE).clamp(1, MOST);
-    let newest = context.documents.records.newest(limit).await?;
+    let limit = selection.limit.map_or(PAGE, Limit::get);
+    let place = selection.cursor.as_ref().map(Cursor::place).transpose()?;
+    let after = place.as_deref().map(time_and_id).transpose()?;
+    let newest = context.documents.records.newest(after, limit).await?;
+    let full = usize::try_from(limit).is_ok_and(|limit| newest.len() >= limit);
+    let last = newest.last().filter(|_| full).map(|last| place_in_time(last.requested_at, &last.id));
     let documents = newest.iter().filter_map(SignedRevocation::document);
     let seen = documents.filter(|document| may_read(&caller, document));
     let wanted = |document: &RevocationDocument| {
         !selection.outstanding || document.status == RevocationStatus::Outstanding
     };
-    Ok(json(&Listed { items: seen.filter(wanted).map(|document| Shown::of(&document)).collect() }))
+    let items: Vec<Shown> = seen.filter(wanted).map(|document| Shown::of(&document)).collect();
+    Ok(Page::of(items, last).into_response())
 }
 
 /// One revocation with all of its documents.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use gateway_core::audit::{Decision, Event, EventKind};
 use gateway_core::lifecycle::{may_touch, rule};
@@ -20,6 +20,7 @@ use super::{Shared, json};
 use crate::auth::Caller;
 use crate::body::{Body, Query};
 use crate::context::ControlContext;
+use crate::page::{Cursor, Limit, Page, place_in_time};
 use crate::problem::Problem;
 
 /// How long what runs in one session may take to end.
@@ -29,8 +30,7 @@ const END_DEADLINE: Duration = Duration::from_secs(5);
 const ENDS_AT_ONCE: usize = 16;
 
 /// Which sessions; all conditions that are set must hold.
-#[derive(Deserialize, IntoParams, ToSchema, Default)]
-#[into_params(parameter_in = Query)]
+#[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Selection {
     /// Only of this environment.
@@ -59,9 +59,25 @@ impl Selection {
     }
 }
 
-#[derive(Serialize)]
-struct Sessions {
-    items: Vec<LiveSession>,
+/// Which sessions are listed; all conditions that are set must hold.
+#[derive(Deserialize, IntoParams, Default)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SessionQuery {
+    /// Only of this environment.
+    environment: Option<String>,
+    /// Only on this server.
+    server: Option<String>,
+    /// Only of this actor: a user as `iss|sub`, an agent or a workload.
+    actor: Option<String>,
+    /// Only under this binding, whatever its revision.
+    binding: Option<String>,
+    /// `next` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
+    /// How many at most, 1 to 500; all of them where absent.
+    #[param(value_type = Option<u32>)]
+    limit: Option<Limit<500>>,
 }
 
 #[derive(Serialize)]
@@ -97,17 +113,21 @@ fn seen(state: &Objects, context: &ControlContext, caller: &Caller) -> Vec<LiveS
 }
 
 /// The sessions and live streams of this replica, on servers that one may see; the oldest first.
-#[utoipa::path(get, path = "/v1/sessions", tag = "sessions", params(Selection), security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/sessions", tag = "sessions", params(SessionQuery), security(("bearer" = [])),
     responses((status = 200, description = "`items`: protocol sessions and live streams", body = Value)))]
 pub(crate) async fn list(
     State(context): Shared,
     caller: Caller,
-    Query(selection): Query<Selection>,
+    Query(query): Query<SessionQuery>,
 ) -> Result<Response, Problem> {
     let state = context.state.load().await?;
-    let mut items = seen(&state, &context, &caller);
-    items.retain(|session| selection.holds(session));
-    Ok(json(&Sessions { items }))
+    let SessionQuery { environment, server, actor, binding, cursor, limit } = query;
+    let selection = Selection { environment, server, actor, binding };
+    let seen = seen(&state, &context, &caller).into_iter().filter(|session| selection.holds(session));
+    let mut wanted: Vec<(String, LiveSession)> =
+        seen.map(|session| (place_in_time(session.opened_at, &session.id), session)).collect();
+    wanted.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(Page::cut(wanted, cursor.as_ref(), limit.map(Limit::items))?.into_response())
 }
 
 /// Ends one session or stream: what runs in it is cut, and its client has to begin anew.

@@ -8,6 +8,7 @@ use gateway_core::id::{AgentName, OperatorName};
 use gateway_core::identity::Entry;
 use gateway_core::lifecycle::{TokenWish, issue_agent_token, revoke_agent_token, rule};
 use gateway_core::manifest::{Kind, ObjectKey};
+use gateway_core::state::AgentTokenRecord;
 use gateway_core::time::Timestamp;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -15,9 +16,10 @@ use utoipa::ToSchema;
 
 use super::binding::visible;
 use super::login::minted;
-use super::{Shared, json, status};
+use super::{Shared, status};
 use crate::auth::Caller;
-use crate::body::Body;
+use crate::body::{Body, Query};
+use crate::page::{Limit, Page, PageQuery, place_in_time};
 use crate::ports::TokenKind;
 use crate::problem::Problem;
 
@@ -53,6 +55,20 @@ struct Listed<'a> {
     issued_by: &'a OperatorName,
 }
 
+impl<'a> Listed<'a> {
+    fn of(token: &'a AgentTokenRecord) -> Self {
+        Self {
+            id: &token.id,
+            agent: &token.agent,
+            entries: &token.entries,
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+            revoked_at: token.revoked_at,
+            issued_by: &token.issued_by,
+        }
+    }
+}
+
 pub(super) fn agent_of(name: &str) -> Result<(AgentName, ObjectKey), Problem> {
     let agent = AgentName::parse(name).map_err(|_| Problem::new(&rule::OBJECT_UNKNOWN, "no such agent"))?;
     let key = ObjectKey { kind: Kind::Agent, environment: None, name: agent.to_string() };
@@ -84,32 +100,27 @@ pub(crate) async fn issue(
     Ok(status(StatusCode::CREATED, &IssuedToken { id, token, expires_at }))
 }
 
-/// An agent's tokens, without the tokens.
-#[utoipa::path(get, path = "/v1/agents/{name}/tokens", tag = "tokens", params(("name" = String, Path)),
+/// An agent's tokens, without the tokens, the oldest first.
+#[utoipa::path(get, path = "/v1/agents/{name}/tokens", tag = "tokens", params(("name" = String, Path), PageQuery),
     security(("bearer" = [])), responses((status = 200, description = "The tokens' ids and doors", body = Value)))]
 pub(crate) async fn list(
     State(context): Shared,
     caller: Caller,
     Path(name): Path<String>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let (agent, key) = agent_of(&name)?;
     let state = context.state.load().await?;
     visible(&state, &key, &caller)?;
-    let items: Vec<Listed<'_>> = state
+    let mut tokens: Vec<(String, &AgentTokenRecord)> = state
         .agent_tokens
         .iter()
         .filter(|token| token.agent == agent)
-        .map(|token| Listed {
-            id: &token.id,
-            agent: &token.agent,
-            entries: &token.entries,
-            created_at: token.created_at,
-            expires_at: token.expires_at,
-            revoked_at: token.revoked_at,
-            issued_by: &token.issued_by,
-        })
+        .map(|token| (place_in_time(token.created_at, &token.id), token))
         .collect();
-    Ok(json(&serde_json::json!({ "items": items })))
+    tokens.sort_by(|one, other| one.0.cmp(&other.0));
+    let page = Page::cut(tokens, query.cursor.as_ref(), query.limit.map(Limit::items))?;
+    Ok(page.map(Listed::of).into_response())
 }
 
 /// Revokes an agent's token by its id.

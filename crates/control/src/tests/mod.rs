@@ -5,6 +5,7 @@ mod effect;
 mod fakes;
 mod grants;
 mod locks;
+mod pages;
 mod replicas;
 mod reviews;
 mod revocations;
@@ -55,6 +56,7 @@ struct Office {
 
 struct Answer {
     status: u16,
+    headers: http::HeaderMap,
     body: Value,
 }
 
@@ -175,11 +177,11 @@ impl Office {
         }
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
         let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
-        let status = response.status().as_u16();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await.unwrap();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         assert!(!text.contains(VALUE), "no answer ever holds a value: {text}");
-        Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+        Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
     }
 
     async fn post(&self, who: &str, path: &str, body: Value) -> Answer {

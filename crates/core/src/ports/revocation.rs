@@ -62,11 +62,16 @@ pub trait Revocations: Send + Sync + fmt::Debug {
     /// See [`StateError`].
     async fn documents(&self, revocation: &str) -> Result<Vec<SignedRevocation>, StateError>;
 
-    /// The newest document of each revocation, the latest revocation first.
+    /// The newest document of each revocation, the latest revocation first; only those after the one of this time
+    /// and id, where one is named.
     ///
     /// # Errors
     /// See [`StateError`].
-    async fn newest(&self, limit: u32) -> Result<Vec<SignedRevocation>, StateError>;
+    async fn newest(
+        &self,
+        after: Option<(Timestamp, &str)>,
+        limit: u32,
+    ) -> Result<Vec<SignedRevocation>, StateError>;
 
     /// Deletes what is done with, belongs to no revocation and was filed before; says how many.
     ///

@@ -210,7 +210,7 @@ fn opens(token: &Value) -> String {
 }
 
 fn listing(session: &mut Session, agent: &AgentName) -> Result<Exit, Failure> {
-    let answer = session.client()?.fetch(&["agents", &agent.agent, "tokens"], &[])?;
+    let answer = session.client()?.every(&["agents", &agent.agent, "tokens"], &[])?;
     session.printer.show(&answer, |answer| {
         let mut table = Table::new(&["id", "opens", "issued", "by", "until", "revoked"]);
         for token in items(answer) {

@@ -4,7 +4,6 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::card;
-use super::client::Client;
 use super::effect;
 use super::failure::{Exit, Failure};
 use super::pick::{first, is_true, list, text};
@@ -225,7 +224,7 @@ fn listing(session: &mut Session, arguments: &ListArguments) -> Result<Exit, Fai
     ];
     let query: Vec<(&str, String)> =
         filters.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
-    let answer = every_page(&session.client()?, query)?;
+    let answer = session.client()?.every(&["bindings"], &query)?;
     session.printer.show(&answer, |answer| {
         let mut table = Table::new(&[
             "binding", "revision", "status", "server", "serves", "mode", "risk", "owner", "review", "pending",
@@ -247,22 +246,6 @@ fn listing(session: &mut Session, arguments: &ListArguments) -> Result<Exit, Fai
         or_nothing(table, "no bindings")
     });
     Ok(Exit::Ok)
-}
-
-/// Every page of the list as one.
-fn every_page(client: &Client, mut query: Vec<(&str, String)>) -> Result<Value, Failure> {
-    let filters = query.len();
-    let mut cards = Vec::new();
-    loop {
-        let page = client.fetch(&["bindings"], &query)?;
-        cards.extend(items(&page).iter().cloned());
-        let next = text(&page, "/next");
-        if next.is_empty() {
-            return Ok(json!({"items": cards}));
-        }
-        query.truncate(filters);
-        query.push(("after", next));
-    }
 }
 
 /// The list in an answer: the answer itself, or its `items`.

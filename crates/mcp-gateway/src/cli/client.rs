@@ -9,15 +9,19 @@ use gateway_adapters::https::{
 };
 use gateway_core::secret::Secret;
 use http::{HeaderValue, Method, StatusCode, header};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use url::Url;
 
 use super::failure::{Exit, Failure};
+use super::pick::{list, text};
 use super::problem;
 
 /// The largest answer taken: an export of everything.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+
+/// How many items of a list are asked for at a time.
+const PAGE: u32 = 500;
 
 /// How the control API is reached.
 #[derive(Clone, Debug)]
@@ -66,6 +70,24 @@ impl Client {
             url.query_pairs_mut().extend_pairs(query);
         }
         self.ask(OutboundRequest::new(Method::GET, url))
+    }
+
+    /// Gets a whole list, page after page, as one.
+    pub(super) fn every(&self, path: &[&str], conditions: &[(&str, String)]) -> Result<Value, Failure> {
+        let mut query = conditions.to_vec();
+        query.push(("limit", PAGE.to_string()));
+        let first = query.len();
+        let mut items = Vec::new();
+        loop {
+            let page = self.fetch(path, &query)?;
+            items.extend(list(&page, "/items").iter().cloned());
+            let next = text(&page, "/next");
+            if next.is_empty() {
+                return Ok(json!({"items": items}));
+            }
+            query.truncate(first);
+            query.push(("cursor", next));
+        }
     }
 
     /// Posts a document.

@@ -63,7 +63,7 @@ impl GrantSelection {
 pub(super) fn run(session: &mut Session, command: &GrantCommand) -> Result<Exit, Failure> {
     match command {
         GrantCommand::List(selection) => {
-            let answer = session.client()?.fetch(&["grants"], &selection.conditions())?;
+            let answer = session.client()?.every(&["grants"], &selection.conditions())?;
             session.printer.show(&answer, |answer| listed(items(answer)));
         }
         GrantCommand::Revoke(arguments) => {

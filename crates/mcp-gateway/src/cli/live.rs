@@ -68,7 +68,7 @@ impl SelectionArguments {
 pub(super) fn run(session: &mut Session, command: &SessionCommand) -> Result<Exit, Failure> {
     match command {
         SessionCommand::List(selection) => {
-            let answer = session.client()?.fetch(&["sessions"], &selection.conditions()?)?;
+            let answer = session.client()?.every(&["sessions"], &selection.conditions()?)?;
             session.printer.show(&answer, |answer| listed(items(answer)));
         }
         SessionCommand::Terminate(arguments) => {

@@ -145,7 +145,7 @@ pub(super) fn run(session: &mut Session, command: LockCommand) -> Result<Exit, F
         }
         LockCommand::List(selection) => {
             let ended: &[_] = if selection.ended { &[("ended", "true".to_owned())] } else { &[] };
-            let answer = session.client()?.fetch(&["locks"], ended)?;
+            let answer = session.client()?.every(&["locks"], ended)?;
             session.printer.show(&answer, |answer| listed(items(answer)));
         }
         LockCommand::Show(arguments) => {

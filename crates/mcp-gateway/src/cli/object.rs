@@ -137,11 +137,11 @@ pub(super) fn read(session: &mut Session, kind: Kind, command: &ReadCommand) -> 
         ReadCommand::List(arguments) => {
             let query: Vec<_> =
                 arguments.environment.iter().map(|name| ("environment", name.clone())).collect();
-            let answer = session.client()?.fetch(&[plural], &query)?;
+            let answer = session.client()?.every(&[plural], &query)?;
             session.printer.show(&answer, |answer| or_nothing(objects(items(answer)), "nothing is declared"));
         }
         ReadCommand::Get(arguments) => {
-            let answer = session.client()?.fetch(&[plural], &[])?;
+            let answer = session.client()?.every(&[plural], &[])?;
             let found = one(items(&answer), &arguments.name)?;
             session.printer.show(found, object_view);
         }

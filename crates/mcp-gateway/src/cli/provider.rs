@@ -145,7 +145,7 @@ impl Asked {
 /// A registered server's address, from the gateway.
 fn registered(session: &Session, wanted: &InEnvironment) -> Result<Asked, Failure> {
     let query = [("environment", wanted.environment.clone())];
-    let answer = session.client()?.fetch(&["servers"], &query)?;
+    let answer = session.client()?.every(&["servers"], &query)?;
     let named = |one: &&Value| {
         (text(one, "/spec/environment"), text(one, "/spec/name"))
             == (wanted.environment.clone(), wanted.name.clone())

@@ -88,8 +88,13 @@ async fn documents_are_kept_once_and_listed_by_their_newest(one: &dyn Revocation
     }
     assert_eq!(other.documents("r-1").await.unwrap(), [signed("r-1", 1, 0), signed("r-1", 2, 0)]);
     assert!(other.documents("r-3").await.unwrap().is_empty());
-    assert_eq!(other.newest(10).await.unwrap(), [signed("r-2", 1, 9), signed("r-1", 2, 0)]);
-    assert_eq!(other.newest(1).await.unwrap(), [signed("r-2", 1, 9)]);
+    assert_eq!(other.newest(None, 10).await.unwrap(), [signed("r-2", 1, 9), signed("r-1", 2, 0)]);
+    let first = other.newest(None, 1).await.unwrap();
+    assert_eq!(first, [signed("r-2", 1, 9)]);
+    let place = (first[0].requested_at, first[0].id.as_str());
+    assert_eq!(other.newest(Some(place), 1).await.unwrap(), [signed("r-1", 2, 0)]);
+    let place = (signed("r-1", 2, 0).requested_at, "r-1");
+    assert_eq!(other.newest(Some(place), 10).await.unwrap(), []);
 }
 
 async fn what_is_done_with_is_forgotten_unless_it_is_evidence(
