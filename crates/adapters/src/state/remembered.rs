@@ -3,7 +3,8 @@
 //! A state never changes at one epoch, so the epoch is all that has to be asked, which is cheap: every reading asks the
 //! database for it first, so what another replica has committed is never missed. What this handle commits is carried
 //! out on the kept state by the rules that every backend enforces, so that a change does not cost a reading of
-//! everything. Only time takes from a state without moving its epoch: what is over is dropped as a reading would.
+//! everything. Only time takes from a state without moving its epoch: what is over is dropped as a reading would, and a
+//! clock that was set back brings about a reading, for what was dropped too early is there again.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,9 +23,16 @@ use super::read::{ENDED_GRANTS_KEPT, ENDED_LOCKS_KEPT};
 pub struct Remembered {
     inner: Arc<dyn StateWriter>,
     clock: Arc<dyn Clock>,
-    newest: Mutex<Option<Arc<State>>>,
+    newest: Mutex<Option<Kept>>,
     /// One reading at a time: many pages ask at once, and each reading costs as much as the state is large.
     reading: tokio::sync::Mutex<()>,
+}
+
+/// A state without what was over at a time.
+#[derive(Clone)]
+struct Kept {
+    state: Arc<State>,
+    as_of: Timestamp,
 }
 
 impl fmt::Debug for Remembered {
@@ -39,7 +47,7 @@ impl Remembered {
         Self { inner, clock, newest: Mutex::default(), reading: tokio::sync::Mutex::default() }
     }
 
-    fn place(&self) -> MutexGuard<'_, Option<Arc<State>>> {
+    fn place(&self) -> MutexGuard<'_, Option<Kept>> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -47,17 +55,22 @@ impl Remembered {
     fn kept(&self, epoch: Epoch) -> Option<Arc<State>> {
         let now = self.clock.now();
         let mut place = self.place();
-        let state = place.as_mut().filter(|state| state.epoch == epoch)?;
-        if has_something_over(state, now) {
-            drop_what_is_over(Arc::make_mut(state), now);
+        let kept = place.as_mut().filter(|kept| kept.state.epoch == epoch)?;
+        if now < kept.as_of {
+            *place = None;
+            return None;
         }
-        Some(Arc::clone(state))
+        if has_something_over(&kept.state, now) {
+            drop_what_is_over(Arc::make_mut(&mut kept.state), now);
+        }
+        kept.as_of = now;
+        Some(Arc::clone(&kept.state))
     }
 
     /// A database whose epoch has gone back was restored: the same number may come to mean something else.
     fn saw(&self, epoch: Epoch) -> Epoch {
         let mut place = self.place();
-        if place.as_ref().is_some_and(|state| state.epoch > epoch) {
+        if place.as_ref().is_some_and(|kept| kept.state.epoch > epoch) {
             *place = None;
         }
         epoch
@@ -66,20 +79,24 @@ impl Remembered {
     /// Carries out on the kept state what was committed. Where it is not the one that the change was made for, or
     /// cannot be brought to where the database is, the next reading reads everything.
     fn advance(&self, expected: Epoch, committed: Epoch, operations: Vec<Operation>) {
-        let Some(mut state) = self.place().clone().filter(|state| state.epoch == expected) else { return };
+        let Some(mut kept) = self.place().clone().filter(|kept| kept.state.epoch == expected) else { return };
         let change = Change { expected, operations, events: Vec::new() };
-        let next = Arc::make_mut(&mut state);
+        let next = Arc::make_mut(&mut kept.state);
         if let Err(error) = lifecycle::commit(next, &change) {
             tracing::error!(%error, "a committed change does not fit the state that was read; it is read again");
             *self.place() = None;
             return;
         }
-        drop_what_is_over(next, self.clock.now());
+        let now = self.clock.now();
+        drop_what_is_over(next, now);
         next.put_in_order();
+        kept.as_of = kept.as_of.max(now);
         let mut place = self.place();
         // Somebody may have read a later one meanwhile.
-        if next.epoch == committed && place.as_ref().is_some_and(|newest| newest.epoch == expected) {
-            *place = Some(state);
+        if kept.state.epoch == committed
+            && place.as_ref().is_some_and(|newest| newest.state.epoch == expected)
+        {
+            *place = Some(kept);
         }
     }
 }
@@ -117,10 +134,13 @@ impl StateReader for Remembered {
         if let Some(state) = self.kept(epoch) {
             return Ok(state);
         }
+        let before = self.clock.now();
         let state = self.inner.load().await?;
+        // The backend looked at the clock in between.
+        let as_of = before.max(self.clock.now());
         let mut place = self.place();
-        if place.as_ref().is_none_or(|newest| newest.epoch < state.epoch) {
-            *place = Some(Arc::clone(&state));
+        if place.as_ref().is_none_or(|newest| newest.state.epoch < state.epoch) {
+            *place = Some(Kept { state: Arc::clone(&state), as_of });
         }
         Ok(state)
     }

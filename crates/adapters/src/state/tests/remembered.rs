@@ -276,6 +276,21 @@ async fn what_is_over_is_dropped_although_nothing_was_committed() {
 }
 
 #[tokio::test]
+async fn what_a_clock_that_was_ahead_took_comes_back_with_the_time() {
+    let watched = Arc::new(Watched::default());
+    let hand = Arc::new(Hand(AtomicI64::new(NOW.micros())));
+    let state =
+        Remembered::new(Arc::clone(&watched) as Arc<dyn StateWriter>, Arc::clone(&hand) as Arc<dyn Clock>);
+    write(&state, vec![Operation::InsertAgentToken(sample::agent_token("one"))]).await.unwrap();
+    hand.0.store(NOW.plus(Duration::from_secs(3600)).micros(), Ordering::SeqCst);
+    assert_eq!(state.load().await.unwrap().agent_tokens.len(), 0);
+    // Also where something was committed under the wrong time.
+    write(&state, environment("staging")).await.unwrap();
+    hand.0.store(NOW.micros(), Ordering::SeqCst);
+    assert_eq!(state.load().await.unwrap().agent_tokens.len(), 1);
+}
+
+#[tokio::test]
 async fn an_operator_token_that_was_used_up_is_gone() {
     let (_, state) = remembered();
     write(&*state, vec![Operation::InsertOperatorToken(sample::operator_token("one"))]).await.unwrap();
