@@ -21,6 +21,7 @@ mod formats;
 mod names;
 mod plan;
 mod rewrite;
+mod samples;
 mod sarif;
 mod scan;
 mod servers;

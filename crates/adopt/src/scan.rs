@@ -8,7 +8,7 @@ use gateway_core::secret::Secret;
 use crate::document::{Node, Scalar, Syntax};
 use crate::finding::{Finding, Note, Place, Rule, Slot};
 use crate::servers::{ServerEntry, named, walk};
-use crate::source::{Hit, Reading, hits};
+use crate::source::{Hit, Reading, hits, netrc};
 use crate::text::{Text, Unreadable};
 use crate::value::is_strong;
 
@@ -78,6 +78,9 @@ pub fn scan(file: &str, bytes: &[u8]) -> Scanned {
     }
     for hit in hits(text.as_str(), reading) {
         collector.raw(hit);
+    }
+    if matches!(name, ".netrc" | "_netrc" | "netrc" | ".authinfo") {
+        netrc(text.as_str()).into_iter().for_each(|hit| collector.raw(hit));
     }
     Scanned { findings: without_overlaps(collector.found), servers: collector.servers, notes }
 }

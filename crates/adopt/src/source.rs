@@ -50,6 +50,7 @@ pub(crate) fn hits(text: &str, reading: Reading) -> Vec<Hit> {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         assignments(line, at, reading, &mut hits);
+        logins(line, at, &mut hits);
         if reading == Reading::Source {
             random_strings(line, at, &mut hits);
         }
@@ -218,8 +219,10 @@ fn value_after(line: &str, at: usize) -> Option<(Range<usize>, bool)> {
 /// What stands behind the sign that assigns, where there is one.
 fn unquoted(rest: &str) -> Option<&str> {
     let rest = rest.trim_start_matches([' ', '\t']);
-    let after = [":=", "=>", "=", ":"].iter().find_map(|sign| rest.strip_prefix(sign))?;
-    if after.starts_with(['=', ':', '/']) {
+    let (sign, after) =
+        [":=", "=>", "=", ":"].iter().find_map(|sign| Some((*sign, rest.strip_prefix(sign)?)))?;
+    // `==` compares, `::` leads on, `://` is an address; but base64 may begin with a slash.
+    if after.starts_with(['=', ':']) || sign == ":" && after.starts_with('/') {
         return None;
     }
     Some(after.trim_start_matches([' ', '\t'])).filter(|value| !value.is_empty())
@@ -262,6 +265,56 @@ fn is_gap(gap: &str) -> bool {
     let falls_back = matches!(gap.trim(), "," | "??" | "||" | "or");
     let assigns = gap.contains(['=', ':']);
     falls_back || signs && assigns && words.all(|word| WORDS.contains(&word.to_ascii_lowercase().as_str()))
+}
+
+/// `curl -u user:password`, as people type it and scripts keep it.
+fn logins(line: &str, offset: usize, hits: &mut Vec<Hit>) {
+    if !["curl", "http", "wget"].iter().any(|program| line.contains(program)) {
+        return;
+    }
+    for flag in [" -u ", " -u", " --user ", " --user="] {
+        for (at, _) in line.match_indices(flag) {
+            let start = at.saturating_add(flag.len());
+            let rest = line.get(start..).unwrap_or_default();
+            let inner = rest.trim_start_matches(['"', '\'']);
+            let pair = run(inner, |byte| byte > b' ' && !b"\"'`;|<>".contains(&byte));
+            let Some((user, password)) = pair.split_once(':') else { continue };
+            let named = !user.is_empty() && user.bytes().all(|byte| is_word(byte) || b"-.@+".contains(&byte));
+            if !named || !is_plausible_password(password) {
+                continue;
+            }
+            let quotes = rest.len().saturating_sub(inner.len());
+            let start = start.saturating_add(quotes).saturating_add(user.len()).saturating_add(1);
+            let kind = formats::kind(password).unwrap_or("password");
+            let slot = Slot::Named("password".to_owned());
+            let range = start..start.saturating_add(password.len());
+            let range = shifted(&range, offset);
+            hits.push(Hit { range, rule: Rule::NamedValue, slot, kind, value: None });
+        }
+    }
+}
+
+/// The logins of a `.netrc` (`machine h login u password p`, on one line or on many).
+pub(crate) fn netrc(text: &str) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    let mut before = "";
+    let mut at = 0;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let word = run(rest, |byte| byte > b' ');
+        let value = word.trim_matches('"');
+        if matches!(before, "password" | "account") && is_plausible_password(value) {
+            let start = at.saturating_add(word.find(value).unwrap_or(0));
+            let range = start..start.saturating_add(value.len());
+            let kind = formats::kind(value).unwrap_or("password");
+            let slot = Slot::Named(before.to_owned());
+            hits.push(Hit { range, rule: Rule::NamedValue, slot, kind, value: None });
+        }
+        if !word.is_empty() {
+            before = word;
+        }
+        at = at.saturating_add(word.len().max(1));
+    }
+    hits
 }
 
 /// How many bytes stand before the closing quote, on the same line.
@@ -362,6 +415,8 @@ mod tests {
             "password=SecretStr('@')",
             "fetch(`https://h/x?api_key=@`)",
             "--api-key @ --api-key=@",
+            "curl -u anna:@ https://h",
+            "curl --user 'anna:@' https://h",
         ] {
             let text = line.replace('@', KEY);
             let found = found(&text, Reading::Source);
@@ -377,6 +432,29 @@ mod tests {
             "\"token\":\"hunt3r2you\"",
         ] {
             assert_eq!(found(line, Reading::Loose), ["hunt3r2you"], "{line}");
+        }
+    }
+
+    #[test]
+    fn base64_that_begins_with_a_slash_is_no_path() {
+        let key = "/YcIwL+YPK0ZuOvHBgtHDRbuSYlZFXXV7/dSHGssycMXF1BOagr906/HmGGB==";
+        let text = format!("AccountName=a;AccountKey={key};EndpointSuffix=h");
+        assert_eq!(found(&text, Reading::Loose), [key]);
+    }
+
+    #[test]
+    fn logins_of_a_netrc_are_found_on_one_line_and_on_many() {
+        let text = format!("machine a login b password {KEY}\nmachine c\n  login d\n  password \"{KEY}\"\n");
+        let found: Vec<&str> = netrc(&text).iter().map(|hit| text.get(hit.range.clone()).unwrap()).collect();
+        assert_eq!(found, [KEY, KEY]);
+        assert!(netrc("machine a login anonymous password\n").is_empty());
+        assert!(netrc("# the password is in the vault\nmachine a login b password ${TOKEN}\n").is_empty());
+    }
+
+    #[test]
+    fn a_user_without_a_password_is_no_login() {
+        for line in ["curl -u anna https://h", "curl -u $USER:$PASSWORD https://h", "sort -u a:b1234567"] {
+            assert_eq!(found(line, Reading::Loose), Vec::<String>::new(), "{line}");
         }
     }
 

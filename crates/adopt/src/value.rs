@@ -1,7 +1,9 @@
 //! Values: what is a placeholder, what can be a key, what is random.
 
+use crate::samples::is_sample;
+
 /// Words that say "put yours here". One is enough.
-const MARKS: [&str; 26] = [
+const MARKS: [&str; 28] = [
     "your",
     "yours",
     "yourtoken",
@@ -28,6 +30,8 @@ const MARKS: [&str; 26] = [
     "enter",
     "undefined",
     "notset",
+    "generate",
+    "generated",
 ];
 /// Words that no key is made of. A value of nothing else is none.
 const COMMON: [&str; 62] = [
@@ -98,7 +102,7 @@ const COMMON: [&str; 62] = [
 /// Whether the text stands for a value instead of being one.
 pub(crate) fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
-    text.is_empty() || refers(text) || is_filler(text) || is_wordy_placeholder(text)
+    text.is_empty() || refers(text) || is_filler(text) || is_wordy_placeholder(text) || is_sample(text)
 }
 
 /// A variable, a template or a reference into a store.
@@ -164,7 +168,8 @@ fn is_wordy_placeholder(text: &str) -> bool {
         let stem = word.trim_end_matches(|character: char| character.is_ascii_digit());
         all_common &= stem.is_empty() || COMMON.contains(&stem);
     }
-    all_common || lower.ends_with("example") || lower.starts_with("your-") || lower.starts_with("your_")
+    let example = lower.ends_with("example") || lower.ends_with("examplekey");
+    all_common || example || lower.starts_with("your-") || lower.starts_with("your_")
 }
 
 /// Whether a value under a name that tells can be a key.
@@ -277,7 +282,34 @@ pub(crate) fn is_random(text: &str) -> bool {
         && !hex
         && mixed
         && bits(text) >= 3.5
+        && !is_ulid(text)
+        && !is_camel_case(text)
         && !is_placeholder(text)
+}
+
+/// An identifier of time and chance: 26 characters of Crockford's base32, of which the first is at most 7.
+fn is_ulid(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase() && !b"ILOU".contains(&byte);
+    text.len() == 26 && text.starts_with(|first| ('0'..='7').contains(&first)) && text.bytes().all(letter)
+}
+
+/// Words that begin with capitals, joined: most of it is in words of four letters and more that can be
+/// spoken.
+fn is_camel_case(text: &str) -> bool {
+    let (mut spoken, mut length, mut vowel) = (0_usize, 0_usize, false);
+    for byte in text.bytes().chain([b' ']) {
+        if byte.is_ascii_lowercase() {
+            length = length.saturating_add(1);
+            vowel |= b"aeiouy".contains(&byte);
+            continue;
+        }
+        if length >= 3 && vowel {
+            spoken = spoken.saturating_add(length);
+        }
+        length = usize::from(byte.is_ascii_uppercase());
+        vowel = b"AEIOUY".contains(&byte);
+    }
+    spoken.saturating_mul(10) >= text.len().saturating_mul(6)
 }
 
 /// Random, or long hexadecimal: enough under a name that may tell.
@@ -327,6 +359,7 @@ mod tests {
             "...",
             "${input:token}",
             "sk-…",
+            "generate-with-openssl-rand-hex-32",
         ] {
             assert!(is_placeholder(text), "{text}");
         }
@@ -363,6 +396,8 @@ mod tests {
             "9f86d081-884c-7d65-9a2f-eaa0c55ad015",
             "application/vnd.example.v2+json",
             "k8s-prod-us-east-1a-node-2",
+            "SettingsPage2FATokenInputField7",
+            "01JMX5NMYVXCHQHH9FJK53H5GJ",
         ] {
             assert!(!is_random(text), "{text}");
         }

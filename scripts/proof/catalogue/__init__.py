@@ -1,8 +1,9 @@
-"""The catalogue that people look at: the console (issue 6)."""
+"""The catalogue that people look at: the console, and the way out of loose keys (issue 6)."""
 
-from . import canary, console
+from . import canary, console, loose
 
 CLAIMS = (
     *console.CLAIMS,
+    *loose.CLAIMS,
     *canary.CLAIMS,
 )
