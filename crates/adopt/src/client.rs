@@ -183,18 +183,9 @@ pub fn client_configuration(client: Client, door: &Door, login: Login) -> Client
 }
 
 fn json_of(client: Client, door: &Door, login: Login) -> Value {
-    let (url, name) = (door.url.as_str(), door.name.as_str());
+    let name = door.name.as_str();
     let header = client.placeholder().filter(|_| login == Login::Token);
-    let bridged = client == Client::ClaudeDesktop || login == Login::Token && client.placeholder().is_none();
-    let entry = match client {
-        _ if bridged => bridge(&door.url, login),
-        Client::Windsurf => json!({"serverUrl": url}),
-        Client::GeminiCli => json!({"httpUrl": url}),
-        Client::ClaudeCode | Client::VsCode => json!({"type": "http", "url": url}),
-        Client::Cline => json!({"type": "streamableHttp", "url": url, "disabled": false}),
-        _ => json!({"url": url}),
-    };
-    let entry = with_header(entry, header.as_deref());
+    let entry = entry(client, &door.url, login, header.as_deref());
     match client {
         Client::Zed => json!({"context_servers": {name: entry}}),
         Client::VsCode if login == Login::Token => json!({
@@ -207,6 +198,25 @@ fn json_of(client: Client, door: &Door, login: Login) -> Value {
         Client::VsCode => json!({"servers": {name: entry}}),
         _ => json!({"mcpServers": {name: entry}}),
     }
+}
+
+/// What takes the place of an adopted entry: the gateway's door with an agent's token. Not for Codex, whose
+/// file is no JSON.
+pub(crate) fn adopted_entry(client: Client, url: &Url) -> Value {
+    entry(client, url, Login::Token, client.variable().as_deref())
+}
+
+fn entry(client: Client, url: &Url, login: Login, header: Option<&str>) -> Value {
+    let bridged = client == Client::ClaudeDesktop || login == Login::Token && client.placeholder().is_none();
+    let entry = match client {
+        _ if bridged => bridge(url, login),
+        Client::Windsurf => json!({"serverUrl": url.as_str()}),
+        Client::GeminiCli => json!({"httpUrl": url.as_str()}),
+        Client::ClaudeCode | Client::VsCode => json!({"type": "http", "url": url.as_str()}),
+        Client::Cline => json!({"type": "streamableHttp", "url": url.as_str(), "disabled": false}),
+        _ => json!({"url": url.as_str()}),
+    };
+    if bridged { entry } else { with_header(entry, header) }
 }
 
 fn with_header(mut entry: Value, placeholder: Option<&str>) -> Value {

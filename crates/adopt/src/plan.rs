@@ -22,6 +22,8 @@ pub struct PlanOptions {
     pub environment: String,
     /// The store that takes the values.
     pub store: String,
+    /// The path in the store below which values go, such as `kv/adopted` for a mount `kv`.
+    pub below: String,
     /// The team that owns servers, bindings and the policy.
     pub owner: String,
     /// The agent that the bindings serve.
@@ -52,11 +54,13 @@ pub struct Adoption {
     pub server: usize,
     /// The finding whose value the binding carries.
     pub finding: usize,
+    /// Every finding of the entry that holds this value, by its index.
+    pub places: Vec<usize>,
     /// The server's name at the gateway; entries of one server and one key share it.
     pub name: String,
     /// The reference that stands for the value.
     pub reference: String,
-    /// Whether that one value is all that the entry holds.
+    /// Whether the entry holds no other value.
     pub complete: bool,
 }
 
@@ -172,15 +176,17 @@ impl Planner<'_> {
         let shared = (server.way.clone(), finding.place.slot.clone(), finding.secret.fingerprint(key));
         let known = self.by_server.get(&shared).cloned();
         let name = known.clone().unwrap_or_else(|| self.free("server", &slug(&server.name)));
-        let reference = self.moved(first, &format!("adopted/{name}"), key);
-        let mut complete = true;
+        let reference = self.moved(first, &format!("{}/{name}", self.options.below), key);
+        let mut places = vec![first];
         for other in found.iter().copied().filter(|at| *at != first) {
-            complete = false;
-            match self.same_value(first, other, key) {
-                true => drop(self.moved(other, "", key)),
-                false => self.second(other, server),
+            if self.same_value(first, other, key) {
+                drop(self.moved(other, "", key));
+                places.push(other);
+            } else {
+                self.second(other, server);
             }
         }
+        let complete = places.len() == found.len();
         if known.is_none() {
             match draft::objects(&name, server, finding, &reference, self.options) {
                 Ok(drafts) => self.plan.drafts.extend(drafts),
@@ -189,7 +195,8 @@ impl Planner<'_> {
             self.by_server.insert(shared, name.clone());
         }
         self.edits(&name, server, &found);
-        self.plan.adoptions.push(Adoption { server: index, finding: first, name, reference, complete });
+        let adoption = Adoption { server: index, finding: first, places, name, reference, complete };
+        self.plan.adoptions.push(adoption);
     }
 
     /// Whether a binding can put the value where it stands.
@@ -237,7 +244,7 @@ impl Planner<'_> {
             }
             Rule::EnvFile => {
                 let folder = finding.file.rsplit('/').nth(1).unwrap_or("env");
-                drop(self.moved(index, &format!("adopted/{}", slug(folder)), key));
+                drop(self.moved(index, &format!("{}/{}", self.options.below, slug(folder)), key));
                 "goes into the store; let the program that reads this file fetch it from there"
             }
             _ => "replace the key where it was issued, and let the program take it from a store",

@@ -1,11 +1,14 @@
 //! Changes of a file in place: the bytes of a value, and not one byte beside them.
 
+mod entry;
+
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::client::Client;
 use crate::document::{Node, Scalar, Syntax};
 use crate::finding::{Finding, Slot};
 use crate::servers::ServerEntry;
@@ -46,45 +49,123 @@ pub enum Stuck {
     /// The key is not in a header of a server over HTTP.
     #[error("the key is not in a header of a server over HTTP: `client-config` says what to write instead")]
     Place,
+    /// Something else that looks like a key stands within what would be replaced.
+    #[error("a further key stands within the entry, in a comment perhaps: take it out first")]
+    Further,
 }
 
-/// The changes that point an entry at the gateway: its address, and the one header with its key. Comments,
-/// order, spacing and every other field stay.
+/// The changes that point an entry at the gateway: its address, and the one header with its key, where the
+/// client takes a token from a variable there; else the whole entry. Every byte around them stays.
+///
+/// `ours` are the findings of the entry's value, `all` those of the scan.
 ///
 /// # Errors
-/// The entry is none that can be changed in place.
+/// The entry is none that can be changed by a program.
 pub fn redirect(
     bytes: &[u8],
     server: &ServerEntry,
-    finding: &Finding,
+    ours: &[&Finding],
+    all: &[Finding],
     reference: &str,
     door: &Url,
 ) -> Result<Vec<Change>, Stuck> {
-    let placeholder = server.client.variable().ok_or(Stuck::Client)?;
-    let Slot::Header { name, before } = &finding.place.slot else { return Err(Stuck::Place) };
     let (text, _) = Text::read(bytes).map_err(|_| Stuck::Unreadable)?;
     let file = server.file.rsplit('/').next().unwrap_or_default();
     let syntax = Syntax::of(file).ok_or(Stuck::Unreadable)?;
     let documents = syntax.parse(text.as_str(), text.begin()).map_err(|_| Stuck::Unreadable)?;
     let entry = documents.iter().find_map(|document| descend(document, &server.keys)).ok_or(Stuck::Form)?;
-    let address = ["url", "serverUrl", "httpUrl"].iter().find_map(|key| entry.get(key)?.scalar());
-    let address = whole(address.ok_or(Stuck::Form)?)?;
-    let headers = entry.get("headers").map(Node::entries).unwrap_or_default();
+    let site = Site { text: text.as_str(), syntax, entry, ours, all, reference };
+    match in_place(&site, server.client, door) {
+        Ok(changes) => Ok(changes),
+        Err(_) if syntax == Syntax::Json => entry::replaced(&site, server.client, door),
+        Err(_) if server.client == Client::Codex => entry::codex(&site, door),
+        Err(why) => Err(why),
+    }
+}
+
+/// An entry in its file, and what is found there.
+struct Site<'a> {
+    text: &'a str,
+    syntax: Syntax,
+    entry: &'a Node,
+    ours: &'a [&'a Finding],
+    all: &'a [Finding],
+    reference: &'a str,
+}
+
+impl Site<'_> {
+    fn cut(&self, span: &Range<usize>) -> &str {
+        self.text.get(span.clone()).unwrap_or_default()
+    }
+
+    /// The bytes of the entry's address.
+    fn address(&self) -> Result<Range<usize>, Stuck> {
+        let address = ["url", "serverUrl", "httpUrl"].iter().find_map(|key| self.entry.get(key)?.scalar());
+        whole(address.ok_or(Stuck::Form)?)
+    }
+
+    /// The white space at the beginning of the line on which this byte stands.
+    fn indent(&self, at: usize) -> &str {
+        let start =
+            self.text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end.saturating_add(1));
+        let line = self.cut(&(start..at)).trim_start_matches('\u{feff}');
+        line.get(..line.len().saturating_sub(line.trim_start().len())).unwrap_or_default()
+    }
+
+    /// The text of a span with the reference wherever its value stands, and nothing else that is a key.
+    fn masked(&self, span: &Range<usize>) -> Result<String, Stuck> {
+        let ours: Vec<&Range<usize>> = self.ours.iter().map(|finding| &finding.span).collect();
+        let held = self.ours.iter().all(|finding| finding.exact && contains(span, &finding.span));
+        if !held {
+            return Err(Stuck::Form);
+        }
+        let file = self.ours.first().map(|finding| finding.file.as_str());
+        let further = self.all.iter().any(|finding| {
+            Some(finding.file.as_str()) == file
+                && finding.span.start < span.end
+                && span.start < finding.span.end
+                && !ours.contains(&&finding.span)
+        });
+        if further {
+            return Err(Stuck::Further);
+        }
+        let mut spans = ours;
+        spans.sort_by_key(|one| one.start);
+        let mut masked = String::with_capacity(span.len());
+        let mut at = span.start;
+        for one in spans {
+            masked.push_str(self.cut(&(at..one.start)));
+            masked.push_str(self.reference);
+            at = one.end;
+        }
+        masked.push_str(self.cut(&(at..span.end)));
+        Ok(masked)
+    }
+}
+
+/// Address and header alone: comments, order, spacing and every other field stay.
+fn in_place(site: &Site<'_>, client: Client, door: &Url) -> Result<Vec<Change>, Stuck> {
+    let placeholder = client.variable().ok_or(Stuck::Client)?;
+    let [finding] = site.ours else { return Err(Stuck::Form) };
+    let Slot::Header { name, before } = &finding.place.slot else { return Err(Stuck::Place) };
+    let address = site.address()?;
+    let headers = site.entry.get("headers").map(Node::entries).unwrap_or_default();
     let header = headers.iter().find(|header| header.key == *name).ok_or(Stuck::Place)?;
     let value = whole(header.node.scalar().ok_or(Stuck::Form)?)?;
     let quoted = |span: &Range<usize>| {
-        let byte = span.start.checked_sub(1).and_then(|at| text.as_str().as_bytes().get(at)).copied();
+        let byte = span.start.checked_sub(1).and_then(|at| site.text.as_bytes().get(at)).copied();
         matches!(byte, Some(b'"' | b'\''))
     };
     // `{` begins a mapping in YAML's flow style: only where quotes hold it, or on a line of its own.
-    let plain = syntax == Syntax::Yaml && !quoted(&value) && text.as_str().contains("headers: {");
+    let plain = site.syntax == Syntax::Yaml && !quoted(&value) && site.text.contains("headers: {");
     if plain || !finding.exact || !contains(&value, &finding.span) {
         return Err(Stuck::Form);
     }
-    let cut = |span: &Range<usize>| text.as_str().get(span.clone()).unwrap_or_default().to_owned();
+    let cut = |span: &Range<usize>| site.cut(span).to_owned();
+    let stands = format!("{before}{}", site.reference);
     let mut changes = vec![
         Change { text: door.to_string(), before: cut(&address), span: address },
-        Change { text: format!("Bearer {placeholder}"), before: format!("{before}{reference}"), span: value },
+        Change { text: format!("Bearer {placeholder}"), before: stands, span: value },
     ];
     if !name.eq_ignore_ascii_case("authorization") {
         let span = header.key_span.clone();
@@ -126,14 +207,18 @@ pub fn rewritten(bytes: &[u8], changes: &[Change]) -> Option<(Zeroizing<Vec<u8>>
 }
 
 /// The bytes before [`rewritten`], with references in the place of the values; none where these are not the
-/// bytes that it made.
+/// bytes that it made. `stands` says what a text with references becomes: it may put values back.
 #[must_use]
-pub fn reversed(bytes: &[u8], back: &[Reverse]) -> Option<Vec<u8>> {
-    let mut made = Vec::with_capacity(bytes.len());
+pub fn reversed(
+    bytes: &[u8],
+    back: &[Reverse],
+    stands: impl Fn(&str) -> Zeroizing<String>,
+) -> Option<Zeroizing<Vec<u8>>> {
+    let mut made = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut at = 0;
     for one in back {
         made.extend_from_slice(bytes.get(at..one.at)?);
-        made.extend_from_slice(one.text.as_bytes());
+        made.extend_from_slice(stands(&one.text).as_bytes());
         at = one.at.checked_add(one.length)?;
     }
     made.extend_from_slice(bytes.get(at..)?);
@@ -141,73 +226,4 @@ pub fn reversed(bytes: &[u8], back: &[Reverse]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scan;
-
-    const KEY: &str = "q7Zk29fLmP0xW4tR8vN1bC5y";
-    const REFERENCE: &str = "local://adopted/issues#authorization";
-
-    fn door() -> Url {
-        Url::parse("https://mcp.example.com/mcp/dev/issues").unwrap()
-    }
-
-    fn changed(file: &str, text: &str) -> Result<(String, String), Stuck> {
-        let scanned = scan(file, text.as_bytes());
-        let finding = &scanned.findings[0];
-        let server = &scanned.servers[finding.place.server.unwrap()];
-        let changes = redirect(text.as_bytes(), server, finding, REFERENCE, &door())?;
-        let (made, back) = rewritten(text.as_bytes(), &changes).unwrap();
-        let undone = String::from_utf8(reversed(&made, &back).unwrap()).unwrap();
-        assert!(!format!("{changes:?} {back:?}").contains(KEY));
-        Ok((String::from_utf8(made.to_vec()).unwrap(), undone))
-    }
-
-    #[test]
-    fn only_address_and_header_change_and_undoing_restores_every_other_byte() {
-        let text = format!(
-            "// mine\r\n{{ \"mcpServers\" : {{\r\n  \"issues\": {{ \"url\":\"https://issues.example.com/mcp\", // old\r\n    \
-             \"timeout\": 5, \"headers\": {{\"X-Api-Key\": \"{KEY}\",}} }},\r\n}} }}\r\n"
-        );
-        let (made, undone) = changed(".cursor/mcp.json", &text).unwrap();
-        let wanted = text
-            .replace("https://issues.example.com/mcp", "https://mcp.example.com/mcp/dev/issues")
-            .replace("X-Api-Key", "Authorization")
-            .replace(KEY, "Bearer ${env:MCP_GATEWAY_TOKEN}");
-        assert_eq!(made, wanted);
-        assert_eq!(undone, text.replace(KEY, REFERENCE));
-        assert!(scan(".cursor/mcp.json", made.as_bytes()).findings.is_empty());
-    }
-
-    #[test]
-    fn yaml_is_changed_in_place_too() {
-        let text = format!(
-            "mcpServers:\n  issues: # the tracker\n    url: https://issues.example.com/mcp\n    headers:\n      Authorization: 'Bearer {KEY}'\n"
-        );
-        let (made, undone) = changed("librechat.yaml", &text).unwrap();
-        assert!(made.contains("'Bearer ${MCP_GATEWAY_TOKEN}'") && made.contains("# the tracker"));
-        assert_eq!(undone, text.replace(KEY, REFERENCE));
-    }
-
-    #[test]
-    fn entries_that_a_program_cannot_change_are_left_alone() {
-        let http = format!(
-            r#"{{"context_servers": {{"a": {{"url": "https://h/mcp", "headers": {{"X-Api-Key": "{KEY}"}}}}}}}}"#
-        );
-        assert_eq!(changed("settings.json", &http).unwrap_err(), Stuck::Client);
-        let env = format!(r#"{{"mcpServers": {{"a": {{"command": "x", "env": {{"API_KEY": "{KEY}"}}}}}}}}"#);
-        assert_eq!(changed("mcp.json", &env).unwrap_err(), Stuck::Place);
-        let flow = format!("mcpServers: {{a: {{url: 'https://h/mcp', headers: {{X-Api-Key: {KEY}}}}}}}\n");
-        assert_eq!(changed("librechat.yaml", &flow).unwrap_err(), Stuck::Form);
-    }
-
-    #[test]
-    fn changes_that_overlap_or_lie_outside_are_refused() {
-        let change = |span: Range<usize>| Change { span, text: "x".to_owned(), before: "y".to_owned() };
-        assert!(rewritten(b"abcd", &[change(0..2), change(1..3)]).is_none());
-        assert!(rewritten(b"abcd", &[change(3..9)]).is_none());
-        let (made, back) = rewritten(b"abcd", &[change(2..3), change(0..1)]).unwrap();
-        assert_eq!((made.as_slice(), reversed(&made, &back)), (&b"xbxd"[..], Some(b"ybyd".to_vec())));
-        assert_eq!(reversed(b"x", &back), None);
-    }
-}
+mod tests;

@@ -37,7 +37,7 @@ pub enum Way {
         /// Without user information, query and fragment; a part of the path that looks like a key is
         /// `…`, and `whole` is then `false`.
         url: Option<Url>,
-        /// Whether nothing had to be left out of the path.
+        /// Whether nothing had to be left out but what is a key: no part of the path, no parameter.
         whole: bool,
     },
     /// As a process.
@@ -51,6 +51,20 @@ pub enum Way {
     },
     /// Neither.
     Unknown,
+}
+
+impl Way {
+    /// Whether a manifest can say all of it: a whole address; or a program by its absolute path, with every
+    /// argument and no variable but the one that holds the key.
+    pub fn is_declarable(&self) -> bool {
+        match self {
+            Self::Http { url, whole } => *whole && url.is_some(),
+            Self::Process { command, arguments, variables } => {
+                command.starts_with('/') && arguments.iter().all(Option::is_some) && variables.len() == 1
+            }
+            Self::Unknown => false,
+        }
+    }
 }
 
 /// The keys under which clients keep their servers.
@@ -276,8 +290,12 @@ fn way(node: &Node) -> Way {
     let inner = node.get("command").filter(|command| !command.entries().is_empty());
     let holder = inner.unwrap_or(node);
     let command = holder.get("path").or_else(|| node.get("command")).and_then(Node::text);
-    let Some(command) = command.filter(|command| is_harmless_argument(command)) else { return Way::Unknown };
     let items = holder.get("args").map(Node::items).unwrap_or_default();
+    if let Some(address) = bridged(command.unwrap_or_default(), items) {
+        let (url, whole) = shown_url(address);
+        return Way::Http { url, whole };
+    }
+    let Some(command) = command.filter(|command| is_harmless_argument(command)) else { return Way::Unknown };
     let shown = |item: &Node| item.text().filter(|text| is_harmless_argument(text)).map(str::to_owned);
     let variables = holder.get("env").map(Node::entries).unwrap_or_default();
     Way::Process {
@@ -287,10 +305,25 @@ fn way(node: &Node) -> Way {
     }
 }
 
+/// The address that `mcp-remote` speaks to for a client that starts programs only.
+fn bridged<'n>(command: &str, items: &'n [Node]) -> Option<&'n str> {
+    let remote = |text: &str| {
+        let name = text.rsplit('/').next().unwrap_or_default();
+        name == "mcp-remote" || name.starts_with("mcp-remote@")
+    };
+    let texts = || items.iter().filter_map(Node::text);
+    let bridge = remote(command) || texts().any(remote);
+    let web = |text: &&str| text.starts_with("https://") || text.starts_with("http://");
+    texts().find(web).filter(|_| bridge)
+}
+
 /// A URL that can be shown: what may hold a key is left out, found or not.
 fn shown_url(address: &str) -> (Option<Url>, bool) {
     let Ok(mut url) = Url::parse(address) else { return (None, false) };
     let plain = url.set_username("").is_ok() && url.set_password(None).is_ok();
+    // A route has no query: where one holds more than the key, the server would get less than before.
+    let pairs = url.query_pairs().count();
+    let keys = urls::parts(address, true).iter().filter(|part| part.rule == Rule::UrlQuery).count();
     url.set_query(None);
     url.set_fragment(None);
     let masked: Vec<String> = url
@@ -299,10 +332,11 @@ fn shown_url(address: &str) -> (Option<Url>, bool) {
         .map(|part| if part.len() < 16 || is_word_like(part) { part.to_owned() } else { "…".to_owned() })
         .collect();
     let path = masked.join("/");
-    let whole = path == url.path();
-    if !whole {
+    let shown = path == url.path();
+    if !shown {
         url.set_path(&path);
     }
+    let whole = shown && pairs <= keys;
     (Some(url).filter(|url| plain && matches!(url.scheme(), "http" | "https")), whole)
 }
 

@@ -8,6 +8,7 @@ fn options() -> PlanOptions {
     PlanOptions {
         environment: "dev".to_owned(),
         store: "local".to_owned(),
+        below: "adopted".to_owned(),
         owner: "support".to_owned(),
         agent: "triage-bot".to_owned(),
         gateway: Url::parse("https://mcp.example.com").unwrap(),

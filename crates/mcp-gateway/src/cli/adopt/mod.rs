@@ -1,10 +1,12 @@
 //! `adopt`: loose keys in client configurations, `.env` files, source and logs. Nothing here prints a
 //! value: what is shown comes from names, places and kinds.
 
+mod files;
 mod journal;
 mod knock;
 mod planned;
 mod report;
+mod undo;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -60,8 +62,11 @@ pub(super) struct AdoptArguments {
 enum AdoptCommand {
     /// Take back what `--write` changed in files, with references in the place of the values
     Undo {
-        /// The id that `--write` printed
-        id: String,
+        /// The id that `--write` printed; without one, every adoption that can be undone is listed
+        id: Option<String>,
+        /// Put the values back too: a JSON object on standard input that says the value of each reference
+        #[arg(long, requires = "id")]
+        values_stdin: bool,
         /// The directory with the way back, where `--write` was given one
         #[arg(long, value_name = "DIRECTORY")]
         journal: Option<PathBuf>,
@@ -77,6 +82,9 @@ struct Target {
     /// The configured store that would take the values
     #[arg(long, default_value = "local", help_heading = "For --plan and --write")]
     store: StoreName,
+    /// The path in the store below which they would go, such as `kv/adopted` for a mount `kv`
+    #[arg(long, value_name = "PATH", default_value = "adopted", help_heading = "For --plan and --write")]
+    below: String,
     /// The team that would own servers and bindings
     #[arg(long, value_name = "TEAM", help_heading = "For --plan and --write")]
     owner: Option<TeamName>,
@@ -108,8 +116,15 @@ enum Format {
 
 /// Runs it.
 pub(super) fn run(session: &mut Session, arguments: &AdoptArguments) -> Result<Exit, Failure> {
-    if let Some(AdoptCommand::Undo { id, journal }) = &arguments.command {
-        return journal::undo(session, journal.as_deref(), id);
+    match &arguments.command {
+        Some(AdoptCommand::Undo { id: Some(id), values_stdin, journal }) => {
+            let values = if *values_stdin { undo::values()? } else { Vec::new() };
+            return undo::run(session, journal.as_deref(), id, &values);
+        }
+        Some(AdoptCommand::Undo { id: None, journal, .. }) => {
+            return undo::list(session, journal.as_deref());
+        }
+        None => {}
     }
     let path = arguments.path.as_ref().ok_or_else(|| Failure::usage("name a file or a directory"))?;
     let baseline = arguments.known()?;

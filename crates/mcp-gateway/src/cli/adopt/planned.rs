@@ -49,9 +49,19 @@ impl Target {
                 "`--gateway` takes an http:// or https:// URL without user information",
             ));
         }
+        let plain = |part: &str| {
+            let word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+            !part.is_empty() && part.bytes().all(word)
+        };
+        if !self.below.split('/').all(plain) {
+            return Err(Failure::usage(
+                "`--below` takes words of letters, digits, `-` and `_` between slashes",
+            ));
+        }
         Ok(PlanOptions {
             environment: self.environment.to_string(),
             store: self.store.to_string(),
+            below: self.below.clone(),
             owner: owner.to_string(),
             agent: agent.to_string(),
             gateway: self.gateway.clone(),

@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 
 use gateway_adopt::walk::Report;
 use gateway_adopt::{
-    Adoption, Change, Finding, Move, Plan, PlanOptions, ServerEntry, Slot, Way, plan, redirect, rewritten,
+    Adoption, Change, Client as Editor, Finding, Move, Plan, PlanOptions, ServerEntry, Slot, Way, plan,
+    redirect, rewritten,
 };
 use gateway_core::secret::{FingerprintKey, Secret};
 use http::header::{self, HeaderName};
 use serde_json::{Value, json};
 use url::Url;
+use zeroize::Zeroizing;
 
-use super::journal::{self, Changed, Journal};
+use super::files;
+use super::journal::{Changed, Journal};
 use super::knock::{Answer, Knocker, credential};
 use super::{Target, random};
 use crate::cli::access::take_token;
@@ -69,8 +72,7 @@ pub(super) fn run(
             .hint("`adopt --plan` says what to do by hand"));
     }
     let client = session.client()?;
-    let objects = declared(session, &client, &made, &adoptees)?;
-    let waiting = objects.iter().filter(|one| !list(one, "/missing").is_empty()).count();
+    let (adoptees, waiting) = declared(session, &client, &made, adoptees, &mut left)?;
     if waiting > 0 {
         return Err(Failure::new(
             Exit::Pending,
@@ -79,7 +81,7 @@ pub(super) fn run(
         .hint("let somebody else approve them (`mcp-gateway object approve`), then run this again"));
     }
     let proven = through_the_gateway(session, &client, &knocker, adoptees, &options, &mut left)?;
-    let journal = rewrite(report, &proven, target.journal.as_deref())?;
+    let (journal, proven) = rewrite(session, report, proven, target.journal.as_deref(), &mut left)?;
     show(session, Some(&journal).filter(|_| !proven.is_empty()), &proven, &left);
     Ok(if proven.is_empty() || !left.is_empty() { Exit::Refused } else { Exit::Ok })
 }
@@ -104,13 +106,15 @@ fn adoptees_of<'a>(
             .collect();
         let bytes = std::fs::read(report.path_of(&server.file))
             .map_err(|error| Failure::usage(format!("`{}` cannot be read", server.file)).because(&error))?;
-        let bytes = zeroize::Zeroizing::new(bytes);
+        let bytes = Zeroizing::new(bytes);
         let door = door(options, &planned.name);
-        let whole = matches!(server.way, Way::Http { url: Some(_), whole: true }) && objects.len() == 3;
-        match redirect(&bytes, server, finding, &planned.reference, &door) {
-            Ok(_) if !planned.complete => {
-                left.push(outcome(finding, "its entry holds further keys: see them below"));
-            }
+        let whole = server.way.is_declarable() && objects.len() == 3;
+        let ours: Vec<&Finding> = planned.places.iter().filter_map(|at| scanned.findings.get(*at)).collect();
+        if !planned.complete {
+            left.push(outcome(finding, "its entry holds further keys: see them below"));
+            continue;
+        }
+        match redirect(&bytes, server, &ours, &scanned.findings, &planned.reference, &door) {
             Ok(_) if !whole => {
                 left.push(outcome(
                     finding,
@@ -124,7 +128,7 @@ fn adoptees_of<'a>(
                 door,
                 objects,
                 changes,
-                read: journal::sha256(&bytes),
+                read: files::sha256(&bytes),
                 before: "",
             }),
             Err(why) => left.push(outcome(finding, &why.to_string())),
@@ -160,11 +164,14 @@ fn outcome(finding: &Finding, what: &str) -> Outcome {
 /// Calls the server with the key as the client does. A key that opens nothing is not worth a binding.
 fn tried<'a>(knocker: &Knocker, mut adoptee: Adoptee<'a>) -> Result<Adoptee<'a>, Outcome> {
     let refused = |what: &str| outcome(adoptee.finding, what);
-    let Slot::Header { name, before } = &adoptee.finding.place.slot else {
-        return Err(refused("the key is in no header"));
-    };
     let Way::Http { url: Some(url), .. } = &adoptee.server.way else {
-        return Err(refused("the server is not reached over HTTP"));
+        adoptee.before = "not tried: a program of this machine";
+        return Ok(adoptee);
+    };
+    // A key in an address would stand in one more place if it were tried there.
+    let Slot::Header { name, before } = &adoptee.finding.place.slot else {
+        adoptee.before = "not tried: the key is in the address";
+        return Ok(adoptee);
     };
     let header = HeaderName::try_from(name.as_str()).map_err(|_| refused("its header has no usable name"))?;
     let value =
@@ -181,31 +188,68 @@ fn tried<'a>(knocker: &Knocker, mut adoptee: Adoptee<'a>) -> Result<Adoptee<'a>,
     Ok(adoptee)
 }
 
-/// Values into the store, then the manifests.
-fn declared(
+/// Values into the store, then the manifests, server by server: what is refused for one is left to a person,
+/// and the others go on. Second, how many objects wait for approval.
+fn declared<'a>(
     session: &mut Session,
     client: &Client,
     made: &Plan,
-    adoptees: &[Adoptee<'_>],
-) -> Result<Vec<Value>, Failure> {
-    let wanted = |object: &String| adoptees.iter().any(|adoptee| adoptee.objects.contains(object));
-    let drafts = made.drafts.iter().filter(|draft| wanted(&draft.object));
+    adoptees: Vec<Adoptee<'a>>,
+    left: &mut Vec<Outcome>,
+) -> Result<(Vec<Adoptee<'a>>, usize), Failure> {
+    let mut answers: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut waiting = BTreeSet::new();
+    let mut ready = Vec::new();
+    for adoptee in adoptees {
+        let name = &adoptee.planned.name;
+        if !answers.contains_key(name) {
+            let refusal = match declare(session, client, made, &adoptee) {
+                Ok(objects) => {
+                    waiting.extend(objects);
+                    None
+                }
+                Err(failure) if failure.exit == Exit::NoAnswer => return Err(failure),
+                Err(failure) => Some(refusal(&failure)),
+            };
+            answers.insert(name.clone(), refusal);
+        }
+        match answers.get(name) {
+            Some(Some(why)) => left.push(outcome(adoptee.finding, why)),
+            _ => ready.push(adoptee),
+        }
+    }
+    Ok((ready, waiting.len()))
+}
+
+fn refusal(failure: &Failure) -> String {
+    let details = failure.details.iter().map(|detail| detail.message.as_str());
+    let parts: Vec<&str> = std::iter::once(failure.message.as_str()).chain(details).collect();
+    format!("the gateway refuses it: {}; the file stays as it is", parts.join("; "))
+}
+
+/// One server's value and manifests; the objects of them that wait for approval.
+fn declare(
+    session: &mut Session,
+    client: &Client,
+    made: &Plan,
+    adoptee: &Adoptee<'_>,
+) -> Result<Vec<String>, Failure> {
+    let drafts = made.drafts.iter().filter(|draft| adoptee.objects.contains(&draft.object));
     let manifests: Vec<&str> = drafts.map(|draft| draft.manifest.as_str()).collect();
     let source = Source { name: "the plan".to_owned(), text: manifests.join("---\n") };
     let manifests = parse(&[source]).map_err(|problems| crate::cli::manifests::wrong(&problems))?;
     let specs: Result<Vec<Value>, _> =
         manifests.iter().map(|manifest| serde_json::to_value(&manifest.spec)).collect();
     let specs = specs.map_err(|error| Failure::usage("a manifest cannot be sent").because(&error))?;
-    let mut stored = BTreeSet::new();
-    for adoptee in adoptees.iter().filter(|adoptee| stored.insert(&adoptee.planned.reference)) {
-        session.printer.progress(&format!("storing {} …", adoptee.planned.reference));
-        let taken = made.moves.iter().find(|one| one.reference == adoptee.planned.reference);
-        let taken = taken.ok_or_else(|| Failure::usage("the plan names no place for a value"))?;
-        put(client, &adoptee.finding.secret, taken)?;
-    }
-    session.printer.progress(&format!("applying {} objects …", specs.len()));
+    session.printer.progress(&format!("storing {} …", adoptee.planned.reference));
+    let taken = made.moves.iter().find(|one| one.reference == adoptee.planned.reference);
+    let taken = taken.ok_or_else(|| Failure::usage("the plan names no place for a value"))?;
+    put(client, &adoptee.finding.secret, taken)?;
+    session.printer.progress(&format!("declaring `{}` …", adoptee.planned.name));
     let answer = client.post(&["apply"], &json!({"specs": specs}))?;
-    Ok(list(&answer, "/objects").to_vec())
+    let objects = list(&answer, "/objects").iter();
+    let waiting = objects.filter(|one| !list(one, "/missing").is_empty());
+    Ok(waiting.map(|one| one.to_string()).collect())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the found value goes into the request that stores it")]
@@ -263,40 +307,85 @@ fn through_the_gateway<'a>(
     Ok(proven)
 }
 
-/// Changes the files, each whole or not at all, and keeps the way back first.
-fn rewrite(report: &Report, proven: &[Adoptee<'_>], kept: Option<&Path>) -> Result<Journal, Failure> {
+/// Changes the files, each whole or not at all, and keeps the way back first. A file that cannot be changed is
+/// left with its reason, and the others go on.
+fn rewrite<'a>(
+    session: &mut Session,
+    report: &Report,
+    proven: Vec<Adoptee<'a>>,
+    kept: Option<&Path>,
+    left: &mut Vec<Outcome>,
+) -> Result<(Journal, Vec<Adoptee<'a>>), Failure> {
     let mut id = [0_u8; 4];
     random(&mut id)?;
     let mut journal = Journal::new(hex::encode(id));
-    let mut files: BTreeMap<PathBuf, (&str, Vec<Change>)> = BTreeMap::new();
+    let mut files: BTreeMap<PathBuf, Vec<Adoptee<'a>>> = BTreeMap::new();
     for adoptee in proven {
-        let file = files.entry(report.path_of(&adoptee.server.file));
-        let (_, changes) = file.or_insert_with(|| (adoptee.read.as_str(), Vec::new()));
-        changes.extend(adoptee.changes.iter().cloned());
-        journal.references.push(adoptee.planned.reference.clone());
-        journal.objects.extend(adoptee.objects.iter().cloned());
+        files.entry(report.path_of(&adoptee.server.file)).or_default().push(adoptee);
     }
-    journal.references.sort();
-    journal.references.dedup();
-    journal.objects.sort();
-    journal.objects.dedup();
-    for (path, (read, changes)) in files {
-        let failed = |error: &std::io::Error| {
-            Failure::usage(format!("`{}` cannot be changed", path.display())).because(error)
-        };
-        let bytes = zeroize::Zeroizing::new(std::fs::read(&path).map_err(|error| failed(&error))?);
-        let stale = || {
-            Failure::new(Exit::Refused, format!("`{}` changed while it was adopted", path.display()))
-                .hint("run this again")
-        };
-        let same = journal::sha256(&bytes) == read;
-        let (made, back) = rewritten(&bytes, &changes).filter(|_| same).ok_or_else(stale)?;
-        let mode = journal::mode(&path).map_err(|error| failed(&error))?;
-        journal.files.push(Changed { path: path.clone(), sha256: journal::sha256(&made), back });
-        journal.keep(kept)?;
-        journal::replace(&path, &made, mode).map_err(|error| failed(&error))?;
+    let (mut texts, mut ready) = (Vec::new(), Vec::new());
+    for (path, adoptees) in files {
+        match prepared(&path, &adoptees) {
+            Ok((text, changed)) => {
+                journal.take(&adoptees, changed);
+                texts.push(text);
+                ready.push(adoptees);
+            }
+            Err(why) => left.extend(adoptees.iter().map(|one| outcome(one.finding, &why))),
+        }
     }
-    Ok(journal)
+    if ready.is_empty() {
+        return Ok((journal, Vec::new()));
+    }
+    journal.keep(kept)?;
+    session.printer.progress(&format!("changing files; should this be ended: adopt undo {}", journal.id));
+    let mut adopted = Vec::new();
+    for (at, (text, adoptees)) in texts.iter().zip(ready).enumerate() {
+        let Some(changed) = journal.files.get_mut(at) else { continue };
+        let read = adoptees.first().map_or("", |one| one.read.as_str());
+        let why = match files::exchange(&changed.path, read, text, &journal.id) {
+            Ok(true) => {
+                changed.done = true;
+                adopted.extend(adoptees);
+                journal.keep(kept)?;
+                continue;
+            }
+            Ok(false) => "the file changed while it was adopted: run this again".to_owned(),
+            Err(error) => format!("the file cannot be changed: {}", error.kind()),
+        };
+        left.extend(adoptees.iter().map(|one| outcome(one.finding, &why)));
+    }
+    Ok((journal, adopted))
+}
+
+impl Journal {
+    fn take(&mut self, adoptees: &[Adoptee<'_>], changed: Changed) {
+        self.files.push(changed);
+        for adoptee in adoptees {
+            self.references.push(adoptee.planned.reference.clone());
+            self.objects.extend(adoptee.objects.iter().cloned());
+        }
+        self.references.sort();
+        self.references.dedup();
+        self.objects.sort();
+        self.objects.dedup();
+    }
+}
+
+/// What a file becomes, and the way back; or why it stays.
+fn prepared(path: &Path, adoptees: &[Adoptee<'_>]) -> Result<(Zeroizing<Vec<u8>>, Changed), String> {
+    let failed = |error: std::io::Error| format!("the file cannot be changed: {}", error.kind());
+    if let Some(why) = files::untouchable(path).map_err(failed)? {
+        return Err(format!("the file stays as it is: {why}"));
+    }
+    let bytes = Zeroizing::new(std::fs::read(path).map_err(failed)?);
+    let same = adoptees.iter().all(|one| one.read == files::sha256(&bytes));
+    let changes: Vec<Change> = adoptees.iter().flat_map(|one| one.changes.iter().cloned()).collect();
+    let (made, back) = rewritten(&bytes, &changes)
+        .filter(|_| same)
+        .ok_or("the file changed while it was adopted: run this again")?;
+    let changed = Changed { path: path.to_owned(), sha256: files::sha256(&made), done: false, back };
+    Ok((made, changed))
 }
 
 fn show(session: &mut Session, journal: Option<&Journal>, proven: &[Adoptee<'_>], left: &[Outcome]) {
@@ -325,7 +414,7 @@ fn show(session: &mut Session, journal: Option<&Journal>, proven: &[Adoptee<'_>]
         }
         let view = View::default().table("Adopted", table).table("Left for you", others);
         match (&id, proven.is_empty()) {
-            (Some(id), false) => view.text(format!(
+            (Some(id), false) => with_token_file(view, proven).text(format!(
                 "Clients need {} in their environment now. A key that lay open counts as seen: replace it at its issuer.\n\
                  Undo with: mcp-gateway adopt undo {id}",
                 gateway_adopt::VARIABLE
@@ -333,4 +422,21 @@ fn show(session: &mut Session, journal: Option<&Journal>, proven: &[Adoptee<'_>]
             _ => view.text("No file was changed."),
         }
     });
+}
+
+/// Some clients expand no variable: their entries read the token from a file.
+fn with_token_file(view: View, proven: &[Adoptee<'_>]) -> View {
+    let reads =
+        |one: &Adoptee<'_>| one.server.client.variable().is_none() && one.server.client != Editor::Codex;
+    let clients: BTreeSet<&str> =
+        proven.iter().filter(|one| reads(one)).map(|one| one.server.client.word()).collect();
+    if clients.is_empty() {
+        return view;
+    }
+    let clients: Vec<&str> = clients.into_iter().collect();
+    view.text(format!(
+        "{} reads the agent's token from a file: mcp-gateway agent token issue AGENT --environment ENVIRONMENT --write \
+         ~/.config/mcp-gateway/agent.token",
+        clients.join(", ")
+    ))
 }
