@@ -282,6 +282,7 @@ async fn what_a_clock_that_was_ahead_took_comes_back_with_the_time() {
     let state =
         Remembered::new(Arc::clone(&watched) as Arc<dyn StateWriter>, Arc::clone(&hand) as Arc<dyn Clock>);
     write(&state, vec![Operation::InsertAgentToken(sample::agent_token("one"))]).await.unwrap();
+    assert_eq!(state.load().await.unwrap().agent_tokens.len(), 1);
     hand.0.store(NOW.plus(Duration::from_secs(3600)).micros(), Ordering::SeqCst);
     assert_eq!(state.load().await.unwrap().agent_tokens.len(), 0);
     // Also where something was committed under the wrong time.
