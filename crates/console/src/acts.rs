@@ -31,10 +31,18 @@ enum Act {
     EndSession,
     Lock,
     LiftLock,
+    DisableAgent,
+    EnableAgent,
+    RevokeAgent,
+    DisableWorkload,
+    EnableWorkload,
+    RevokeWorkload,
+    RevokeServer,
+    ProbeStore,
 }
 
 impl Act {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 19] = [
         Self::Approve,
         Self::ApproveObject,
         Self::Review,
@@ -46,6 +54,14 @@ impl Act {
         Self::EndSession,
         Self::Lock,
         Self::LiftLock,
+        Self::DisableAgent,
+        Self::EnableAgent,
+        Self::RevokeAgent,
+        Self::DisableWorkload,
+        Self::EnableWorkload,
+        Self::RevokeWorkload,
+        Self::RevokeServer,
+        Self::ProbeStore,
     ];
 
     const fn word(self) -> &'static str {
@@ -61,6 +77,14 @@ impl Act {
             Self::EndSession => "end-session",
             Self::Lock => "lock",
             Self::LiftLock => "lift-lock",
+            Self::DisableAgent => "disable-agent",
+            Self::EnableAgent => "enable-agent",
+            Self::RevokeAgent => "revoke-agent",
+            Self::DisableWorkload => "disable-workload",
+            Self::EnableWorkload => "enable-workload",
+            Self::RevokeWorkload => "revoke-workload",
+            Self::RevokeServer => "revoke-server",
+            Self::ProbeStore => "probe-store",
         }
     }
 
@@ -68,9 +92,10 @@ impl Act {
         match self {
             Self::Approve | Self::ApproveObject | Self::Review => "Signed",
             Self::Rotate => "Rotated",
-            Self::Disable => "Disabled",
-            Self::Enable => "Enabled",
-            Self::Revoke => "Revoked",
+            Self::Disable | Self::DisableAgent | Self::DisableWorkload => "Disabled",
+            Self::Enable | Self::EnableAgent | Self::EnableWorkload => "Enabled",
+            Self::Revoke | Self::RevokeAgent | Self::RevokeWorkload | Self::RevokeServer => "Revoked",
+            Self::ProbeStore => "Asked",
             Self::EndGrant => "The grant has ended",
             Self::EndSession => "Ended",
             Self::Lock => "Locked",
@@ -110,7 +135,7 @@ async fn perform(visit: &Visit, act: Act) -> Result<Sheet, Trouble> {
     let order = match order(visit, act) {
         Ok(order) => order,
         Err(Unsaid::Name) => {
-            return Ok(unsaid("to revoke a binding for ever, type its name as it stands"));
+            return Ok(unsaid("to do that, type the name as it stands"));
         }
         Err(Unsaid::Minutes) => return Ok(unsaid("say for how many minutes, as a whole number")),
         Err(Unsaid::Malformed) => return Err(Trouble::NotThere),
@@ -160,10 +185,7 @@ fn order(visit: &Visit, act: Act) -> Result<Order, Unsaid> {
         Act::Disable => binding(visit, "disable", json!({})),
         Act::Enable => binding(visit, "enable", json!({})),
         Act::Revoke => {
-            let confirmed = visit.query.text("confirm").map(str::trim);
-            if confirmed.is_none() || confirmed != visit.query.text("name") {
-                return Err(Unsaid::Name);
-            }
+            confirmed(visit, "confirm")?;
             binding(visit, "revoke", json!({}))
         }
         Act::ApproveObject => {
@@ -172,26 +194,41 @@ fn order(visit: &Visit, act: Act) -> Result<Order, Unsaid> {
             let body = json!({ "revision": revision(visit)? });
             Ok(Order { path, body, back: "/console/approvals".to_owned() })
         }
+        Act::DisableAgent => named(visit, "agents", "disable", Some("confirm")),
+        Act::EnableAgent => named(visit, "agents", "enable", None),
+        Act::RevokeAgent => named(visit, "agents", "revoke", Some("confirm_revoke")),
+        Act::DisableWorkload => named(visit, "workloads", "disable", Some("confirm")),
+        Act::EnableWorkload => named(visit, "workloads", "enable", None),
+        Act::RevokeWorkload => named(visit, "workloads", "revoke", Some("confirm_revoke")),
+        Act::RevokeServer => {
+            confirmed(visit, "confirm")?;
+            let [environment, name] = ["environment", "name"].map(|field| plain(visit, field));
+            let place = format!("servers/{}/{}", environment?, name?);
+            let (path, back) = (format!("/v1/{place}/revoke"), format!("/console/{place}"));
+            Ok(Order { path, body: json!({}), back })
+        }
+        Act::ProbeStore => {
+            let path = format!("/v1/stores/{}/probe", plain(visit, "name")?);
+            Ok(Order { path, body: json!({}), back: "/console/stores".to_owned() })
+        }
         Act::EndGrant => ended(visit, "grants", "revoke"),
         Act::EndSession => ended(visit, "sessions", "terminate"),
         Act::LiftLock => ended(visit, "locks", "lift"),
-        Act::Lock => {
-            let parts = ["environment", "server", "tool", "binding", "agent", "user"];
-            let said = parts
-                .iter()
-                .filter_map(|part| Some(((*part).to_owned(), json!(visit.query.text(part)?.trim()))));
-            let selector: Map<String, Value> = said.collect();
-            let minutes: u64 = visit
-                .query
-                .text("minutes")
-                .and_then(|text| text.trim().parse().ok())
-                .ok_or(Unsaid::Minutes)?;
-            let reason = visit.query.text("reason").unwrap_or_default();
-            let body =
-                json!({ "selector": selector, "reason": reason, "seconds": minutes.saturating_mul(60) });
-            Ok(Order { path: "/v1/locks".to_owned(), body, back: "/console/locks".to_owned() })
-        }
+        Act::Lock => lock(visit),
     }
+}
+
+/// A lock names what was filled in, and nothing else.
+fn lock(visit: &Visit) -> Result<Order, Unsaid> {
+    let parts = ["environment", "server", "tool", "binding", "agent", "user"];
+    let said =
+        parts.iter().filter_map(|part| Some(((*part).to_owned(), json!(visit.query.text(part)?.trim()))));
+    let selector: Map<String, Value> = said.collect();
+    let minutes = visit.query.text("minutes").and_then(|text| text.trim().parse::<u64>().ok());
+    let minutes = minutes.ok_or(Unsaid::Minutes)?;
+    let reason = visit.query.text("reason").unwrap_or_default();
+    let body = json!({ "selector": selector, "reason": reason, "seconds": minutes.saturating_mul(60) });
+    Ok(Order { path: "/v1/locks".to_owned(), body, back: "/console/locks".to_owned() })
 }
 
 fn binding(visit: &Visit, verb: &str, body: Value) -> Result<Order, Unsaid> {
@@ -200,6 +237,22 @@ fn binding(visit: &Visit, verb: &str, body: Value) -> Result<Order, Unsaid> {
     let name = BindingName::parse(said("name")?).map_err(|_| Unsaid::Malformed)?;
     let back = card_address(environment.as_str(), name.as_str());
     Ok(Order { path: format!("/v1/bindings/{environment}/{name}/{verb}"), body, back })
+}
+
+/// Whether the name was typed as it stands.
+fn confirmed(visit: &Visit, field: &str) -> Result<(), Unsaid> {
+    let typed = visit.query.text(field).map(str::trim);
+    if typed.is_none() || typed != visit.query.text("name") { Err(Unsaid::Name) } else { Ok(()) }
+}
+
+/// An act on an object that is of no environment.
+fn named(visit: &Visit, list: &str, verb: &str, confirmation: Option<&str>) -> Result<Order, Unsaid> {
+    if let Some(field) = confirmation {
+        confirmed(visit, field)?;
+    }
+    let name = plain(visit, "name")?;
+    let back = format!("/console/{list}/{name}");
+    Ok(Order { path: format!("/v1/{list}/{name}/{verb}"), body: json!({}), back })
 }
 
 fn ended(visit: &Visit, list: &str, verb: &str) -> Result<Order, Unsaid> {

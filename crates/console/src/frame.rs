@@ -7,6 +7,7 @@ use gateway_login::page::{Html, page};
 use gateway_login::{Signed, sign_out_form};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::live;
 use crate::router::Console;
 use crate::trouble::Trouble;
 use crate::visit::Visit;
@@ -16,16 +17,20 @@ pub(crate) const STYLE_PATH: &str = "/console/style.css";
 const STYLE: &str = include_str!("console.css");
 
 /// The pages of the navigation.
-const PLACES: [(&str, &str); 10] = [
+const PLACES: [(&str, &str); 14] = [
     ("/console", "Overview"),
     ("/console/bindings", "Bindings"),
     ("/console/approvals", "Approvals"),
     ("/console/servers", "Servers"),
     ("/console/agents", "Agents"),
+    ("/console/workloads", "Workloads"),
+    ("/console/providers", "Providers"),
     ("/console/policies", "Policies"),
     ("/console/grants", "Grants"),
     ("/console/sessions", "Sessions"),
     ("/console/locks", "Locks"),
+    ("/console/revocations", "Revocations"),
+    ("/console/stores", "Stores"),
     ("/console/audit", "Audit"),
 ];
 
@@ -36,13 +41,28 @@ pub(crate) struct Sheet {
     pub(crate) title: String,
     /// The content.
     pub(crate) content: Html,
-    /// Whether the browser loads it again by itself every few seconds.
+    /// What stands below it and never changes by itself: what one fills in.
+    pub(crate) still: Html,
+    /// Whether the script keeps the content up to date.
     pub(crate) live: bool,
+    /// Whether a browser without script loads it again by itself every few seconds.
+    pub(crate) reloads: bool,
 }
 
 impl Sheet {
     pub(crate) fn new(title: impl Into<String>, content: Html) -> Self {
-        Self { title: title.into(), content, live: false }
+        Self { title: title.into(), content, still: Html::new(), live: false, reloads: false }
+    }
+
+    /// A page that is kept up to date.
+    pub(crate) fn living(title: impl Into<String>, content: Html) -> Self {
+        Self { live: true, ..Self::new(title, content) }
+    }
+
+    /// Adds what stands below.
+    pub(crate) fn with(mut self, still: Html) -> Self {
+        self.still = still;
+        self
     }
 }
 
@@ -64,7 +84,7 @@ impl Visit {
             .raw("<main id=\"content\"><h1>")
             .text(&sheet.title)
             .raw("</h1>")
-            .html(&sheet.content)
+            .html(&body(sheet))
             .raw("</main></body></html>");
         let mut response = Response::new(Body::from(html.as_str().to_owned()));
         *response.status_mut() = status;
@@ -97,19 +117,28 @@ impl Visit {
     }
 }
 
+fn body(sheet: &Sheet) -> Html {
+    if !sheet.live {
+        return sheet.content.clone().html(&sheet.still);
+    }
+    live::bar().html(&live::region(&sheet.content)).html(&sheet.still)
+}
+
 fn head(sheet: &Sheet) -> Html {
     let mut head = Html::new()
         .raw("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">")
         .raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")
         .raw("<meta name=\"color-scheme\" content=\"light dark\">");
-    if sheet.live {
-        head = head.raw("<meta http-equiv=\"refresh\" content=\"5\">");
+    if sheet.reloads {
+        head = head.raw("<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>");
     }
     head.raw("<title>")
         .text(&sheet.title)
         .raw(" · MCP gateway console</title><link rel=\"stylesheet\" href=\"")
         .raw(STYLE_PATH)
-        .raw("\"></head><body>")
+        .raw("\"><script src=\"")
+        .raw(live::SCRIPT_PATH)
+        .raw("\" defer></script></head><body>")
 }
 
 /// The page of somebody who is known and may do nothing here.

@@ -6,11 +6,15 @@
 
 mod acts;
 mod api;
+mod effects;
 mod frame;
+mod lines;
+mod live;
 mod pages;
 mod parts;
 mod router;
 mod shapes;
+mod told;
 mod trouble;
 mod visit;
 

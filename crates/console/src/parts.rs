@@ -89,10 +89,10 @@ pub(crate) fn card_address(environment: &str, name: &str) -> String {
 /// A status as a word with a colour; the word says it all.
 pub(crate) fn badge(word: &str) -> Html {
     let class = match word {
-        "active" | "allow" | "complete" => "badge good",
+        "active" | "allow" | "complete" | "answers" | "answered" | "ended" | "yours" => "badge good",
         "pending" | "draft" | "disabled" | "expired" | "staged" | "probing" | "draining" | "outstanding"
-        | "due" | "review due" => "badge wait",
-        "revoked" | "deny" | "refused" | "destructive" | "overdue" | "review overdue" => "badge bad",
+        | "due" | "review due" | "left alone" | "failed" | "unanswered" => "badge wait",
+        "revoked" | "deny" | "refused" | "destructive" | "overdue" | "review overdue" | "unreachable" => "badge bad",
         _ => "badge",
     };
     Html::new().raw("<span class=\"").raw(class).raw("\">").text(word).raw("</span>")

@@ -40,7 +40,6 @@ pub(crate) struct Card {
     pub(crate) approvals: Vec<Approval>,
     pub(crate) shadows: Vec<String>,
     pub(crate) pending: Option<Pending>,
-    pub(crate) history: Vec<Revision>,
     #[serde(default)]
     pub(crate) locks: Vec<CardLock>,
     #[serde(default)]
@@ -164,21 +163,12 @@ pub(crate) struct Replayed {
     pub(crate) after: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct Revision {
-    pub(crate) revision: u64,
-    pub(crate) status: String,
-    pub(crate) author: String,
-    pub(crate) created_at: String,
-    pub(crate) changed_at: String,
-    pub(crate) approvals: Vec<Approval>,
-    pub(crate) reference: Option<String>,
-}
-
-/// A list without pages.
+/// A list, or a page of one.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Items<T> {
     pub(crate) items: Vec<T>,
+    #[serde(default = "Option::default")]
+    pub(crate) next: Option<String>,
 }
 
 /// A server, an agent, a policy, an environment.

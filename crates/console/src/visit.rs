@@ -19,9 +19,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
-use crate::frame;
 use crate::router::Console;
 use crate::trouble::Trouble;
+use crate::{frame, live};
 
 /// An operator's visit to a page.
 #[derive(Debug)]
@@ -55,7 +55,14 @@ impl FromRequestParts<Arc<Console>> for Visit {
     async fn from_request_parts(parts: &mut Parts, console: &Arc<Console>) -> Result<Self, Instead> {
         let path = parts.uri.path().to_owned();
         let query = Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()).map_err(faulty)?;
-        let Some(signed) = console.login.signed(&parts.headers).await.map_err(faulty)? else {
+        // What a page asks by itself keeps no session open: somebody may have left the desk.
+        let unattended = parts.headers.contains_key(live::HEADER);
+        let signed = if unattended {
+            console.login.signed_unattended(&parts.headers).await
+        } else {
+            console.login.signed(&parts.headers).await
+        };
+        let Some(signed) = signed.map_err(faulty)? else {
             let place = parts.uri.path_and_query().map_or("/console", |place| place.as_str());
             let source = parts.extensions.get::<Source>().map(|Source(address)| *address);
             return Err(to_login(console, &parts.headers, place, source).await);

@@ -18,6 +18,7 @@ use gateway_core::stores::Stores;
 use gateway_core::time::{Clock, Timestamp};
 
 use crate::documents::Documents;
+use crate::masking::Presentation;
 use crate::ports::{AuditReader, OperatorVerifier, SnapshotSource, StatusPages, TokenMinter};
 use crate::trial::Trial;
 
@@ -30,6 +31,8 @@ pub struct ControlContext {
     pub stores: Arc<Stores>,
     /// What the configuration says that manifests are judged by.
     pub facts: Facts,
+    /// What the configuration says about how things are shown.
+    pub presentation: Presentation,
     /// Brings changes to the data plane and evidence to the chain.
     pub publisher: Arc<dyn Publisher>,
     /// The traffic that revocation ends.

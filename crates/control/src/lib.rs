@@ -8,6 +8,7 @@ mod auth;
 mod body;
 mod context;
 mod documents;
+mod masking;
 mod page;
 mod ports;
 mod problem;
@@ -20,6 +21,7 @@ mod write;
 
 pub use context::ControlContext;
 pub use documents::Documents;
+pub use masking::Presentation;
 pub use ports::{
     AuditEntry, AuditOrder, AuditPage, AuditProblem, AuditQuery, AuditReadError, AuditReader, AuditVerdict,
     OperatorVerifier, Readiness, SinkReadiness, SnapshotSource, StatusPages, StoredOperators, TokenKind,

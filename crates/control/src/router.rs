@@ -20,8 +20,8 @@ use crate::context::ControlContext;
 use crate::page::link;
 use crate::problem::Problem;
 use crate::routes::{
-    act, agent, apply, audit, binding, effect, grant, health, lock, login, object, policy, review,
-    revocation, rotate, secret, session, token, versions, workload,
+    act, agent, apply, audit, binding, calls, condition, effect, grant, health, lock, login, object, policy, review, revocation,
+    rotate, secret, session, store, summary, token, versions, waiting, whole, workload,
 };
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
@@ -65,12 +65,22 @@ fn operators() -> Routes {
         .routes(routes!(agent::revoke))
         .routes(routes!(rotate::rotate))
         .routes(routes!(versions::list))
+        .routes(routes!(condition::health))
         .routes(routes!(object::servers))
         .routes(routes!(object::agents))
         .routes(routes!(object::policies))
         .routes(routes!(object::environments))
         .routes(routes!(object::workloads))
         .routes(routes!(object::providers))
+        .routes(routes!(whole::show))
+        .routes(routes!(summary::show))
+        .routes(routes!(waiting::list))
+        .routes(routes!(waiting::expiring))
+        .routes(routes!(store::list))
+        .routes(routes!(store::probe))
+        .routes(routes!(calls::of_server))
+        .routes(routes!(calls::of_agent))
+        .routes(routes!(calls::of_everybody))
         .routes(routes!(workload::explain))
         .routes(routes!(workload::disable))
         .routes(routes!(workload::enable))

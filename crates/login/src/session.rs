@@ -89,11 +89,23 @@ impl Login {
     /// # Errors
     /// [`Fault::Unavailable`] where the records do not answer.
     pub async fn signed(&self, headers: &HeaderMap) -> Result<Option<Signed>, Fault> {
+        self.looked_up(headers, true).await
+    }
+
+    /// The same for what a page asks by itself: it keeps no session open that nobody uses.
+    ///
+    /// # Errors
+    /// As [`signed`](Self::signed).
+    pub async fn signed_unattended(&self, headers: &HeaderMap) -> Result<Option<Signed>, Fault> {
+        self.looked_up(headers, false).await
+    }
+
+    async fn looked_up(&self, headers: &HeaderMap, attended: bool) -> Result<Option<Signed>, Fault> {
         let Some(cookie) = self.jar().read(headers, Kind::Session) else { return Ok(None) };
         let key = self.realm.record(&cookie);
         let Some((content, text)) = self.session(&key).await? else { return Ok(None) };
         let now = self.now();
-        if now.since(content.seen) >= TOUCH {
+        if attended && now.since(content.seen) >= TOUCH {
             let seen = Content { seen: now, ..content.clone() };
             // Somebody else may have touched it meanwhile, which is as good.
             self.tickets.replace(&text, &self.ticket(&key, &seen)?, now).await.map_err(unavailable)?;

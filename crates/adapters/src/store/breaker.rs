@@ -61,6 +61,10 @@ struct State {
     trial: bool,
     /// Requests so far, and those that brought nothing.
     counted: (u64, u64),
+    /// When it last answered.
+    answered: Option<Timestamp>,
+    /// What went wrong last.
+    failed: Option<(StoreErrorKind, Timestamp)>,
 }
 
 #[derive(Clone, Copy)]
@@ -133,6 +137,21 @@ impl Breaker {
         state.rest = Some(Rest { kind: StoreErrorKind::Throttled, since, span });
     }
 
+    /// Remembers how an attempt went, for whoever looks after the store.
+    fn remember<T>(&self, outcome: &Result<T, StoreError>) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        match outcome {
+            Ok(_) => state.answered = Some(now),
+            Err(error) => {
+                if !matches!(error.kind, StoreErrorKind::Unavailable | StoreErrorKind::Timeout) {
+                    state.answered = Some(now);
+                }
+                state.failed = Some((error.kind, now));
+            }
+        }
+    }
+
     /// From 0 to 1.
     fn fraction(&self, now: Timestamp) -> f64 {
         let drawn = u16::try_from(self.jitter.hash_one(now.micros()) & 0xffff).unwrap_or(0);
@@ -159,7 +178,8 @@ impl Pass<'_> {
             // It answered, if only that there is nothing.
             Ok(_) | Err(_) => {
                 let trial = state.trial;
-                *state = State { trial, counted: state.counted, ..State::default() };
+                let State { counted, answered, failed, .. } = *state;
+                *state = State { trial, counted, answered, failed, ..State::default() };
             }
         }
     }
@@ -180,6 +200,7 @@ impl SecretStore for Breaker {
         let pass = self.enter()?;
         let outcome = self.inner.fetch(reference).await;
         pass.came_back(&outcome);
+        self.remember(&outcome);
         let mut state = self.state();
         state.counted.0 = state.counted.0.saturating_add(1);
         state.counted.1 = state.counted.1.saturating_add(u64::from(outcome.is_err()));
@@ -190,12 +211,14 @@ impl SecretStore for Breaker {
     fn figures(&self) -> StoreFigures {
         let state = self.state();
         let (fetches, failures) = state.counted;
-        StoreFigures { hits: 0, fetches, failures, resting: state.rest.is_some() }
+        let State { answered, failed, .. } = *state;
+        StoreFigures { hits: 0, fetches, failures, resting: state.rest.is_some(), answered, failed }
     }
 
     /// Goes through whatever the state: somebody wants to know. A store that answers is spared no longer.
     async fn probe(&self) -> Result<(), StoreError> {
         let outcome = self.inner.probe().await;
+        self.remember(&outcome);
         if outcome.is_ok() {
             Pass { breaker: self, trial: false }.came_back(&outcome);
         }

@@ -1,24 +1,21 @@
-//! What waits for signatures: bindings with what they change, and other objects.
+//! What waits for signatures: bindings and every other object, with what they change and what that would do.
 
+use axum::extract::Path;
 use axum::response::Response;
 use gateway_login::page::Html;
 use serde_json::Value;
 
+use crate::effects::effect;
 use crate::frame::Sheet;
+use crate::pages::object;
 use crate::parts::{Table, Weight, act, badge, card_address, code, link, text, time, words};
-use crate::shapes::{Approval, Card, Cards, Change, Items, Object, Pending, Requirement};
+use crate::shapes::{Approval, Change, Items, Requirement};
+use crate::told::Waits;
 use crate::trouble::Trouble;
 use crate::visit::Visit;
 
-/// The lists that objects other than bindings are in, with the word of their kind.
-const KINDS: [(&str, &str); 6] = [
-    ("/v1/environments", "Environment"),
-    ("/v1/servers", "Server"),
-    ("/v1/agents", "Agent"),
-    ("/v1/policies", "Policy"),
-    ("/v1/workloads", "Workload"),
-    ("/v1/providers", "Provider"),
-];
+/// Of how many objects the effect is worked out on the list; of every one on its own page.
+const SHOWN: usize = 3;
 
 pub(crate) async fn page(visit: Visit) -> Response {
     let made = list(&visit).await;
@@ -26,42 +23,61 @@ pub(crate) async fn page(visit: Visit) -> Response {
 }
 
 async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
-    let cards: Cards =
-        visit.read("/v1/bindings", &[("status", Some("pending")), ("limit", Some("500"))]).await?;
-    let objects = waiting_objects(visit).await?;
-    if cards.items.is_empty() && objects.is_empty() {
+    let waiting: Items<Waits> = visit.read("/v1/waiting", &[]).await?;
+    if waiting.items.is_empty() {
         let nothing = Html::new().raw("<p class=\"nothing\">Nothing waits for a signature.</p>");
-        return Ok(Sheet::new("Approvals", nothing));
+        return Ok(Sheet::living("Approvals", nothing));
     }
-    let start =
-        Html::new().raw("<p>One signs the revision that one has read. Whoever wrote it cannot sign it.</p>");
-    let content = start.html(&others(visit, &objects)).html(&bindings(&cards.items));
-    Ok(Sheet::new("Approvals", content))
+    let (bindings, others): (Vec<Waits>, Vec<Waits>) =
+        waiting.items.into_iter().partition(|one| one.kind == "Binding");
+    let mut content = Html::new().raw(
+        "<p>One signs the revision that one has read. Whoever wrote it cannot sign it. What others rest on comes first.</p>",
+    );
+    if !others.is_empty() {
+        content = content.raw("<h2>Servers, agents, policies and the like</h2>");
+    }
+    for (place, waits) in others.iter().enumerate() {
+        content = content.html(&other(visit, waits, place < SHOWN).await?);
+    }
+    Ok(Sheet::new("Approvals", content.html(&cards(&bindings))))
 }
 
-/// Objects with a pending revision: kind, object, what waits.
-pub(crate) async fn waiting_objects(visit: &Visit) -> Result<Vec<(&'static str, Object)>, Trouble> {
-    let mut found = Vec::new();
-    for (path, kind) in KINDS {
-        let list: Items<Object> = visit.read(path, &[]).await?;
-        found.extend(list.items.into_iter().filter(|one| one.pending.is_some()).map(|one| (kind, one)));
-    }
-    Ok(found)
+pub(crate) async fn one(
+    visit: Visit,
+    Path((kind, environment, name)): Path<(String, String, String)>,
+) -> Response {
+    let made = single(&visit, &kind, &environment, &name).await;
+    visit.answer(made)
 }
 
-fn bindings(cards: &[Card]) -> Html {
-    let columns = &["Binding", "Revision", "Written by", "Written", "Missing", "Changes"];
-    let rows = cards.iter().fold(Table::new(columns), |table, card| {
-        let Some(pending) = &card.pending else { return table };
-        let address = card_address(&card.environment, &card.name);
-        let fields: Vec<&str> = pending.changes.iter().map(|change| change.field.as_str()).collect();
+async fn single(visit: &Visit, kind: &str, environment: &str, name: &str) -> Result<Sheet, Trouble> {
+    let waiting: Items<Waits> = visit.read("/v1/waiting", &[]).await?;
+    let same = |one: &Waits| {
+        one.kind.eq_ignore_ascii_case(kind)
+            && one.environment.as_deref().unwrap_or("-") == environment
+            && one.name == name
+    };
+    let waits = waiting.items.into_iter().find(same).ok_or(Trouble::NotThere)?;
+    let content = other(visit, &waits, true).await?;
+    let more =
+        link(&object::address(&waits.kind, waits.environment.as_deref(), &waits.name), "Everything about it");
+    let title = format!("{} {name} waits", waits.kind);
+    Ok(Sheet::new(title, content.raw("<p>").html(&more).raw("</p>")))
+}
+
+fn cards(bindings: &[Waits]) -> Html {
+    let columns = &["Binding", "Revision", "Written by", "Written", "Missing", "Changes", "Yours"];
+    let rows = bindings.iter().fold(Table::new(columns), |table, waits| {
+        let environment = waits.environment.as_deref().unwrap_or_default();
+        let fields: Vec<&str> = waits.changes.iter().map(|change| change.field.as_str()).collect();
         table.row(&[
-            link(&address, &format!("{}/{}", card.environment, card.name)),
-            text(&pending.revision.to_string()),
-            text(&pending.author),
-            time(&pending.created_at),
-            text(&missing(&pending.missing)),
+            link(&card_address(environment, &waits.name), &format!("{environment}/{}", waits.name)),
+            text(&waits.revision.to_string()),
+            text(&waits.author),
+            time(&waits.created_at),
+            text(&missing(&waits.missing)),
             if fields.is_empty() { text("new") } else { text(&fields.join(", ")) },
+            if waits.yours { badge("yours") } else { Html::new() },
         ])
     });
     Html::new()
@@ -69,42 +85,59 @@ fn bindings(cards: &[Card]) -> Html {
         .html(&rows.finish("Read the card, then sign there", "No binding waits."))
 }
 
-fn others(visit: &Visit, objects: &[(&'static str, Object)]) -> Html {
-    if objects.is_empty() {
-        return Html::new();
-    }
-    objects.iter().fold(Html::new().raw("<h2>Other objects</h2>"), |html, (kind, object)| {
-        object.pending.as_ref().map_or(html.clone(), |pending| html.html(&one(visit, kind, object, pending)))
-    })
-}
-
-fn one(visit: &Visit, kind: &'static str, object: &Object, pending: &Pending) -> Html {
-    let environment = object.environment.as_deref().unwrap_or("-");
-    let revision = pending.revision.to_string();
-    let hidden = [
-        ("kind", kind),
-        ("environment", environment),
-        ("name", object.name.as_str()),
-        ("revision", &revision),
-    ];
-    Html::new()
+/// An object that is no binding.
+async fn other(visit: &Visit, waits: &Waits, with_effect: bool) -> Result<Html, Trouble> {
+    let environment = waits.environment.as_deref().unwrap_or("-");
+    let kind = waits.kind.to_ascii_lowercase();
+    let effect = if with_effect {
+        effect(visit, &format!("/v1/objects/{kind}/{environment}/{}/effect", waits.name), waits.revision)
+            .await?
+    } else {
+        let page = format!("/console/approvals/{kind}/{environment}/{}", waits.name);
+        Html::new().raw("<p>").html(&link(&page, "What it would do to the calls of late")).raw("</p>")
+    };
+    let revision = waits.revision.to_string();
+    let sign = if waits.yours {
+        let hidden = [
+            ("kind", waits.kind.as_str()),
+            ("environment", environment),
+            ("name", waits.name.as_str()),
+            ("revision", revision.as_str()),
+        ];
+        let words = format!("Approve revision {revision}");
+        act(visit, "approve-object", &hidden, &Html::new(), (&words, Weight::Main))
+    } else {
+        Html::new().raw("<p class=\"fine\">It is not yours to sign.</p>")
+    };
+    Ok(Html::new()
         .raw("<section class=\"notice wait\"><h3>")
-        .raw(kind)
+        .text(&waits.kind)
         .raw(" ")
-        .text(&object.name)
+        .html(&link(&object::address(&waits.kind, waits.environment.as_deref(), &waits.name), &waits.name))
         .raw(" in ")
         .text(environment)
         .raw(", revision ")
         .text(&revision)
         .raw("</h3><p>Written by ")
-        .text(&pending.author)
+        .text(&waits.author)
+        .raw(", ")
+        .html(&time(&waits.created_at))
         .raw(". Missing: ")
-        .text(&missing(&pending.missing))
-        .raw(".</p><p>As it stands: ")
-        .html(&code(&words(&object.spec)))
-        .raw("</p>")
-        .html(&act(visit, "approve-object", &hidden, &Html::new(), ("Approve", Weight::Main)))
-        .raw("</section>")
+        .text(&missing(&waits.missing))
+        .raw(".</p>")
+        .html(&proposed(waits))
+        .html(&effect)
+        .html(&sign)
+        .raw("</section>"))
+}
+
+/// What it changes; all of it where it is new.
+fn proposed(waits: &Waits) -> Html {
+    if waits.changes.is_empty() {
+        let start = Html::new().raw("<h4>It is new</h4>");
+        return start.html(&object::declared(&waits.spec));
+    }
+    changes(&waits.changes)
 }
 
 /// The signatures missing, in words.
@@ -138,6 +171,12 @@ pub(crate) fn signatures(approvals: &[Approval]) -> Html {
 /// What a revision changes.
 pub(crate) fn changes(changes: &[Change]) -> Html {
     let rows = changes.iter().fold(Table::new(&["Field", "Effect", "Before", "After"]), |table, change| {
+        if let (Value::String(before), Value::String(after)) = (&change.before, &change.after)
+            && (before.contains('\n') || after.contains('\n'))
+        {
+            let lines = crate::lines::difference(before, after);
+            return table.row(&[code(&change.field), badge(&change.effect), text("see after"), lines]);
+        }
         let before = Html::new().raw("<del>").text(&words(&change.before)).raw("</del>");
         let after = Html::new().raw("<ins>").text(&words(&change.after)).raw("</ins>");
         table.row(&[code(&change.field), badge(&change.effect), before, after])

@@ -9,7 +9,7 @@ use crate::shapes::{Card, Cards};
 use crate::trouble::Trouble;
 use crate::visit::{Visit, address};
 
-const FILTERS: [&str; 7] = ["environment", "server", "agent", "policy", "owner", "status", "review"];
+const FILTERS: [&str; 8] = ["text", "environment", "server", "agent", "policy", "owner", "status", "review"];
 
 pub(crate) async fn page(visit: Visit) -> Response {
     let made = list(&visit).await;
@@ -19,13 +19,13 @@ pub(crate) async fn page(visit: Visit) -> Response {
 async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
     let mut query: Vec<(&str, Option<&str>)> =
         FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
-    query.push(("after", visit.query.text("after")));
+    query.push(("cursor", visit.query.text("cursor")));
     let cards: Cards = visit.read("/v1/bindings", &query).await?;
-    let columns = &["Binding", "Environment", "Server", "Who", "Mode", "Risk", "Status"];
+    let columns = &["Binding", "Environment", "Server", "Owner", "Who", "Mode", "Risk", "Status"];
     let rows = cards.items.iter().fold(Table::new(columns), |table, card| table.row(&row(card)));
     let mut content = filters(visit).html(&rows.finish(
         "Bindings that your roles cover",
-        "There is no binding here. Write a manifest and apply it: mcp-gateway apply.",
+        "There is no binding here. Look at the filters; or write a manifest and apply it: mcp-gateway apply.",
     ));
     if let Some(next) = &cards.next {
         content = content.raw("<p>").html(&link(&further(visit, next), "Further bindings")).raw("</p>");
@@ -33,7 +33,7 @@ async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
     Ok(Sheet::new("Bindings", content))
 }
 
-fn row(card: &Card) -> [Html; 7] {
+fn row(card: &Card) -> [Html; 8] {
     let address = card_address(&card.environment, &card.name);
     let mut status = badge(&card.status);
     if card.pending.is_some() && card.status != "pending" {
@@ -48,6 +48,7 @@ fn row(card: &Card) -> [Html; 7] {
         name,
         text(&card.environment),
         text(&card.server),
+        text(&card.owner),
         text(&card.who),
         code(&card.mode),
         text(&card.risk),
@@ -67,10 +68,12 @@ fn filters(visit: &Visit) -> Html {
     ];
     let reviews = [("", "any"), ("due", "due"), ("overdue", "overdue")];
     Html::new()
-        .raw("<form class=\"bar\" method=\"get\" action=\"/console/bindings\">")
+        .raw("<form class=\"bar\" role=\"search\" method=\"get\" action=\"/console/bindings\">")
+        .html(&field("text", "Search", said("text"), "name, server, owner, who, path"))
         .html(&field("environment", "Environment", said("environment"), ""))
         .html(&field("server", "Server", said("server"), ""))
         .html(&field("agent", "Agent", said("agent"), ""))
+        .html(&field("policy", "Policy", said("policy"), ""))
         .html(&field("owner", "Owner", said("owner"), ""))
         .html(&choice("status", "Status", said("status"), &statuses))
         .html(&choice("review", "Review", said("review"), &reviews))
@@ -80,6 +83,6 @@ fn filters(visit: &Visit) -> Html {
 fn further(visit: &Visit, next: &str) -> String {
     let mut query: Vec<(&str, Option<&str>)> =
         FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
-    query.push(("after", Some(next)));
+    query.push(("cursor", Some(next)));
     address("/console/bindings", &query)
 }

@@ -5,10 +5,14 @@ use axum::response::Response;
 use gateway_core::id::{BindingName, EnvironmentName};
 use gateway_login::page::Html;
 
+use crate::effects::effect;
 use crate::frame::Sheet;
 use crate::pages::approvals::{changes, missing, signatures};
+use crate::pages::object;
+use crate::pages::stores::refusal;
 use crate::parts::{Facts, Table, Weight, act, badge, code, field, link, text, time, words};
-use crate::shapes::{Card, Effect, Pending};
+use crate::shapes::{Card, Pending};
+use crate::told::BindingHealth;
 use crate::trouble::Trouble;
 use crate::visit::Visit;
 
@@ -22,20 +26,25 @@ async fn card(visit: &Visit, environment: &str, name: &str) -> Result<Sheet, Tro
     let environment = EnvironmentName::parse(environment).map_err(|_| Trouble::NotThere)?;
     let name = BindingName::parse(name).map_err(|_| Trouble::NotThere)?;
     let card: Card = visit.read(&format!("/v1/bindings/{environment}/{name}"), &[]).await?;
+    let of_late: BindingHealth =
+        visit.read(&format!("/v1/bindings/{environment}/{name}/health"), &[]).await?;
+    let whole = object::read(visit, "binding", Some(environment.as_str()), name.as_str()).await?;
     let mut content = locks(&card);
     if let Some(pending) = &card.pending {
-        let effect = effect(visit, &card, pending).await?;
+        let path = format!("/v1/bindings/{environment}/{name}/effect");
+        let effect = effect(visit, &path, pending.revision).await?;
         content = content.html(&waits(visit, &card, pending, &effect));
     }
     let evidence = format!("/console/audit?environment={environment}&binding={name}");
     let content = content
         .html(&what(&card))
+        .html(&health(&of_late))
         .html(&versions(&card))
         .html(&acts(visit, &card))
         .raw("<p>")
         .html(&link(&evidence, "Every use and act in the evidence"))
         .raw("</p>")
-        .html(&history(&card));
+        .html(&object::history(&whole.history));
     Ok(Sheet::new(format!("{environment}/{name}"), content))
 }
 
@@ -48,7 +57,10 @@ fn what(card: &Card) -> Html {
     Facts::default()
         .fact("Status", &status)
         .fact("Who", &text(&card.who))
-        .fact("Server", &text(&card.server))
+        .fact(
+            "Server",
+            &link(&object::address("Server", Some(&card.environment), &card.server), &card.server),
+        )
         .fact("Goes to", &code(card.destination.as_deref().unwrap_or_default()))
         .fact("Tools", &tools)
         .fact("Further methods", &list(&card.methods, ""))
@@ -145,53 +157,6 @@ fn policy(card: &Card) -> Html {
     }
 }
 
-/// What the pending revision would do to the calls of late, for those who may know.
-async fn effect(visit: &Visit, card: &Card, pending: &Pending) -> Result<Html, Trouble> {
-    let path = format!("/v1/bindings/{}/{}/effect", card.environment, card.name);
-    let revision = pending.revision.to_string();
-    match visit.read::<Effect>(&path, &[("revision", Some(&revision))]).await {
-        Ok(effect) => Ok(effects(&effect)),
-        Err(trouble @ Trouble::Problem(..)) => {
-            Ok(Html::new().raw("<h3>Effect on the calls of late</h3>").html(&trouble.content()))
-        }
-        // It waits no more: somebody was faster.
-        Err(Trouble::NotThere) => Ok(Html::new()),
-        Err(Trouble::Senseless) => Err(Trouble::Senseless),
-    }
-}
-
-fn effects(effect: &Effect) -> Html {
-    let columns = &["These calls", "Who", "What", "Calls", "Last", "Before", "After"];
-    let lists = [
-        (&effect.gains, "let through from now on"),
-        (&effect.losses, "refused from now on"),
-        (&effect.moves, "under another credential"),
-    ];
-    let lines = lists.iter().flat_map(|(list, becomes)| list.iter().map(move |one| (one, *becomes)));
-    let rows = lines.fold(Table::new(columns), |table, (one, becomes)| {
-        let who = [&one.user, &one.agent, &one.workload].into_iter().flatten();
-        let what = one.tool.as_ref().unwrap_or(&one.method);
-        table.row(&[
-            text(becomes),
-            text(&who.map(String::as_str).collect::<Vec<_>>().join(", ")),
-            text(&format!("{}/{what}", one.server)),
-            text(&one.calls.to_string()),
-            time(&one.last),
-            text(one.before.as_deref().unwrap_or_default()),
-            text(one.after.as_deref().unwrap_or_default()),
-        ])
-    });
-    Html::new()
-        .raw("<h3>Effect on the calls of late</h3><p class=\"fine\">")
-        .text(&effect.calls.to_string())
-        .raw(" calls looked at; ")
-        .text(&effect.unchanged.to_string())
-        .raw(" decided as before; of ")
-        .text(&effect.untold.to_string())
-        .raw(" nothing can be told.</p>")
-        .html(&rows.finish("What would be decided otherwise", "No call of late would be decided otherwise."))
-}
-
 fn waits(visit: &Visit, card: &Card, pending: &Pending, effect: &Html) -> Html {
     let revision = pending.revision.to_string();
     let sign = act(
@@ -254,18 +219,23 @@ fn acts(visit: &Visit, card: &Card) -> Html {
     bar.html(&act(visit, "revoke", &here, &confirm, ("Revoke", Weight::Final))).raw("</div>")
 }
 
-fn history(card: &Card) -> Html {
-    let columns = &["Revision", "Status", "Written by", "Written", "Changed", "Signed by", "Reference"];
-    let rows = card.history.iter().rev().fold(Table::new(columns), |table, revision| {
-        table.row(&[
-            text(&revision.revision.to_string()),
-            badge(&revision.status),
-            text(&revision.author),
-            time(&revision.created_at),
-            time(&revision.changed_at),
-            signatures(&revision.approvals),
-            code(revision.reference.as_deref().unwrap_or_default()),
-        ])
+/// How it has been of late.
+fn health(health: &BindingHealth) -> Html {
+    let store = health.store.as_ref().map(|store| {
+        let word = match store.health.reachable {
+            _ if store.health.is_ill() => "unreachable",
+            Some(_) => "answers",
+            None => "not asked yet",
+        };
+        text(&store.name).raw(" ").html(&badge(word)).raw(" ").html(&refusal(&store.health))
     });
-    Html::new().raw("<h2>History</h2>").html(&rows.finish("Every revision, the newest first", "No revision."))
+    let last =
+        |at: &Option<String>| at.as_deref().map(time).unwrap_or_else(|| text("not that the evidence knows"));
+    let refused = health.last_refusal.as_ref().map(|last| code(&last.code).raw(" ").html(&time(&last.at)));
+    let facts = Facts::default()
+        .fact("Its store", &store.unwrap_or_default())
+        .fact("Last used", &last(&health.last_used))
+        .fact("Last refusal", &refused.unwrap_or_else(|| text("none")))
+        .fact("Last rotated by hand", &last(&health.last_rotated));
+    Html::new().raw("<h2>Health</h2>").html(&facts.finish())
 }

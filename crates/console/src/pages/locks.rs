@@ -36,10 +36,9 @@ async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
     let caption = "Locks that stand, and those that ended within 30 days, the newest first";
     let content = Html::new()
         .raw("<p>A lock stops every call that it matches, on every replica, and ends what runs, before it is answered.</p>")
-        .html(&rows.finish(caption, "Nothing is locked."))
-        .raw("<h2>Lock something</h2>")
-        .html(&form(visit));
-    Ok(Sheet::new("Locks", content))
+        .html(&rows.finish(caption, "Nothing is locked."));
+    let still = Html::new().raw("<h2>Lock something</h2>").html(&form(visit));
+    Ok(Sheet::living("Locks", content).with(still))
 }
 
 /// All that is filled in must hold for a call to be stopped.

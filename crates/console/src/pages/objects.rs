@@ -1,22 +1,23 @@
-//! Servers, agents and policies.
+//! Lists of servers, agents, workloads, providers and policies.
 
 use axum::response::Response;
 use gateway_login::page::Html;
 
 use crate::frame::Sheet;
-use crate::parts::{Table, badge, code, link, text, words};
+use crate::pages::object::address;
+use crate::parts::{Table, badge, choice, code, field, link, text, words};
 use crate::shapes::{Items, Object};
 use crate::trouble::Trouble;
-use crate::visit::Visit;
+use crate::visit::{Visit, address as with_query};
 
 pub(crate) async fn servers(visit: Visit) -> Response {
-    let made = list(&visit, "/v1/servers").await.map(|items| {
+    let made = list(&visit, "/v1/servers").await.map(|found| {
         let columns = &["Server", "Environment", "Owner", "Route", "Tools", "Status", "Bindings"];
-        let rows = items.iter().fold(Table::new(columns), |table, one| {
+        let rows = found.items.iter().fold(Table::new(columns), |table, one| {
             let environment = one.environment.as_deref().unwrap_or_default();
             let bindings = format!("/console/bindings?environment={environment}&server={}", one.name);
             table.row(&[
-                text(&one.name),
+                name("Server", one),
                 text(environment),
                 text(&said(one, "owner")),
                 code(&said(one, "route")),
@@ -25,18 +26,18 @@ pub(crate) async fn servers(visit: Visit) -> Response {
                 link(&bindings, "who reaches it"),
             ])
         });
-        Sheet::new("Servers", rows.finish("Servers that your roles cover", "There is no server yet."))
+        sheet(&visit, ("Servers", "/console/servers"), rows, &found, "There is no server here.")
     });
     visit.answer(made)
 }
 
 pub(crate) async fn agents(visit: Visit) -> Response {
-    let made = list(&visit, "/v1/agents").await.map(|items| {
+    let made = list(&visit, "/v1/agents").await.map(|found| {
         let columns =
             &["Agent", "Environments", "Owner", "Purpose", "Highest risk", "Proven by", "Status", "Bindings"];
-        let rows = items.iter().fold(Table::new(columns), |table, one| {
+        let rows = found.items.iter().fold(Table::new(columns), |table, one| {
             table.row(&[
-                text(&one.name),
+                name("Agent", one),
                 text(&said(one, "environments")),
                 text(&said(one, "owner")),
                 text(&said(one, "purpose")),
@@ -46,51 +47,112 @@ pub(crate) async fn agents(visit: Visit) -> Response {
                 link(&format!("/console/bindings?agent={}", one.name), "what it reaches"),
             ])
         });
-        Sheet::new("Agents", rows.finish("Agents that your roles cover", "There is no agent yet."))
+        sheet(&visit, ("Agents", "/console/agents"), rows, &found, "There is no agent here.")
+    });
+    visit.answer(made)
+}
+
+pub(crate) async fn workloads(visit: Visit) -> Response {
+    let made = list(&visit, "/v1/workloads").await.map(|found| {
+        let columns = &["Workload", "Environments", "Owner", "Purpose", "Proven by", "Status"];
+        let rows = found.items.iter().fold(Table::new(columns), |table, one| {
+            table.row(&[
+                name("Workload", one),
+                text(&said(one, "environments")),
+                text(&said(one, "owner")),
+                text(&said(one, "purpose")),
+                text(&said(one, "identities")),
+                standing(one),
+            ])
+        });
+        let nothing = "No workload is declared: no runtime's own token proves anything here.";
+        sheet(&visit, ("Workloads", "/console/workloads"), rows, &found, nothing)
+    });
+    visit.answer(made)
+}
+
+pub(crate) async fn providers(visit: Visit) -> Response {
+    let made = list(&visit, "/v1/providers").await.map(|found| {
+        let columns = &["Provider", "Environment", "Owner", "Issuer", "Client", "Status"];
+        let rows = found.items.iter().fold(Table::new(columns), |table, one| {
+            table.row(&[
+                name("Provider", one),
+                text(one.environment.as_deref().unwrap_or_default()),
+                text(&said(one, "owner")),
+                code(&said(one, "issuer")),
+                text(&said(one, "client")),
+                standing(one),
+            ])
+        });
+        let nothing = "No provider is declared: nobody can grant anything here.";
+        sheet(&visit, ("Providers", "/console/providers"), rows, &found, nothing)
     });
     visit.answer(made)
 }
 
 pub(crate) async fn policies(visit: Visit) -> Response {
-    let made = list(&visit, "/v1/policies").await.map(|items| {
-        let content = items.iter().fold(Html::new(), |html, one| html.html(&policy(one)));
-        if items.is_empty() {
-            let nothing =
-                Html::new().raw("<p class=\"nothing\">There is no policy yet: nothing is permitted.</p>");
-            return Sheet::new("Policies", nothing);
-        }
-        Sheet::new("Policies", content)
+    let made = list(&visit, "/v1/policies").await.map(|found| {
+        let columns = &["Policy", "Environment", "Owner", "Written by", "Lines", "Status", "Bindings"];
+        let rows = found.items.iter().fold(Table::new(columns), |table, one| {
+            let environment = one.environment.as_deref().unwrap_or_default();
+            let bindings = format!("/console/bindings?environment={environment}&policy={}", one.name);
+            table.row(&[
+                name("Policy", one),
+                text(environment),
+                text(&said(one, "owner")),
+                text(&one.author),
+                text(&said(one, "cedar").lines().count().to_string()),
+                standing(one),
+                link(&bindings, "bindings under it"),
+            ])
+        });
+        let nothing = "There is no policy here: nothing is permitted.";
+        sheet(&visit, ("Policies", "/console/policies"), rows, &found, nothing)
     });
     visit.answer(made)
 }
 
-fn policy(one: &Object) -> Html {
-    let environment = one.environment.as_deref().unwrap_or_default();
-    let source = said(one, "cedar");
-    // Line by line: within a text a line break would be a control character.
-    let lines = source.lines().fold(Html::new(), |html, line| html.text(line).raw("\n"));
-    Html::new()
-        .raw("<section><h2>")
-        .text(environment)
-        .raw("/")
-        .text(&one.name)
-        .raw("</h2><p>")
-        .html(&standing(one))
-        .raw(" by ")
-        .text(&one.author)
-        .raw(". ")
-        .html(&link(
-            &format!("/console/bindings?environment={environment}&policy={}", one.name),
-            "Bindings under it",
-        ))
-        .raw("</p><pre tabindex=\"0\"><code>")
-        .html(&lines)
-        .raw("</code></pre></section>")
+const FILTERS: [&str; 4] = ["text", "environment", "owner", "status"];
+const PAGE: &str = "100";
+
+fn sheet(
+    visit: &Visit,
+    page: (&'static str, &'static str),
+    rows: Table,
+    found: &Items<Object>,
+    nothing: &'static str,
+) -> Sheet {
+    let (title, place) = page;
+    let said = |name: &str| visit.query.text(name).unwrap_or_default();
+    let statuses = [("", "any"), ("active", "active"), ("pending", "pending"), ("disabled", "disabled")];
+    let filters = Html::new()
+        .raw("<form class=\"bar\" role=\"search\" method=\"get\" action=\"")
+        .raw(place)
+        .raw("\">")
+        .html(&field("text", "Search", said("text"), "name, environment, owner"))
+        .html(&field("environment", "Environment", said("environment"), ""))
+        .html(&field("owner", "Owner", said("owner"), ""))
+        .html(&choice("status", "Status", said("status"), &statuses))
+        .raw("<button>Filter</button></form>");
+    let mut content = filters.html(&rows.finish("What your roles cover", nothing));
+    if let Some(next) = &found.next {
+        let mut query: Vec<(&str, Option<&str>)> =
+            FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
+        query.push(("cursor", Some(next)));
+        content = content.raw("<p>").html(&link(&with_query(place, &query), "Further ones")).raw("</p>");
+    }
+    Sheet::new(title, content)
 }
 
-async fn list(visit: &Visit, path: &str) -> Result<Vec<Object>, Trouble> {
-    let list: Items<Object> = visit.read(path, &[("environment", visit.query.text("environment"))]).await?;
-    Ok(list.items)
+async fn list(visit: &Visit, path: &str) -> Result<Items<Object>, Trouble> {
+    let mut query: Vec<(&str, Option<&str>)> =
+        FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
+    query.extend([("cursor", visit.query.text("cursor")), ("limit", Some(PAGE))]);
+    visit.read(path, &query).await
+}
+
+fn name(kind: &str, one: &Object) -> Html {
+    link(&address(kind, one.environment.as_deref(), &one.name), &one.name)
 }
 
 fn said(one: &Object, field: &str) -> String {

@@ -15,7 +15,7 @@ pub(crate) async fn page(visit: Visit) -> Response {
 }
 
 async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
-    let live = visit.query.text("live").is_some();
+    let reloads = visit.query.text("live").is_some();
     let sessions: Items<Session> = visit.read("/v1/sessions", &[]).await?;
     let columns = &["Kind", "Server", "Who", "Under", "Answers", "Since", "End it"];
     let rows = sessions.items.iter().fold(Table::new(columns), |table, one| {
@@ -30,14 +30,14 @@ async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
             act(visit, "end-session", &[("id", &one.id)], &text(""), ("End", Weight::Final)),
         ])
     });
-    let switch = if live {
+    let switch = if reloads {
         link("/console/sessions", "Stop loading it again")
     } else {
         link("/console/sessions?live=1", "Load it again every 5 seconds")
     };
-    let content = Html::new().raw("<p>").html(&switch).raw("</p>").html(&rows.finish(
+    let content = Html::new().raw("<noscript><p>").html(&switch).raw("</p></noscript>").html(&rows.finish(
         "Sessions, streams and processes of this replica, the oldest first",
         "Nothing is open on this replica.",
     ));
-    Ok(Sheet { live, ..Sheet::new("Sessions and streams", content) })
+    Ok(Sheet { reloads, ..Sheet::living("Sessions and streams", content) })
 }

@@ -11,7 +11,7 @@ fn set(fields: &mut [(String, String)], name: &str, value: &str) {
 #[tokio::test]
 async fn a_signature_goes_to_the_revision_that_was_read_as_the_operator_who_read_it() {
     let site = Site::start();
-    site.api.answers(API_CARD, 200, card("active", pending()));
+    site.answers_card("active", pending());
     let waits = json!({ "code": "approval.dependency", "detail": "its server waits", "hint": "sign it first", "fixer": "you" });
     site.api.answers(&format!("{API_CARD}/effect"), 409, waits);
     site.api.answers(
@@ -32,7 +32,7 @@ async fn a_signature_goes_to_the_revision_that_was_read_as_the_operator_who_read
 #[tokio::test]
 async fn a_revocation_needs_the_name_typed() {
     let site = Site::start();
-    site.api.answers(API_CARD, 200, card("active", Value::Null));
+    site.answers_card("active", Value::Null);
     site.api.answers(&format!("{API_CARD}/revoke"), 200, json!({ "ended": { "calls": 16 } }));
     let mut browser = site.signed("carol").await;
     let mut form = site.get(&mut browser, CARD).await.form("/console/act/revoke");
@@ -50,7 +50,7 @@ async fn a_revocation_needs_the_name_typed() {
 #[tokio::test]
 async fn a_form_counts_in_its_own_browser_for_its_own_act_alone() {
     let site = Site::start();
-    site.api.answers(API_CARD, 200, card("active", Value::Null));
+    site.answers_card("active", Value::Null);
     let (mut carol, mut mallory) = (site.signed("carol").await, site.signed("mallory").await);
     let page = site.get(&mut carol, CARD).await;
     let form = page.form("/console/act/disable");
@@ -69,7 +69,7 @@ async fn a_form_counts_in_its_own_browser_for_its_own_act_alone() {
 #[tokio::test]
 async fn a_form_from_another_site_is_refused() {
     let site = Site::start();
-    site.api.answers(API_CARD, 200, card("active", Value::Null));
+    site.answers_card("active", Value::Null);
     let mut browser = site.signed("carol").await;
     let form = site.get(&mut browser, CARD).await.form("/console/act/disable");
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&form).finish();
@@ -109,7 +109,7 @@ async fn fields_that_would_lead_elsewhere_never_reach_the_api() {
 #[tokio::test]
 async fn what_the_api_refuses_is_not_called_done() {
     let site = Site::start();
-    site.api.answers(API_CARD, 200, card("active", pending()));
+    site.answers_card("active", pending());
     let waits = json!({ "code": "approval.dependency", "detail": "its server waits", "hint": "sign it first", "fixer": "you" });
     site.api.answers(&format!("{API_CARD}/effect"), 409, waits);
     let own = json!({ "code": "approval.own_work", "detail": "you wrote it", "hint": "another person signs", "fixer": "another approver" });

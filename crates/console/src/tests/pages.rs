@@ -3,7 +3,7 @@ use super::*;
 #[tokio::test]
 async fn the_card_says_what_a_reviewer_has_to_know() {
     let site = Site::start();
-    site.api.answers("/v1/bindings/production/bot-github", 200, card("active", pending()));
+    site.answers_card("active", pending());
     let gain = json!({
         "agent": "bot", "environment": "production", "server": "github", "tool": "close", "method": "tools/call",
         "calls": 3, "last": "2026-11-26T09:00:00Z", "before": null, "after": "bot-github@4"
@@ -38,7 +38,7 @@ async fn whatever_a_manifest_says_is_text() {
     let mut browser = site.signed("carol").await;
     let page = site.get(&mut browser, "/console/bindings").await;
     assert!(page.text.contains("&lt;script&gt;alert(1)&lt;/script&gt; &quot;&#39; &amp; \u{fffd}nimda"));
-    assert!(page.text.contains("after=Binding%2Fa%2F%3Cb%3E%26%22"), "{}", page.text);
+    assert!(page.text.contains("cursor=Binding%2Fa%2F%3Cb%3E%26%22"), "{}", page.text);
 }
 
 #[tokio::test]
@@ -99,13 +99,21 @@ async fn an_answer_that_is_not_understood_is_no_empty_page() {
 async fn every_page_keeps_browsers_from_scripts_frames_and_caches() {
     let site = Site::start();
     let mut browser = site.signed("carol").await;
-    for path in ["/console", "/console/style.css", "/console/nothing-here", "/console/bindings/dev/x"] {
+    for path in [
+        "/console",
+        "/console/style.css",
+        "/console/live.js",
+        "/console/nothing-here",
+        "/console/bindings/dev/x",
+    ] {
         let page = site.get(&mut browser, path).await;
         let said = |name: &str| page.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         let policy = said("content-security-policy").unwrap_or_else(|| panic!("{path} has no policy"));
-        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; "), "{path}: {policy}");
+        assert!(!policy.contains("unsafe") && !policy.contains("http"), "{path}: {policy}");
         assert_eq!(said("x-frame-options").as_deref(), Some("DENY"), "{path}");
-        assert!(path.ends_with(".css") || said("cache-control").as_deref() == Some("no-store"), "{path}");
+        let fixed = path.ends_with(".css") || path.ends_with(".js");
+        assert!(fixed || said("cache-control").as_deref() == Some("no-store"), "{path}");
     }
 }
 

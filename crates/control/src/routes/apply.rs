@@ -19,6 +19,7 @@ use super::{Shared, json, status};
 use crate::auth::Caller;
 use crate::body::{Body, Query, shape};
 use crate::context::ControlContext;
+use crate::masking::shown;
 use crate::problem::Problem;
 use crate::write::policy_problem;
 
@@ -143,6 +144,14 @@ pub(crate) async fn diff(
 ) -> Result<Response, Problem> {
     let specs = read_specs(body.specs)?;
     let state = visible(&caller, &*context.state.load().await?);
+    // Who does not see a path must not find out by comparing guesses.
+    let keys: Vec<_> = specs.iter().map(Spec::key).collect();
+    let covered = state.revisions.iter().filter(|record| keys.contains(&record.key));
+    let mut covered = covered.filter(|record| context.presentation.covers(&caller.0, &record.spec));
+    if let Some(record) = covered.next() {
+        let why = "comparing takes a role that sees the paths of secrets";
+        return Err(Problem::about(&rule::OPERATOR_FORBIDDEN, &record.key, why));
+    }
     Ok(json(&lifecycle::diff(&state, &specs)))
 }
 
@@ -151,7 +160,9 @@ pub(crate) async fn diff(
     responses((status = 200, description = "The manifests", body = Value)))]
 pub(crate) async fn export(State(context): Shared, caller: Caller) -> Result<Response, Problem> {
     let state = visible(&caller, &*context.state.load().await?);
-    Ok(json(&lifecycle::export(&state)))
+    let specs = lifecycle::export(&state);
+    let told = specs.iter().map(|spec| shown(spec, context.presentation.covers(&caller.0, spec)));
+    Ok(json(&told.collect::<Vec<_>>()))
 }
 
 fn visible(caller: &Caller, state: &Objects) -> Objects {

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use gateway_core::id::EnvironmentName;
+use gateway_core::lifecycle::rule;
 use gateway_core::operator::{Role, Scope};
 use gateway_core::ports::Sequence;
 use serde::Deserialize;
@@ -11,17 +12,20 @@ use utoipa::IntoParams;
 use super::{Shared, json};
 use crate::auth::Caller;
 use crate::body::Query;
+use crate::context::ControlContext;
+use crate::masking::shown;
 use crate::page::further;
 use crate::ports::AuditQuery;
 use crate::problem::Problem;
 
 const MAX_RECORDS: u32 = 1_000;
 
-/// An auditor of everything, or of the one environment asked about.
-fn demand(caller: &Caller, environment: Option<&str>) -> Result<(), Problem> {
+/// An auditor of everything, or of the one environment asked about; says whether paths of secrets are not for them.
+fn demand(context: &ControlContext, caller: &Caller, environment: Option<&str>) -> Result<bool, Problem> {
     let environment = environment.map(EnvironmentName::parse).transpose();
     let environment = environment.map_err(|error| Problem::malformed(error.to_string()))?;
-    caller.demand(Role::Auditor, Scope { team: None, environment: environment.as_ref() })
+    caller.demand(Role::Auditor, Scope { team: None, environment: environment.as_ref() })?;
+    Ok(context.presentation.covers_evidence(&caller.0, environment.as_ref()))
 }
 
 /// The size of a page: 100 where absent.
@@ -69,11 +73,16 @@ pub(crate) async fn search(
     caller: Caller,
     Query(mut query): Query<AuditQuery>,
 ) -> Result<Response, Problem> {
-    demand(&caller, query.environment.as_deref())?;
+    let covered = demand(&context, &caller, query.environment.as_deref())?;
+    if covered && (query.reference.is_some() || query.fingerprint.is_some()) {
+        // Who does not see a path must not find out by searching for guesses.
+        let why = "searching by `reference` or `fingerprint` takes a role that sees the paths of secrets";
+        return Err(Problem::new(&rule::OPERATOR_FORBIDDEN, why));
+    }
     query.limit = Some(limited(query.limit)?);
     let page = context.audit_reader.search(&query).await?;
     let next = page.next;
-    Ok(further(json(&page), next))
+    Ok(further(json(&shown(&page, covered)), next))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -96,15 +105,15 @@ pub(crate) async fn tail(
     caller: Caller,
     Query(query): Query<TailQuery>,
 ) -> Result<Response, Problem> {
-    demand(&caller, None)?;
+    let covered = demand(&context, &caller, None)?;
     let limit = limited(query.limit)?;
-    Ok(json(&context.audit_reader.tail(Sequence(query.after), limit).await?))
+    Ok(json(&shown(&context.audit_reader.tail(Sequence(query.after), limit).await?, covered)))
 }
 
 /// Verifies the whole chain.
 #[utoipa::path(post, path = "/v1/audit/verify", tag = "audit", security(("bearer" = [])),
     responses((status = 200, description = "Whether it holds, and the first problem", body = Value)))]
 pub(crate) async fn verify(State(context): Shared, caller: Caller) -> Result<Response, Problem> {
-    demand(&caller, None)?;
+    demand(&context, &caller, None)?;
     Ok(json(&context.audit_reader.verify().await?))
 }

@@ -19,6 +19,7 @@ use super::{BindingPath, Shared, binding_key, json};
 use crate::auth::Caller;
 use crate::body::{Body, Query};
 use crate::context::ControlContext;
+use crate::masking::shown as presented;
 use crate::page::{Cursor, Limit, Page, mentions, place_of};
 use crate::problem::Problem;
 
@@ -72,18 +73,40 @@ pub(crate) async fn list(
         .collect();
     keys.sort();
     keys.dedup();
-    let found = keys.into_iter().filter(|key| wanted(&query, &state, key, &caller, now));
+    let found = keys.into_iter().filter(|key| wanted(&query, &context, &state, key, &caller, now));
     let limit = query.limit.map_or(50, Limit::items);
     let page = Page::cut(found.map(|key| (place_of(key), key)), query.cursor.as_ref(), Some(limit))?;
-    let shown = |key| card(&state, &context.stores, key).map(|card: Card| card.at(now));
+    let shown = |key: &ObjectKey| {
+        card(&state, &context.stores, key).map(|card| told(&context, &caller, &state, key, card))
+    };
     Ok(Page { items: page.items.into_iter().filter_map(shown).collect(), next: page.next }.into_response())
+}
+
+/// The card as the operator may see it.
+fn told(
+    context: &ControlContext,
+    caller: &Caller,
+    state: &Objects,
+    key: &ObjectKey,
+    card: Card,
+) -> serde_json::Value {
+    let spec = shown(state, key).map(|record| &record.spec);
+    let covered = spec.is_none_or(|spec| context.presentation.covers(&caller.0, spec));
+    presented(&card.at(context.now()), covered)
 }
 
 fn shown<'a>(state: &'a Objects, key: &ObjectKey) -> Option<&'a RevisionRecord> {
     declared(state, key).or_else(|| state.history(key).last())
 }
 
-fn wanted(query: &BindingQuery, state: &Objects, key: &ObjectKey, caller: &Caller, now: Timestamp) -> bool {
+fn wanted(
+    query: &BindingQuery,
+    context: &ControlContext,
+    state: &Objects,
+    key: &ObjectKey,
+    caller: &Caller,
+    now: Timestamp,
+) -> bool {
     let Some(record) = shown(state, key) else { return false };
     let Spec::Binding(spec) = &record.spec else { return false };
     let same = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
@@ -104,13 +127,18 @@ fn wanted(query: &BindingQuery, state: &Objects, key: &ObjectKey, caller: &Calle
         && query
             .review
             .is_none_or(|wanted| appointment(state, key).is_some_and(|next| next.stage(now) == wanted))
-        && query.text.as_ref().is_none_or(|_| holds_text(query.text.as_deref(), spec))
+        && query.text.as_ref().is_none_or(|text| {
+            let covered = context.presentation.covers(&caller.0, &record.spec);
+            holds_text(text, spec, covered)
+        })
 }
 
-fn holds_text(text: Option<&str>, spec: &BindingSpec) -> bool {
-    let (who, place) = (spec.actor.to_string(), spec.place().map(ToString::to_string).unwrap_or_default());
+/// A path that one may not see is not searched either: it could be guessed letter by letter.
+fn holds_text(text: &str, spec: &BindingSpec, covered: bool) -> bool {
+    let place = spec.place().filter(|_| !covered).map(ToString::to_string).unwrap_or_default();
+    let who = spec.actor.to_string();
     let names = [spec.name.as_str(), spec.environment.as_str(), spec.server.as_str(), spec.owner.as_str()];
-    mentions(text, names.into_iter().chain([who.as_str(), place.as_str()]))
+    mentions(Some(text), names.into_iter().chain([who.as_str(), place.as_str()]))
 }
 
 /// The object, if it exists and the caller may see it; both look the same from outside.
@@ -136,7 +164,8 @@ pub(crate) async fn card_of(
     let state = context.state.load().await?;
     let key = binding_key(&environment, &name)?;
     visible(&state, &key, &caller)?;
-    Ok(json(&card(&state, &context.stores, &key).map(|card| card.at(context.now()))))
+    let card = card(&state, &context.stores, &key);
+    Ok(json(&card.map(|card| told(&context, &caller, &state, &key, card))))
 }
 
 #[derive(Serialize)]

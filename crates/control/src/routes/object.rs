@@ -15,6 +15,7 @@ use super::Shared;
 use crate::auth::Caller;
 use crate::body::Query;
 use crate::context::ControlContext;
+use crate::masking::shown;
 use crate::page::{Cursor, Limit, Page, mentions, place_of};
 use crate::problem::Problem;
 
@@ -102,7 +103,9 @@ async fn list(
     let wanted = seen.filter(|record| query.finds(&state, record));
     let placed = wanted.map(|record| (place_of(&record.key), record));
     let page = Page::cut(placed, query.cursor.as_ref(), query.limit.map(Limit::items))?;
-    Ok(page.map(|record| show(&state, &context.stores, record)).into_response())
+    let covered = |record: &RevisionRecord| context.presentation.covers(&caller.0, &record.spec);
+    let told = |record: &RevisionRecord| shown(&show(&state, &context.stores, record), covered(record));
+    Ok(page.map(told).into_response())
 }
 
 fn show<'a>(state: &'a State, stores: &Stores, record: &'a RevisionRecord) -> Object<'a> {

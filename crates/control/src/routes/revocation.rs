@@ -16,6 +16,7 @@ use super::ending::{Mode, Order, end};
 use super::{Shared, json};
 use crate::auth::Caller;
 use crate::body::Query;
+use crate::masking::shown;
 use crate::page::{Cursor, Limit, Page, place_in_time, time_and_id};
 use crate::problem::Problem;
 
@@ -109,17 +110,23 @@ struct Whole {
     shown: Shown,
     /// What the newest document says.
     claims: RevocationDocument,
-    /// Every document, as it was signed, the first one first: each names the hash of the one before.
-    documents: Vec<String>,
+    /// Every document, as it was signed, the first one first: each names the hash of the one before. Absent for those
+    /// who do not see the paths of secrets: what is signed cannot be masked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    documents: Option<Vec<String>>,
 }
 
 /// Who may read evidence of this environment may read the documents about it.
 fn may_read(caller: &Caller, document: &RevocationDocument) -> bool {
+    let environment = environment_of(document);
+    caller.demand(Role::Auditor, Scope { team: None, environment: environment.as_ref() }).is_ok()
+}
+
+fn environment_of(document: &RevocationDocument) -> Option<EnvironmentName> {
     let named = (document.subject.kind == Kind::Environment.word())
         .then(|| EnvironmentName::parse(&document.subject.name).ok())
         .flatten();
-    let environment = document.subject.environment.clone().or(named);
-    caller.demand(Role::Auditor, Scope { team: None, environment: environment.as_ref() }).is_ok()
+    document.subject.environment.clone().or(named)
 }
 
 /// The newest document of each revocation, the latest first.
@@ -160,6 +167,7 @@ pub(crate) async fn show(
     let Some(claims) = newest.filter(|document| may_read(&caller, document)) else {
         return Err(unknown("revocation"));
     };
-    let documents = documents.into_iter().map(|signed| signed.jws).collect();
-    Ok(json(&Whole { shown: Shown::of(&claims), claims, documents }))
+    let covered = context.presentation.covers_evidence(&caller.0, environment_of(&claims).as_ref());
+    let documents = (!covered).then(|| documents.into_iter().map(|signed| signed.jws).collect());
+    Ok(json(&shown(&Whole { shown: Shown::of(&claims), claims, documents }, covered)))
 }

@@ -11,6 +11,7 @@ use super::{BindingPath, Shared, binding_key, json};
 use crate::auth::Caller;
 use crate::body::Query;
 use crate::page::{Cursor, Limit, Page, PageQuery, further, place_in_time};
+use crate::masking::shown;
 use crate::problem::Problem;
 
 #[derive(Serialize)]
@@ -37,12 +38,14 @@ pub(crate) async fn list(
     let Spec::Binding(spec) = &record.spec else { return Err(Problem::no_route()) };
     let mut rotation = rotation(&state, spec).map(|rotation| rotation.at(context.now()));
     let all = rotation.as_mut().map(|rotation| std::mem::take(&mut rotation.versions)).unwrap_or_default();
-    let page = cut(all, &query)?;
+    let covered = context.presentation.covers(&caller.0, &record.spec);
+    // A cursor names a place, so there are no pages for those who may not see one.
+    let page = if covered { Page { items: all, next: None } } else { cut(all, &query)? };
     if let Some(rotation) = &mut rotation {
         rotation.versions = page.items;
     }
     let binding = format!("{}/{}", spec.environment, spec.name);
-    let answer = json(&Versions { binding, rotation, next: page.next.clone() });
+    let answer = json(&shown(&Versions { binding, rotation, next: page.next.clone() }, covered));
     Ok(further(answer, page.next))
 }
 

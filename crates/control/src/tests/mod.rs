@@ -5,6 +5,8 @@ mod effect;
 mod fakes;
 mod grants;
 mod locks;
+mod looking;
+mod masking;
 mod pages;
 mod replicas;
 mod reviews;
@@ -32,7 +34,7 @@ use http::Request;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{ControlContext, Documents, OperatorRoutes, control_router};
+use crate::{ControlContext, Documents, OperatorRoutes, Presentation, control_router};
 use fakes::{Chain, Compiler, Keeper, Live, People, Plain, Probe, VALUE, Vault, World};
 
 const BINDING: &str = "/v1/bindings/production/bot-github";
@@ -99,6 +101,10 @@ impl Office {
     }
 
     fn holding(state: State) -> Self {
+        Self::showing(state, Presentation::default())
+    }
+
+    fn showing(state: State, presentation: Presentation) -> Self {
         let snapshot = Snapshot::build(&state, &Compiler, &[]).unwrap();
         let state = Arc::new(MemoryState::holding(state));
         let (chain, live) = (Arc::new(Chain::default()), Arc::new(Live::default()));
@@ -134,6 +140,7 @@ impl Office {
             state: Arc::clone(&state) as _,
             stores: Arc::new(stores),
             facts: Facts::default(),
+            presentation,
             publisher: Arc::clone(&world) as _,
             live: Arc::clone(&live) as _,
             grants: Arc::clone(&keeper) as _,

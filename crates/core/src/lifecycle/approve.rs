@@ -99,6 +99,12 @@ pub fn prospect(context: &Context<'_>, key: &ObjectKey, revision: Revision) -> R
     Ok(draft.finish())
 }
 
+/// Whether the operator's signature under the pending revision would count now.
+pub fn signs(context: &Context<'_>, record: &RevisionRecord) -> bool {
+    let open = still_missing(context.state, context.stores, record);
+    refuse_unsuitable(context, record).is_ok() && !signable(context, record, &open).is_empty()
+}
+
 fn refuse_unsuitable(context: &Context<'_>, record: &RevisionRecord) -> Result<(), Vec<Finding>> {
     let refuse = |rule, message: &str| Err(vec![Finding::of(rule, &record.key, message)]);
     if record.status != Lifecycle::Pending {

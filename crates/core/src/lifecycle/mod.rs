@@ -35,7 +35,7 @@ use crate::stores::Stores;
 use crate::time::Timestamp;
 
 pub use apply::{Applied, Manifests, Written, WrittenAs, apply};
-pub use approve::{PendingBinding, Signed, approve, prospect, still_missing};
+pub use approve::{PendingBinding, Signed, approve, prospect, signs, still_missing};
 pub use diff::{Difference, DifferenceKind, FieldChange, diff, export, field_changes};
 pub use fields::{Effect, changes, effect};
 pub use grants::{about as about_grant, create_grant, end_grant};

@@ -60,6 +60,10 @@ pub struct StoreFigures {
     pub failures: u64,
     /// Whether the store is left alone now.
     pub resting: bool,
+    /// When it last answered anything, if only that there is nothing.
+    pub answered: Option<Timestamp>,
+    /// What went wrong last, and when.
+    pub failed: Option<(StoreErrorKind, Timestamp)>,
 }
 
 /// A store that is opened as whoever calls, so that its own policy decides too. What one caller is shown

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use axum::Router;
 use gateway_adapters::audit::Durability;
+use gateway_adapters::store::StoreConfig;
 use gateway_console::PREFIX;
 use gateway_control::{
-    ControlContext, ReviewKeeper, RotationKeeper, RotationParts, StoredOperators, control_router,
+    ControlContext, Presentation, ReviewKeeper, RotationKeeper, RotationParts, StoredOperators, control_router,
 };
 use gateway_core::lifecycle::Facts;
 use gateway_login::context::Source;
@@ -86,6 +87,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
             stdio: config.stdio.rules.clone(),
             sources: sources(config, parts),
         },
+        presentation: presentation(config),
         publisher: parts.publisher.clone(),
         live: parts.gateway.clone(),
         grants: Arc::new(parts.sources.grants().clone()),
@@ -119,6 +121,19 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
         random: parts.entropy.clone(),
         fingerprints,
     })
+}
+
+fn presentation(config: &Config) -> Presentation {
+    let kind =
+        |store: &StoreConfig| Some(serde_json::to_value(store).ok()?.get("kind")?.as_str()?.to_owned());
+    Presentation {
+        masked: config.operators.masked_roles.clone(),
+        store_kinds: config
+            .stores
+            .iter()
+            .filter_map(|(name, store)| Some((name.clone(), kind(store)?)))
+            .collect(),
+    }
 }
 
 /// Looks after the secrets of bindings, for ever.

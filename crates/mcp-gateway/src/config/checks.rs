@@ -11,6 +11,7 @@ use gateway_adapters::signing::SigningConfig;
 use gateway_adapters::state::{StateConfig, StateConfigError};
 use gateway_core::id::EnvironmentName;
 use gateway_core::manifest::ContentHash;
+use gateway_core::operator::Role;
 use url::Url;
 
 use super::clients;
@@ -108,6 +109,7 @@ pub(super) fn config(
             issuers: rebased(raw.operators.issuers, |issuer| &mut issuer.ca_file, directory),
             bootstrap_token_file: raw.operators.bootstrap_token_file.map(|file| directory.join(file)),
             console,
+            masked_roles: raw.operators.masked_roles.into_iter().map(Role::from).collect(),
         },
         environments: raw.environments,
         limits,

@@ -19,7 +19,7 @@ mod stores;
 mod telemetry;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,7 @@ use gateway_adapters::state::StateConfig;
 use gateway_adapters::store::StoreConfig;
 use gateway_core::id::{EnvironmentName, StoreName};
 use gateway_core::manifest::ContentHash;
+use gateway_core::operator::Role;
 use gateway_core::spiffe::TrustDomain;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -133,6 +134,8 @@ pub struct OperatorsConfig {
     pub bootstrap_token_file: Option<PathBuf>,
     /// The console; absent: no pages for operators.
     pub console: Option<ConsoleConfig>,
+    /// The roles that see which store a secret is in, and not where in it.
+    pub masked_roles: BTreeSet<Role>,
 }
 
 /// The operator's log, which goes to standard error.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use gateway_adapters::audit::AuditConfig;
 use gateway_adapters::identity::{IssuerConfig, OperatorIssuerConfig, TrustDomainConfig};
 use gateway_core::id::EnvironmentName;
+use gateway_core::operator::Role;
 use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
@@ -112,6 +113,25 @@ pub(super) struct RawOperators {
     pub(super) bootstrap_token_file: Option<PathBuf>,
     #[serde(default)]
     pub(super) console: Option<RawConsole>,
+    #[serde(default)]
+    pub(super) masked_roles: Vec<MaskedRole>,
+}
+
+/// The roles that judge nothing by a path: whoever writes or signs a reference has to see it.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum MaskedRole {
+    Viewer,
+    Auditor,
+}
+
+impl From<MaskedRole> for Role {
+    fn from(role: MaskedRole) -> Self {
+        match role {
+            MaskedRole::Viewer => Self::Viewer,
+            MaskedRole::Auditor => Self::Auditor,
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]

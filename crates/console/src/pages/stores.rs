@@ -1,0 +1,83 @@
+//! The health of the stores, as this replica finds them.
+
+use axum::response::Response;
+use gateway_login::page::Html;
+
+use crate::frame::Sheet;
+use crate::parts::{Table, Weight, act, badge, code, text, time};
+use crate::shapes::Items;
+use crate::told::{Store, StoreHealth};
+use crate::trouble::Trouble;
+use crate::visit::Visit;
+
+pub(crate) async fn page(visit: Visit) -> Response {
+    let made = list(&visit).await;
+    visit.answer(made)
+}
+
+async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
+    let stores: Items<Store> = visit.read("/v1/stores", &[]).await?;
+    let columns = &[
+        "Store",
+        "Kind",
+        "Environments",
+        "State",
+        "Last refusal",
+        "References",
+        "Asked",
+        "From memory",
+        "Ask it",
+    ];
+    let rows = stores.items.iter().fold(Table::new(columns), |table, store| {
+        let probe =
+            act(visit, "probe-store", &[("name", &store.name)], &Html::new(), ("Ask now", Weight::Plain));
+        let health = &store.health;
+        let asked = format!("{} times, {} failed", health.fetches, health.failures);
+        table.row(&[
+            text(&store.name),
+            code(store.kind.as_deref().unwrap_or_default()).raw(" ").html(&badge(&store.class)),
+            text(&store.environments.join(", ")),
+            state(store),
+            refusal(health),
+            text(&store.references.to_string()),
+            text(&asked),
+            text(&health.served_from_memory.to_string()),
+            probe,
+        ])
+    });
+    let content = Html::new()
+        .raw("<p>What this replica has seen since it began. Asking a store reads no secret.</p>")
+        .html(&rows.finish(
+            "Stores that serve an environment in which you have a role",
+            "No store serves an environment in which you have a role.",
+        ));
+    Ok(Sheet::living("Stores", content))
+}
+
+fn state(store: &Store) -> Html {
+    let health = &store.health;
+    let word = match health.reachable {
+        _ if health.resting => "left alone",
+        Some(true) => "answers",
+        Some(false) => "unreachable",
+        None if store.per_caller => "asked by each caller",
+        None => "not asked yet",
+    };
+    let mut html = badge(word);
+    if let Some(at) = &health.answered_at {
+        html = html.raw(" last answer ").html(&time(at));
+    }
+    if store.takes_values {
+        html = html.raw(" takes values");
+    }
+    html
+}
+
+/// What it refused last, or how it failed.
+pub(crate) fn refusal(health: &StoreHealth) -> Html {
+    health
+        .last_refusal
+        .as_ref()
+        .map(|last| code(&last.code).raw(" ").html(&time(&last.at)))
+        .unwrap_or_default()
+}

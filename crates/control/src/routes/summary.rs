@@ -1,0 +1,44 @@
+//! How many of what there is, in one look at the state.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use gateway_core::lifecycle::may_touch;
+use gateway_core::operator::Role;
+use gateway_core::state::Lifecycle;
+
+use super::{Shared, json};
+use crate::auth::Caller;
+use crate::problem::Problem;
+
+/// The current revisions that one may see, counted by kind and status. An object with a standing and a pending revision
+/// counts as both.
+#[utoipa::path(get, path = "/v1/summary", tag = "objects", security(("bearer" = [])),
+    responses((status = 200, description = "For each kind the number of active, disabled and pending ones", body = Value)))]
+pub(crate) async fn show(State(context): Shared, caller: Caller) -> Result<Response, Problem> {
+    let state = context.state.load().await?;
+    let mut counts: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::from([("bindings", BTreeMap::new())]);
+    for record in &state.revisions {
+        let current = matches!(record.status, Lifecycle::Active | Lifecycle::Disabled | Lifecycle::Pending);
+        if current && may_touch(&caller.0, Role::Viewer, &record.spec) {
+            let of_kind = counts.entry(plural(record.key.kind)).or_default();
+            let count = of_kind.entry(record.status.word()).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+    Ok(json(&counts))
+}
+
+const fn plural(kind: gateway_core::manifest::Kind) -> &'static str {
+    use gateway_core::manifest::Kind;
+    match kind {
+        Kind::Environment => "environments",
+        Kind::Server => "servers",
+        Kind::Provider => "providers",
+        Kind::Workload => "workloads",
+        Kind::Agent => "agents",
+        Kind::Policy => "policies",
+        Kind::Binding => "bindings",
+    }
+}
