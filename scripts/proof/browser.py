@@ -51,6 +51,17 @@ class Browser:
         """Fills in the form that goes to `form` and sends it."""
         return self._shown({"do": "press", "person": person, "url": url, "form": form, "fill": fill or {}, **more})
 
+    def watch(self, person, url):
+        """Opens a page and looks on: what changes by itself is told by `watched`."""
+        return self._shown({"do": "watch", "person": person, "url": url})
+
+    def watched(self, person, text, seconds=15, pause=False):
+        return self._shown({"do": "watched", "person": person, "url": "what is watched", "text": text, "seconds": seconds, "pause": pause})
+
+    def fetch(self, person, url):
+        """What a link downloads, with that person's cookies."""
+        return self._shown({"do": "fetch", "person": person, "url": url})
+
     def _shown(self, order):
         answer = self._ask(order)
         self.stage.keep("browser", json.dumps(answer))

@@ -22,7 +22,7 @@ const overflow = (page) => page.evaluate(() => document.documentElement.scrollWi
 
 async function told(page, response) {
   return {
-    url: page.url(), status: response?.status() ?? null, title: await page.title(), html: await page.content(),
+    url: page.url(), status: response?.status() ?? null, scripts: await page.$$eval('script', (all) => all.map(({ src, text }) => [src, text])), title: await page.title(), html: await page.content(),
     text: await page.innerText('body'), policy: response?.headers()['content-security-policy'] ?? null,
   };
 }
@@ -88,6 +88,42 @@ export async function press({ contextOf, screenshots }, { person, url, form, nth
   } finally {
     await page.close();
   }
+}
+
+/**
+ * {"do": "watch", "person", "url"}   opens the page and leaves it open, as somebody who looks on does
+ * {"do": "watched", "person", "text", "seconds", "pause": true}   whether the text comes up by itself within the time, how
+ *                                                                  often the page asked meanwhile, and closes it
+ */
+const open = new Map();
+
+export async function watch({ contextOf }, { person, url }) {
+  const page = await (await contextOf(person)).newPage();
+  const seen = { page, asked: 0, loaded: 0 };
+  page.on('request', (request) => (request.isNavigationRequest() ? (seen.loaded += 1) : (seen.asked += request.url() === url)));
+  await page.goto(url, { waitUntil: 'load' });
+  open.set(person, seen);
+  return { ok: true, said: await page.locator('#live').innerText(), text: await page.innerText('main') };
+}
+
+export async function watched(_, { person, text, seconds, pause }) {
+  const { page, ...before } = open.get(person);
+  try {
+    if (pause) await page.locator('#live button').click();
+    const asked = open.get(person).asked;
+    const came = page.locator('[data-live]', { hasText: text }).waitFor({ timeout: seconds * 1000 }).then(() => true, () => false);
+    const answer = { ok: true, came: await came, asked: open.get(person).asked - asked, loaded: open.get(person).loaded };
+    return { ...answer, before: before.loaded, said: await page.locator('#live').innerText() };
+  } finally {
+    await page.close();
+    open.delete(person);
+  }
+}
+
+/** {"do": "fetch", "person", "url"}   what is downloaded: {ok, status, headers, text} */
+export async function fetched({ contextOf }, { person, url }) {
+  const answer = await (await contextOf(person)).request.get(url, { maxRedirects: 0 });
+  return { ok: true, status: answer.status(), headers: answer.headers(), text: await answer.text() };
 }
 
 /** Reaches the element by the tabulator alone, and presses it. */

@@ -92,7 +92,9 @@ pub(crate) fn badge(word: &str) -> Html {
         "active" | "allow" | "complete" | "answers" | "answered" | "ended" | "yours" => "badge good",
         "pending" | "draft" | "disabled" | "expired" | "staged" | "probing" | "draining" | "outstanding"
         | "due" | "review due" | "left alone" | "failed" | "unanswered" => "badge wait",
-        "revoked" | "deny" | "refused" | "destructive" | "overdue" | "review overdue" | "unreachable" => "badge bad",
+        "revoked" | "deny" | "refused" | "destructive" | "overdue" | "review overdue" | "unreachable" => {
+            "badge bad"
+        }
         _ => "badge",
     };
     Html::new().raw("<span class=\"").raw(class).raw("\">").text(word).raw("</span>")

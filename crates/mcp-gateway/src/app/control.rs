@@ -10,7 +10,8 @@ use gateway_adapters::audit::Durability;
 use gateway_adapters::store::StoreConfig;
 use gateway_console::PREFIX;
 use gateway_control::{
-    ControlContext, Presentation, ReviewKeeper, RotationKeeper, RotationParts, StoredOperators, control_router,
+    ControlContext, Presentation, ReviewKeeper, RotationKeeper, RotationParts, StoredOperators,
+    control_router,
 };
 use gateway_core::lifecycle::Facts;
 use gateway_login::context::Source;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use gateway_adapters::state::StateConfig;
 use gateway_adapters::store::StoreConfig;
 use gateway_core::manifest::Kind;
+use gateway_core::operator::Role;
 
 use super::manifest::{Source, against_config, parse as parse_manifests};
 use super::{LogFormat, load, parse};
@@ -62,6 +63,19 @@ fn the_examples_manifests_are_taken_and_fit_the_configuration() {
     assert_eq!(kinds, [Kind::Environment, Kind::Server, Kind::Agent, Kind::Binding, Kind::Policy]);
     let config = parse("gateway.yaml", CONFIG, Path::new("")).unwrap();
     assert_eq!(against_config(&manifests, &config.stores, None), []);
+}
+
+#[test]
+fn roles_that_write_or_sign_paths_cannot_be_kept_from_seeing_them() {
+    let masked = |roles: &str| {
+        let text = CONFIG.replacen("operators:\n", &format!("operators:\n  masked_roles: [{roles}]\n"), 1);
+        assert_ne!(text, CONFIG);
+        parse("gateway.yaml", &text, Path::new("")).map(|config| config.operators.masked_roles)
+    };
+    assert_eq!(masked("viewer, auditor").unwrap(), [Role::Viewer, Role::Auditor].into());
+    for refused in ["editor", "approver", "admin", "nobody"] {
+        assert!(masked(refused).is_err(), "{refused}");
+    }
 }
 
 #[test]

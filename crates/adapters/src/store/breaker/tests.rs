@@ -190,3 +190,29 @@ async fn one_caller_tries_at_a_time_and_one_that_goes_away_lets_the_next_try() {
     assert!(futures::poll!(&mut next).is_pending());
     assert_eq!(store.fetches.load(Ordering::SeqCst), 3);
 }
+
+#[tokio::test]
+async fn it_remembers_when_the_store_answered_last_and_what_went_wrong_last() {
+    let setup = setup();
+    let seen = || {
+        let figures = setup.breaker.figures();
+        (figures.answered, figures.failed)
+    };
+    assert_eq!(seen(), (None, None), "nobody has asked yet");
+    setup.kind().await;
+    let answered = setup.clock.now();
+    assert_eq!(seen(), (Some(answered), None));
+    setup.clock.advance(Duration::from_secs(1));
+    setup.store.fail(Some(StoreErrorKind::Unavailable));
+    setup.kind().await;
+    assert_eq!(seen(), (Some(answered), Some((StoreErrorKind::Unavailable, setup.clock.now()))));
+    setup.clock.advance(Duration::from_secs(1));
+    setup.store.fail(Some(StoreErrorKind::Denied));
+    setup.kind().await;
+    let denied = setup.clock.now();
+    assert_eq!(seen(), (Some(denied), Some((StoreErrorKind::Denied, denied))), "a refusal is an answer");
+    setup.clock.advance(Duration::from_secs(1));
+    setup.store.fail(None);
+    setup.breaker.probe().await.unwrap();
+    assert_eq!(seen(), (Some(setup.clock.now()), Some((StoreErrorKind::Denied, denied))), "asking counts as well");
+}
