@@ -2,14 +2,23 @@
 //! that the command line, scripts and the console are all told the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use gateway_core::id::{EnvironmentName, StoreName};
 use gateway_core::lifecycle::may_touch;
 use gateway_core::manifest::Spec;
-use gateway_core::operator::{Operator, Role, Scope};
+use gateway_core::operator::{Operator, Role, RoleGrant, Scope};
 use gateway_core::reference::SecretReference;
+use http::header;
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::auth::Caller;
+use crate::context::ControlContext;
+use crate::problem::Problem;
 
 /// What stands in for a path; the same for every path, so that nothing can be compared.
 const COVER: &str = "(masked)";
@@ -33,6 +42,12 @@ impl Presentation {
     pub(crate) fn covers_evidence(&self, operator: &Operator, environment: Option<&EnvironmentName>) -> bool {
         let scope = Scope { team: None, environment };
         !self.masked.is_empty() && !self.beyond(operator).may(Role::Viewer, scope)
+    }
+
+    /// Whether no path of any thing is for the operator.
+    fn covers_everything(&self, operator: &Operator) -> bool {
+        let is_masked = |grant: &RoleGrant| self.masked.contains(&grant.role);
+        !self.masked.is_empty() && operator.grants.iter().all(is_masked)
     }
 
     /// The operator with nothing but the roles that see paths.
@@ -82,10 +97,35 @@ fn covered(text: &str) -> Option<String> {
     Some(format!("{}://{COVER}", reference.store()))
 }
 
+/// Covers every answer to an operator who is to see no path at all, whatever the route: a net below the routes, which
+/// judge thing by thing. An answer that cannot be read is not given.
+pub(crate) async fn veil(
+    State(context): State<Arc<ControlContext>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let operator = request.extensions().get::<Caller>();
+    let covered = operator.is_some_and(|caller| context.presentation.covers_everything(&caller.0));
+    let response = next.run(request).await;
+    let kind =
+        response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !covered || !kind.contains("json") {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    let read = axum::body::to_bytes(body, usize::MAX).await.ok();
+    let told = read.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let Some(told) = told else {
+        tracing::error!("an answer could not be read to cover the paths in it");
+        return Problem::senseless().into_response();
+    };
+    head.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(head, masked(&told).to_string().into())
+}
+
 #[cfg(test)]
 mod tests {
     use gateway_core::id::OperatorName;
-    use gateway_core::operator::RoleGrant;
     use serde_json::json;
 
     use super::*;

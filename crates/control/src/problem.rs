@@ -136,6 +136,11 @@ impl Problem {
         Self::new(&TOO_LARGE, "the body is larger than this call takes")
     }
 
+    /// What was to be answered cannot be answered.
+    pub(crate) fn senseless() -> Self {
+        Self::from(Refusal::new(gateway_core::refusal::Code::Internal))
+    }
+
     pub(crate) fn no_route() -> Self {
         Self::new(&NO_ROUTE, "there is nothing here")
     }

@@ -17,11 +17,12 @@ use utoipa_axum::routes;
 
 use crate::auth::{Caller, Strangers, authenticate, named, record};
 use crate::context::ControlContext;
+use crate::masking::veil;
 use crate::page::link;
 use crate::problem::Problem;
 use crate::routes::{
-    act, agent, apply, audit, binding, calls, condition, effect, grant, health, lock, login, object, policy, review, revocation,
-    rotate, secret, session, store, summary, token, versions, waiting, whole, workload,
+    act, agent, apply, audit, binding, calls, condition, effect, grant, health, lock, login, object, policy,
+    review, revocation, rotate, secret, session, store, summary, token, versions, waiting, whole, workload,
 };
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
@@ -144,6 +145,7 @@ impl OperatorRoutes {
     pub fn new(context: &Arc<ControlContext>) -> Self {
         let (routes, _) = manifests().merge(operators()).split_for_parts();
         let routes = routes
+            .route_layer(from_fn_with_state(Arc::clone(context), veil))
             .route_layer(from_fn(named))
             .fallback(|| async { Problem::no_route() })
             .layer(from_fn_with_state((Arc::clone(context), Arc::new(Strangers::default())), record));
@@ -168,6 +170,7 @@ pub fn control_router(context: Arc<ControlContext>) -> Router {
     let (guarded, _) = guarded.split_for_parts();
     let (open, _) = open().split_for_parts();
     guarded
+        .route_layer(from_fn_with_state(Arc::clone(&context), veil))
         .route_layer(from_fn_with_state(Arc::clone(&context), authenticate))
         .merge(open)
         .route("/v1/openapi.json", get(openapi))

@@ -27,8 +27,7 @@ use crate::problem::Problem;
 const DAY: u32 = 24 * 60;
 const WEEK: u32 = 7 * DAY;
 /// How many ends of calls and how many refusals are looked at, the newest of each.
-const MOST: usize = 2_000;
-const PAGE: u32 = 1_000;
+const MOST: u32 = 1_000;
 /// How many lines of counts, and how many single calls, are told.
 const LINES: usize = 100;
 const LATEST: usize = 20;
@@ -127,16 +126,9 @@ async fn newest(
     query: &AuditQuery,
     kind: EventKind,
 ) -> Result<(Vec<AuditEntry>, bool), Problem> {
-    let mut query = AuditQuery { kind: Some(kind), limit: Some(PAGE), ..query.clone() };
-    let mut found: Vec<AuditEntry> = Vec::new();
-    loop {
-        let page = context.audit_reader.search(&query).await?;
-        found.extend(page.records);
-        if !page.more || page.next.is_none() || found.len() >= MOST {
-            return Ok((found, page.more));
-        }
-        query.cursor = page.next;
-    }
+    let query = AuditQuery { kind: Some(kind), limit: Some(MOST), ..query.clone() };
+    let page = context.audit_reader.search(&query).await?;
+    Ok((page.records, page.more))
 }
 
 async fn count(
@@ -149,8 +141,11 @@ async fn count(
     let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
     let since = Timestamp::from_micros(context.now().micros().saturating_sub(micros));
     query.from = Some(since);
-    let (used, more_uses) = newest(context, &query, EventKind::Outcome).await?;
-    let (refused, more_refusals) = newest(context, &query, EventKind::Refused).await?;
+    let (used, refused) = futures::try_join!(
+        newest(context, &query, EventKind::Outcome),
+        newest(context, &query, EventKind::Refused),
+    )?;
+    let ((used, more_uses), (refused, more_refusals)) = (used, refused);
     let (uses, refusals) = (used.len() as u64, refused.len() as u64);
     let mut entries: Vec<AuditEntry> = used.into_iter().chain(refused).collect();
     entries.sort_by_key(|entry| std::cmp::Reverse((entry.event.time, entry.sequence)));

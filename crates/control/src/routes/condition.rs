@@ -90,3 +90,4 @@ async fn newest(
     }
     let found = context.audit_reader.search(&query).await?.records.into_iter().next();
     Ok(found.map(|entry| (entry.event.time, entry.event.reason.unwrap_or_default())))
+}

@@ -10,8 +10,8 @@ use super::binding::visible;
 use super::{BindingPath, Shared, binding_key, json};
 use crate::auth::Caller;
 use crate::body::Query;
-use crate::page::{Cursor, Limit, Page, PageQuery, further, place_in_time};
 use crate::masking::shown;
+use crate::page::{Cursor, Limit, Page, PageQuery, further, place_in_time};
 use crate::problem::Problem;
 
 #[derive(Serialize)]

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use gateway_core::audit::Outcome;
 
 use super::*;
@@ -9,8 +7,7 @@ const CALLS: &str = "/v1/servers/production/github/calls";
 /// How a call of the bot's ended, so many seconds ago.
 fn ended(office: &Office, kind: EventKind, ago: u64, reason: Option<&str>) {
     use gateway_core::time::Clock as _;
-    let time =
-        Timestamp::from_micros(office.plain.now().micros() - Duration::from_secs(ago).as_micros() as i64);
+    let time = Timestamp::from_seconds(office.plain.now().seconds() - i64::try_from(ago).unwrap());
     let mut event = Event::new(kind, time);
     event.agent = Some("bot".parse().unwrap());
     event.environment = Some("production".parse().unwrap());

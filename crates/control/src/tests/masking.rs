@@ -17,7 +17,8 @@ async fn no_answer_tells_a_masked_role_where_a_secret_is() {
     office.chain.events.lock().unwrap().push({
         let mut event = Event::new(EventKind::SecretChecked, Timestamp::from_seconds(1_795_000_000));
         event.environment = Some("production".parse().unwrap());
-        event.reference = Some("vault://kv/support/bot#token".parse().unwrap());
+        event.reference =
+            Some(gateway_core::reference::SecretReference::parse("vault://kv/support/bot#token").unwrap());
         event
     });
     let paths = [
@@ -64,7 +65,10 @@ async fn a_masked_role_finds_no_path_by_guessing() {
         let found = office.get("carol", &format!("/v1/bindings?text={text}")).await.body;
         assert_eq!(found["items"].as_array().unwrap().len(), count, "{text}: {found}");
     }
-    assert_eq!(office.get("alice", "/v1/bindings?text=kv/supp").await.body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        office.get("alice", "/v1/bindings?text=kv/supp").await.body["items"].as_array().unwrap().len(),
+        1
+    );
     let guess = json!({ "specs": world() });
     assert_eq!(office.post("carol", "/v1/diff", guess.clone()).await.status, 403);
     assert_eq!(office.post("alice", "/v1/diff", guess).await.status, 200);

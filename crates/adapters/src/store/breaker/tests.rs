@@ -214,5 +214,9 @@ async fn it_remembers_when_the_store_answered_last_and_what_went_wrong_last() {
     setup.clock.advance(Duration::from_secs(1));
     setup.store.fail(None);
     setup.breaker.probe().await.unwrap();
-    assert_eq!(seen(), (Some(setup.clock.now()), Some((StoreErrorKind::Denied, denied))), "asking counts as well");
+    assert_eq!(
+        seen(),
+        (Some(setup.clock.now()), Some((StoreErrorKind::Denied, denied))),
+        "asking counts as well"
+    );
 }
