@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NPM = ROOT / "tests-real" / "npm"
 PYTHON = ROOT / "tests-real" / "python"
 NEEDED = ("openbao", "node", "npm", "python", "servers", "fastmcp", "moto", "browser", "faketime", "postgres",
-          "telemetry", "rsyslog", "prometheus")
+          "telemetry", "rsyslog", "prometheus", "keyring")
 
 
 def folder():

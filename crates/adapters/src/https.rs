@@ -5,6 +5,7 @@
 //! unless the host is a loopback address.
 
 mod guard;
+mod stream;
 pub(crate) mod tls;
 
 use std::fmt;
@@ -19,6 +20,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::{Host, Url};
 use zeroize::Zeroizing;
+
+pub use self::stream::{OpenAnswer, OpenError};
 
 /// How the client reaches the outside.
 #[derive(Debug, Clone)]

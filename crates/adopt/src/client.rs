@@ -48,6 +48,8 @@ pub enum Login {
     Browser,
     /// An agent's token from the client's environment or from a private file.
     Token,
+    /// The person logs in through `mcp-gateway connect`, which the client starts and speaks stdio to.
+    Stdio,
 }
 
 /// What to paste, and where.
@@ -175,8 +177,8 @@ impl fmt::Display for Client {
 pub fn client_configuration(client: Client, door: &Door, login: Login) -> ClientConfiguration {
     let (url, name) = (door.url.as_str(), door.name.as_str());
     let text = match client {
-        Client::Codex => codex(name, url, login),
-        Client::LibreChat => librechat(name, url, login),
+        Client::Codex => codex(name, &door.url, login),
+        Client::LibreChat => librechat(name, &door.url, login),
         _ => pretty(&json_of(client, door, login)),
     };
     ClientConfiguration { file: client.file(), text, steps: steps(client, name, url, login) }
@@ -209,6 +211,10 @@ pub(crate) fn adopted_entry(client: Client, url: &Url) -> Value {
 fn entry(client: Client, url: &Url, login: Login, header: Option<&str>) -> Value {
     let bridged = client == Client::ClaudeDesktop || login == Login::Token && client.placeholder().is_none();
     let entry = match client {
+        Client::VsCode | Client::ClaudeCode if login == Login::Stdio => {
+            json!({"type": "stdio", "command": OWN_BRIDGE, "args": own_arguments(url)})
+        }
+        _ if login == Login::Stdio => json!({"command": OWN_BRIDGE, "args": own_arguments(url)}),
         _ if bridged => bridge(url, login),
         Client::Windsurf => json!({"serverUrl": url.as_str()}),
         Client::GeminiCli => json!({"httpUrl": url.as_str()}),
@@ -217,6 +223,28 @@ fn entry(client: Client, url: &Url, login: Login, header: Option<&str>) -> Value
         _ => json!({"url": url.as_str()}),
     };
     if bridged { entry } else { with_header(entry, header) }
+}
+
+/// The gateway's own bridge: it logs the person in, and keeps the login in their keyring.
+const OWN_BRIDGE: &str = "mcp-gateway";
+
+fn own_arguments(url: &Url) -> Vec<String> {
+    let mut arguments = vec!["connect".to_owned(), url.to_string()];
+    if is_plain(url) {
+        arguments.push("--plain-http".to_owned());
+    }
+    arguments
+}
+
+/// Whether what is sent there leaves this machine in clear text.
+fn is_plain(url: &Url) -> bool {
+    let loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    url.scheme() == "http" && !loopback
 }
 
 fn with_header(mut entry: Value, placeholder: Option<&str>) -> Value {
@@ -231,15 +259,8 @@ fn with_header(mut entry: Value, placeholder: Option<&str>) -> Value {
 /// it. The token comes from a private file, and reaches no argument: `mcp-remote` itself puts the variable
 /// into the header.
 fn bridge(url: &Url, login: Login) -> Value {
-    let loopback = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    let plain = url.scheme() == "http" && !loopback;
     let mut arguments = vec!["-y".to_owned(), "mcp-remote@^0.1.16".to_owned(), url.to_string()];
-    if plain {
+    if is_plain(url) {
         arguments.push("--allow-http".to_owned());
     }
     if login == Login::Browser {
@@ -254,19 +275,32 @@ fn bridge(url: &Url, login: Login) -> Value {
     json!({"command": "sh", "args": ["-c", line]})
 }
 
-fn codex(name: &str, url: &str, login: Login) -> String {
-    let mut text = format!("[mcp_servers.{name}]\nurl = {}\n", json!(url));
+fn codex(name: &str, url: &Url, login: Login) -> String {
+    if login == Login::Stdio {
+        let arguments = json!(own_arguments(url));
+        return format!("[mcp_servers.{name}]\ncommand = \"{OWN_BRIDGE}\"\nargs = {arguments}\n");
+    }
+    let mut text = format!("[mcp_servers.{name}]\nurl = {}\n", json!(url.as_str()));
     if login == Login::Token {
         text.push_str(&format!("bearer_token_env_var = \"{VARIABLE}\"\n"));
     }
     text
 }
 
-fn librechat(name: &str, url: &str, login: Login) -> String {
-    let mut text = format!("mcpServers:\n  {name}:\n    type: streamable-http\n    url: {}\n", json!(url));
+fn librechat(name: &str, url: &Url, login: Login) -> String {
+    if login == Login::Stdio {
+        let arguments = json!(own_arguments(url));
+        return format!(
+            "mcpServers:\n  {name}:\n    type: stdio\n    command: {OWN_BRIDGE}\n    args: {arguments}\n"
+        );
+    }
+    let mut text =
+        format!("mcpServers:\n  {name}:\n    type: streamable-http\n    url: {}\n", json!(url.as_str()));
     text.push_str(&match login {
         Login::Browser => "    requiresOAuth: true\n".to_owned(),
-        Login::Token => format!("    headers:\n      Authorization: \"Bearer ${{{VARIABLE}}}\"\n"),
+        Login::Token | Login::Stdio => {
+            format!("    headers:\n      Authorization: \"Bearer ${{{VARIABLE}}}\"\n")
+        }
     });
     text
 }
@@ -283,6 +317,13 @@ fn steps(client: Client, name: &str, url: &str, login: Login) -> Vec<String> {
         (Login::Browser, Client::ClaudeDesktop) => vec![
             "restart Claude Desktop; the browser opens for the login".to_owned(),
             "where the gateway is reachable from the internet, Settings > Connectors takes the URL as well"
+                .to_owned(),
+        ],
+        (Login::Stdio, _) => vec![
+            format!(
+                "log in beforehand, or the browser opens at the first message: {OWN_BRIDGE} connect login {url}"
+            ),
+            "the login stays in the keyring of this machine; the client needs `mcp-gateway` in its PATH"
                 .to_owned(),
         ],
         (Login::Browser, _) => vec!["the client opens the browser for the login at its first use".to_owned()],

@@ -1,9 +1,10 @@
-"""The catalogue that people look at: the console, and the way out of loose keys (issue 6)."""
+"""The catalogue that people look at: the console, the bridge, and the way out of loose keys (issue 6)."""
 
-from . import canary, console, loose
+from . import canary, connect, console, loose
 
 CLAIMS = (
     *console.CLAIMS,
+    *connect.CLAIMS,
     *loose.CLAIMS,
     *canary.CLAIMS,
 )

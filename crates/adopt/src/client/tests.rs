@@ -13,7 +13,7 @@ macro_rules! snapshots {
     ($($name:ident: $client:ident;)+) => {$(
         #[test]
         fn $name() {
-            for (login, word) in [(Login::Browser, "browser"), (Login::Token, "token")] {
+            for (login, word) in [(Login::Browser, "browser"), (Login::Token, "token"), (Login::Stdio, "stdio")] {
                 insta::assert_snapshot!(format!("{}_{word}", Client::$client), shown(Client::$client, login));
             }
         }
@@ -37,7 +37,7 @@ snapshots! {
 fn what_is_pasted_is_read_back_as_a_server_without_a_key() {
     let files = ["mcp.json", "config.toml", "librechat.yaml"];
     for client in Client::ALL {
-        for login in [Login::Browser, Login::Token] {
+        for login in [Login::Browser, Login::Token, Login::Stdio] {
             let door = Door {
                 url: Url::parse("https://mcp.example.com/mcp/dev/github").unwrap(),
                 name: "github".to_owned(),
@@ -62,4 +62,19 @@ fn a_gateway_without_tls_elsewhere_needs_the_bridges_consent() {
     let text = |url| client_configuration(Client::ClaudeDesktop, &door(url), Login::Browser).text;
     assert!(text("http://gateway.internal/mcp/dev/x").contains("--allow-http"));
     assert!(!text("http://127.0.0.1:8080/mcp/dev/x").contains("--allow-http"));
+}
+
+#[test]
+fn every_client_can_start_the_gateways_own_bridge() {
+    let door = |url: &str| Door { url: Url::parse(url).unwrap(), name: "x".to_owned() };
+    for client in Client::ALL {
+        let text = |url| client_configuration(client, &door(url), Login::Stdio).text;
+        let elsewhere = text("http://gateway.internal/mcp/dev/x");
+        assert!(
+            elsewhere.contains("\"connect\"") && elsewhere.contains("--plain-http"),
+            "{client}: {elsewhere}"
+        );
+        assert!(!elsewhere.contains("npx") && !elsewhere.contains("Authorization"), "{client}: {elsewhere}");
+        assert!(!text("https://gateway.internal/mcp/dev/x").contains("--plain-http"), "{client}");
+    }
 }

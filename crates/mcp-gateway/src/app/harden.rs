@@ -2,6 +2,6 @@
 //! What that cannot promise is said in `docs/threat-model.md`.
 
 /// Hardens the process; says what could not be done, which is no reason to stop.
-pub(super) fn harden() -> Result<(), String> {
+pub(crate) fn harden() -> Result<(), String> {
     secmem_proc::harden_process().map_err(|error| error.to_string())
 }

@@ -6,7 +6,7 @@ mod connect;
 mod console;
 mod control;
 mod evidence;
-mod harden;
+pub(crate) mod harden;
 mod house;
 mod keys;
 mod listen;

@@ -27,11 +27,14 @@ pub(super) struct ClientConfigArguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["gateway"])]
     config: Option<PathBuf>,
     /// The gateway's public URL
-    #[arg(long, value_name = "URL", requires = "login")]
+    #[arg(long, value_name = "URL", requires = "way")]
     gateway: Option<Url>,
     /// How the client gets its token; by default what the configuration offers
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, group = "way")]
     login: Option<LoginWay>,
+    /// For a client that only speaks stdio: it starts `mcp-gateway connect`, which logs the person in
+    #[arg(long, group = "way")]
+    stdio: bool,
     /// The name under which the client shows the server; the server's own where absent
     #[arg(long, value_name = "NAME")]
     name: Option<ServerName>,
@@ -69,17 +72,19 @@ impl ClientConfigArguments {
             LoginWay::Browser => Login::Browser,
             LoginWay::Token => Login::Token,
         });
+        let asked = if self.stdio { Some(Login::Stdio) } else { asked };
         if let Some(gateway) = &self.gateway {
             return Ok((gateway.clone(), asked.unwrap_or(Login::Token)));
         }
-        let hint = "or name the gateway yourself: `--gateway URL --login browser|token`";
+        let hint =
+            "or name the gateway yourself: `--gateway URL --login browser|token`, or `--gateway URL --stdio`";
         let Some(file) = &self.config else {
             return Err(Failure::usage("say which gateway: `--config gateway.yaml`").hint(hint));
         };
         let config = config::load(file).map_err(|problems| super::manifests::wrong(&problems))?;
         let offered = config.login.as_ref().is_some_and(|login| login.clients.is_some());
         match asked {
-            Some(Login::Browser) if !offered => {
+            Some(Login::Browser | Login::Stdio) if !offered => {
                 Err(Failure::usage("this gateway has no login for people's clients")
                     .hint("add `login.clients` to its configuration (docs/login.md)"))
             }

@@ -11,6 +11,7 @@ mod binding;
 mod card;
 mod client;
 mod client_config;
+mod connect;
 mod effect;
 mod failure;
 mod grant;
@@ -141,6 +142,8 @@ enum Command {
     Adopt(adopt::AdoptArguments),
     /// Print what to paste into an MCP client so that it uses the gateway; no secret in it
     ClientConfig(client_config::ClientConfigArguments),
+    /// Stand between a client that speaks stdio alone and a server behind the gateway; logs you in by the browser
+    Connect(connect::ConnectArguments),
     /// Write a completion script for a shell
     Completions(CompletionArguments),
     /// Become a server's process (the gateway starts it so)
@@ -243,6 +246,7 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Revocation(command) => revocation::run(session, &command),
         Command::Adopt(arguments) => adopt::run(session, &arguments),
         Command::ClientConfig(arguments) => client_config::run(session, &arguments),
+        Command::Connect(arguments) => connect::run(session, arguments),
         Command::Completions(arguments) => Ok(completions(session, &arguments)),
         Command::Demo(_) | Command::FixtureServer(_) | Command::StdioChild(_) => Ok(Exit::Ok),
     }
