@@ -77,7 +77,8 @@ impl ControlContext {
     pub(crate) fn rehearse(&self, state: &State, change: &Change) -> Result<(), Problem> {
         let mut after = state.clone();
         commit(&mut after, change)?;
-        let built = Snapshot::build(&after, &*self.compiler, &[]);
+        let now = self.snapshots.current();
+        let built = Snapshot::build_beside(Some(&now), &after, &*self.compiler, &[]);
         built.map(drop).map_err(|error| policy_problem(&error.environment, &error.issues))
     }
 }

@@ -402,13 +402,15 @@ fn policy(state: &State, record: &RevisionRecord, spec: &BindingSpec) -> CardPol
 fn shadows(state: &State, spec: &BindingSpec) -> Vec<BindingName> {
     let rank = |binding: &BindingSpec| binding.actor.specificity(binding.tools.is_named());
     state
-        .all_active(Kind::Binding)
+        .within(Kind::Binding, &spec.environment)
+        .iter()
+        .filter(|record| record.status == Lifecycle::Active)
         .filter_map(|record| match &record.spec {
             Spec::Binding(other) => Some(other),
             _ => None,
         })
         .filter(|other| {
-            let same = other.environment == spec.environment && other.server == spec.server;
+            let same = other.server == spec.server;
             same && other.name != spec.name && tools_meet(spec, other) && rank(spec) > rank(other)
         })
         .map(|other| other.name.clone())

@@ -3,27 +3,32 @@
 //! A request takes one snapshot at its start and keeps it. Building is pure: the same state gives
 //! the same snapshot on every replica.
 
-use std::collections::{HashMap, HashSet};
+mod build;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use self::build::environment_view;
 
 use crate::actor::{Actor, UserIdentity};
 use crate::audit::BindingRevision;
 use crate::id::{
-    AgentName, BindingName, EnvironmentName, Epoch, PolicyName, ProviderName, Revision, ServerName,
-    WorkloadName,
+    AgentName, BindingName, EnvironmentName, Epoch, ProviderName, Revision, ServerName, WorkloadName,
 };
 use crate::identity::{Entry, ProofKind, TokenDigest, VerifiedClaims, VerifiedIdentity};
 use crate::lock::Locks;
 use crate::manifest::{
-    AgentProof, AgentSpec, BindingSpec, ContentHash, CredentialNeed, CredentialSource, EnvironmentSpec, Kind,
-    ObjectKey, ProviderSpec, Risk, Route, ServerSpec, Spec, WorkloadSpec,
+    AgentProof, AgentSpec, BindingSpec, ContentHash, CredentialNeed, EnvironmentSpec, Kind, ProviderSpec,
+    Risk, Route, ServerSpec, Spec, WorkloadSpec,
 };
-use crate::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource};
+use crate::policy::{PolicyCompiler, PolicyEngine, PolicyIssue};
 use crate::reference::SecretReference;
 use crate::refusal::{Code, Refusal};
 use crate::review::{Appointment, calendar};
-use crate::rotation::{VersionRecord, VersionState, active_version, held_reference};
-use crate::state::{GrantRecord, Lifecycle, Pins, RevisionRecord, State};
+use crate::rotation::{VersionRecord, VersionState};
+use crate::state::{GrantRecord, Pins, State};
 use crate::time::Timestamp;
 
 /// Everything that decides, at one epoch.
@@ -140,13 +145,28 @@ impl Snapshot {
         compiler: &dyn PolicyCompiler,
         served: &[EnvironmentName],
     ) -> Result<Self, SnapshotError> {
+        Self::build_beside(None, state, compiler, served)
+    }
+
+    /// The same view, which shares with another one the bindings that are the same in both. It costs less to make and to
+    /// drop: most changes leave all bindings but a few as they were.
+    ///
+    /// # Errors
+    /// The first environment whose policies do not compile.
+    pub fn build_beside(
+        other: Option<&Self>,
+        state: &State,
+        compiler: &dyn PolicyCompiler,
+        served: &[EnvironmentName],
+    ) -> Result<Self, SnapshotError> {
         let mut environments = HashMap::new();
         for record in state.all_active(Kind::Environment) {
             let Spec::Environment(spec) = &record.spec else { continue };
             if !served.is_empty() && !served.contains(&spec.name) {
                 continue;
             }
-            environments.insert(spec.name.clone(), environment_view(state, spec, compiler)?);
+            let beside = other.and_then(|other| other.environment(spec.name.as_str()));
+            environments.insert(spec.name.clone(), environment_view(state, spec, compiler, beside)?);
         }
         let agents = state.all_active(Kind::Agent).filter_map(|record| match &record.spec {
             Spec::Agent(spec) => Some((spec.name.clone(), Arc::new(spec.clone()))),
@@ -419,119 +439,4 @@ impl ServerView {
     pub fn binding(&self, name: &BindingName) -> Option<&Arc<ActiveBinding>> {
         self.bindings.iter().find(|binding| binding.spec.name == *name)
     }
-}
-
-fn environment_view(
-    state: &State,
-    spec: &EnvironmentSpec,
-    compiler: &dyn PolicyCompiler,
-) -> Result<EnvironmentView, SnapshotError> {
-    let mut servers: HashMap<ServerName, ServerView> = HashMap::new();
-    for record in state.all_active(Kind::Server) {
-        if let Spec::Server(server) = &record.spec
-            && server.environment == spec.name
-        {
-            let view = ServerView { spec: server.clone(), revision: record.revision, bindings: Vec::new() };
-            servers.insert(server.name.clone(), view);
-        }
-    }
-    let (mut pinned, mut doors) = (HashSet::new(), Doors::default());
-    for record in state.all_active(Kind::Binding) {
-        if let Spec::Binding(binding) = &record.spec
-            && binding.environment == spec.name
-            && let Some(active) = active_binding(state, record, binding, &mut doors)
-            && let Some(server) = servers.get_mut(&binding.server)
-        {
-            pinned.insert((binding.policy.clone(), active.pins.policy));
-            server.bindings.push(Arc::new(active));
-        }
-    }
-    let sources = policy_sources(state, &spec.name, &pinned);
-    let engine = compiler
-        .compile(&sources)
-        .map_err(|issues| SnapshotError { environment: spec.name.clone(), issues })?;
-    let servers = servers.into_iter().map(|(name, view)| (name, Arc::new(view))).collect();
-    Ok(EnvironmentView { spec: spec.clone(), engine, servers })
-}
-
-/// The pinned revisions of one environment's servers, each looked up once: many bindings pin the same.
-type Doors = HashMap<(ServerName, Revision), Option<Door>>;
-
-/// A pinned revision of a server with the hash of its route.
-#[derive(Clone)]
-struct Door {
-    server: Arc<ServerSpec>,
-    route_id: ContentHash,
-}
-
-fn door(state: &State, spec: &BindingSpec, revision: Revision) -> Option<Door> {
-    let environment = Some(spec.environment.clone());
-    let key = ObjectKey { kind: Kind::Server, environment, name: spec.server.to_string() };
-    let Spec::Server(server) = &state.exact(&key, revision)?.spec else { return None };
-    let route_id = ContentHash::of(&serde_json::to_vec(&server.route).ok()?);
-    Some(Door { server: Arc::new(server.clone()), route_id })
-}
-
-/// A binding decides only with everything its approval pinned still at hand; anything missing means
-/// that it does not decide at all.
-fn active_binding(
-    state: &State,
-    record: &RevisionRecord,
-    spec: &BindingSpec,
-    doors: &mut Doors,
-) -> Option<ActiveBinding> {
-    let pins = record.pins.clone()?;
-    let known = doors.entry((spec.server.clone(), pins.server));
-    let Door { server, route_id } = known.or_insert_with(|| door(state, spec, pins.server)).clone()?;
-    let providers = pinned_providers(state, spec, &pins)?;
-    Some(ActiveBinding {
-        spec: spec.clone(),
-        revision: record.revision,
-        route: server.route.clone(),
-        route_id,
-        credential: server.credential,
-        pinned_server: server,
-        pins,
-        providers,
-        held: held_reference(state, spec),
-        active_version: active_version(state, spec).cloned(),
-    })
-}
-
-fn pinned_providers(state: &State, spec: &BindingSpec, pins: &Pins) -> Option<Vec<Arc<ProviderSpec>>> {
-    let wanted = spec.source.iter().flat_map(CredentialSource::providers);
-    let found = wanted.map(|name| {
-        let revision = pins.provider(name)?;
-        let key = ObjectKey {
-            kind: Kind::Provider,
-            environment: Some(spec.environment.clone()),
-            name: name.to_string(),
-        };
-        match &state.exact(&key, revision)?.spec {
-            Spec::Provider(provider) => Some(Arc::new(provider.clone())),
-            _ => None,
-        }
-    });
-    found.collect()
-}
-
-fn policy_sources(
-    state: &State,
-    environment: &EnvironmentName,
-    pinned: &HashSet<(PolicyName, Revision)>,
-) -> Vec<PolicySource> {
-    let in_environment = |record: &&RevisionRecord| record.key.environment.as_ref() == Some(environment);
-    let source = |record: &RevisionRecord| {
-        let Spec::Policy(policy) = &record.spec else { return None };
-        let current = record.status == Lifecycle::Active;
-        let wanted = current || pinned.contains(&(policy.name.clone(), record.revision));
-        wanted.then(|| PolicySource {
-            name: policy.name.clone(),
-            revision: record.revision,
-            cedar: policy.cedar.clone(),
-            hash: record.content,
-            current,
-        })
-    };
-    state.of_kind(Kind::Policy).iter().filter(in_environment).filter_map(source).collect()
 }

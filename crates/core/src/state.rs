@@ -307,6 +307,14 @@ impl State {
         self.between(|record| record.key.kind.cmp(&kind))
     }
 
+    /// Every revision of every object of a kind that belongs to an environment.
+    pub fn within(&self, kind: Kind, environment: &EnvironmentName) -> &[RevisionRecord] {
+        self.between(|record| {
+            let place = (record.key.kind, record.key.environment.as_ref());
+            place.cmp(&(kind, Some(environment)))
+        })
+    }
+
     /// The neighbours that compare as equal. Thousands of bindings are looked up in while one snapshot is built.
     fn between(&self, against: impl Fn(&RevisionRecord) -> Ordering) -> &[RevisionRecord] {
         let start = self.revisions.partition_point(|record| against(record) == Ordering::Less);
@@ -515,6 +523,15 @@ mod tests {
             assert!(state.of_kind(kind).iter().all(|record| record.key.kind == kind));
         }
         assert_eq!(state.all_active(Kind::Policy).count(), 6);
+        let dev = EnvironmentName::parse("dev").unwrap();
+        assert_eq!(state.within(Kind::Policy, &dev).len(), 9);
+        assert!(
+            state
+                .within(Kind::Policy, &dev)
+                .iter()
+                .all(|record| record.key.environment.as_ref() == Some(&dev))
+        );
+        assert!(state.within(Kind::Environment, &dev).is_empty(), "an environment is in none");
     }
 
     #[test]

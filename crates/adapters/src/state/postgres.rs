@@ -155,8 +155,12 @@ impl fmt::Debug for PostgresState {
 #[async_trait]
 impl StateReader for PostgresState {
     async fn load(&self) -> Result<Arc<State>, StateError> {
+        self.load_knowing(&State::default()).await
+    }
+
+    async fn load_knowing(&self, known: &State) -> Result<Arc<State>, StateError> {
         let mut transaction = self.pool.begin_with(ONE_SNAPSHOT).await.map_err(from_sqlx)?;
-        read::state(&mut *transaction, self.clock.now()).await.map(Arc::new)
+        read::state(&mut *transaction, self.clock.now(), known).await.map(Arc::new)
     }
 
     async fn epoch(&self) -> Result<Epoch, StateError> {

@@ -14,7 +14,7 @@ use gateway_core::review::ReviewRecord;
 use gateway_core::rotation::{Reminded, VersionRecord, VersionState};
 use gateway_core::state::{
     AgentTokenRecord, Approval, GrantEnd, GrantEndReason, GrantRecord, Lifecycle, OperatorTokenRecord,
-    OutboxEntry, RevisionRecord, State,
+    OutboxEntry, Pins, RevisionRecord, State,
 };
 use gateway_core::time::Timestamp;
 use serde::de::DeserializeOwned;
@@ -22,9 +22,12 @@ use serde::de::DeserializeOwned;
 use super::session::{Row, Session, Value, corrupt};
 
 const EPOCH: &str = "SELECT epoch FROM state_epoch WHERE one = 1";
-const REVISIONS: &str = "SELECT r.object_id, o.kind, o.environment, o.name, r.revision, r.spec, r.content, \
-    r.status, r.author, r.created_at, r.changed_at, r.pins \
-    FROM revisions r JOIN objects o ON o.id = r.object_id";
+const REVISIONS: &str = "SELECT r.object_id, o.kind, o.environment, o.name, r.revision, r.content, r.status, \
+    r.author, r.created_at, r.changed_at, r.pins FROM revisions r JOIN objects o ON o.id = r.object_id";
+const SPECS: &str = "SELECT object_id, revision, spec FROM revisions";
+const SPEC: &str = "SELECT object_id, revision, spec FROM revisions WHERE object_id = $1 AND revision = $2";
+/// Up to so many contents are asked for one by one.
+const FEW: usize = 64;
 const APPROVALS: &str =
     "SELECT object_id, revision, approver, capacities, signed_at FROM approvals ORDER BY ordinal";
 const AGENT_TOKENS: &str = "SELECT id, digest, agent, entries, created_at, expires_at, revoked_at, issued_by \
@@ -62,17 +65,30 @@ pub(super) async fn epoch(session: &mut dyn Session) -> Result<Epoch, StateError
     u64::try_from(number).map(Epoch).map_err(corrupt)
 }
 
-/// The whole state. The session must be inside a transaction that sees one snapshot.
-pub(super) async fn state(session: &mut dyn Session, now: Timestamp) -> Result<State, StateError> {
+/// The whole state. The session must be inside a transaction that sees one snapshot. The contents of `known` revisions
+/// are neither sent nor parsed again: a written content stays, which the database sees to, and its hash tells.
+pub(super) async fn state(
+    session: &mut dyn Session,
+    now: Timestamp,
+    known: &State,
+) -> Result<State, StateError> {
     let epoch = epoch(session).await?;
     let mut approvals: HashMap<(i64, i64), Vec<Approval>> = HashMap::new();
     for row in session.rows(APPROVALS, &[]).await? {
         let (place, approval) = approval(row)?;
         approvals.entry(place).or_default().push(approval);
     }
-    let mut revisions = Vec::new();
-    for row in session.rows(REVISIONS, &[]).await? {
-        revisions.push(revision(row, &mut approvals)?);
+    let heads = session.rows(REVISIONS, &[]).await?;
+    let heads: Vec<Head> = heads.into_iter().map(head).collect::<Result<_, _>>()?;
+    let mut contents = contents(session, &heads, known).await?;
+    let mut revisions = Vec::with_capacity(heads.len());
+    for head in heads {
+        let approvals = approvals.remove(&head.place()).unwrap_or_default();
+        let spec = match spec_of(known, &head) {
+            Some(spec) => spec.clone(),
+            None => content(&head, contents.remove(&head.place()))?,
+        };
+        revisions.push(head.record(spec, approvals));
     }
     let agent_tokens = session.rows(AGENT_TOKENS, &[Value::Number(now.micros())]).await?;
     let operator_tokens = session.rows(OPERATOR_TOKENS, &[Value::Number(now.micros())]).await?;
@@ -109,30 +125,88 @@ pub(super) fn status(word: &str) -> Result<Lifecycle, StateError> {
     STATUSES.into_iter().find(|status| status.word() == word).ok_or_else(|| corrupt("unknown status"))
 }
 
-fn revision(
-    mut row: Row,
-    approvals: &mut HashMap<(i64, i64), Vec<Approval>>,
-) -> Result<RevisionRecord, StateError> {
-    let object = row.number()?;
-    let key = key(&mut row)?;
-    let number = row.number()?;
-    let spec: Spec = document(&row.text()?)?;
-    let content = ContentHash::try_from(row.text()?).map_err(corrupt)?;
-    if spec.key() != key || spec.content_hash() != content {
-        return Err(corrupt(format_args!("{key} revision {number} is not the content that was written")));
+/// A revision without its content.
+struct Head {
+    object: i64,
+    key: ObjectKey,
+    revision: Revision,
+    content: ContentHash,
+    status: Lifecycle,
+    author: OperatorName,
+    created_at: Timestamp,
+    changed_at: Timestamp,
+    pins: Option<Pins>,
+}
+
+impl Head {
+    fn place(&self) -> (i64, i64) {
+        (self.object, i64::from(self.revision.0))
     }
-    Ok(RevisionRecord {
-        key,
-        revision: u32::try_from(number).map(Revision).map_err(corrupt)?,
-        spec,
-        content,
+
+    fn record(self, spec: Spec, approvals: Vec<Approval>) -> RevisionRecord {
+        RevisionRecord {
+            key: self.key,
+            revision: self.revision,
+            spec,
+            content: self.content,
+            status: self.status,
+            author: self.author,
+            created_at: self.created_at,
+            changed_at: self.changed_at,
+            approvals,
+            pins: self.pins,
+        }
+    }
+}
+
+fn head(mut row: Row) -> Result<Head, StateError> {
+    Ok(Head {
+        object: row.number()?,
+        key: key(&mut row)?,
+        revision: u32::try_from(row.number()?).map(Revision).map_err(corrupt)?,
+        content: ContentHash::try_from(row.text()?).map_err(corrupt)?,
         status: status(&row.text()?)?,
         author: OperatorName::parse(&row.text()?).map_err(corrupt)?,
         created_at: Timestamp::from_micros(row.number()?),
         changed_at: Timestamp::from_micros(row.number()?),
-        approvals: approvals.remove(&(object, number)).unwrap_or_default(),
         pins: row.maybe_text()?.as_deref().map(document).transpose()?,
     })
+}
+
+/// The content that was read before.
+fn spec_of<'a>(known: &'a State, head: &Head) -> Option<&'a Spec> {
+    let record = known.exact(&head.key, head.revision)?;
+    (record.content == head.content).then_some(&record.spec)
+}
+
+/// The texts of the contents that are not known.
+async fn contents(
+    session: &mut dyn Session,
+    heads: &[Head],
+    known: &State,
+) -> Result<HashMap<(i64, i64), String>, StateError> {
+    let missing: Vec<(i64, i64)> =
+        heads.iter().filter(|head| spec_of(known, head).is_none()).map(Head::place).collect();
+    let mut rows = Vec::new();
+    if missing.len() > FEW {
+        rows = session.rows(SPECS, &[]).await?;
+    } else {
+        for (object, revision) in missing {
+            rows.extend(session.rows(SPEC, &[Value::Number(object), Value::Number(revision)]).await?);
+        }
+    }
+    rows.into_iter().map(|mut row| Ok(((row.number()?, row.number()?), row.text()?))).collect()
+}
+
+/// The content, where it is the one that was written.
+fn content(head: &Head, text: Option<String>) -> Result<Spec, StateError> {
+    let Head { key, revision, content, .. } = head;
+    let text = text.ok_or_else(|| corrupt(format_args!("{key} revision {revision} has no content")))?;
+    let spec: Spec = document(&text)?;
+    if spec.key() != *key || spec.content_hash() != *content {
+        return Err(corrupt(format_args!("{key} revision {revision} is not the content that was written")));
+    }
+    Ok(spec)
 }
 
 fn key(row: &mut Row) -> Result<ObjectKey, StateError> {

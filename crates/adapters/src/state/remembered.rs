@@ -134,8 +134,11 @@ impl StateReader for Remembered {
         if let Some(state) = self.kept(epoch) {
             return Ok(state);
         }
-        let before = self.clock.now();
-        let state = self.inner.load().await?;
+        let (earlier, before) = (self.place().clone(), self.clock.now());
+        let state = match earlier {
+            Some(earlier) => self.inner.load_knowing(&earlier.state).await?,
+            None => self.inner.load().await?,
+        };
         // The backend looked at the clock in between.
         let as_of = before.max(self.clock.now());
         let mut place = self.place();

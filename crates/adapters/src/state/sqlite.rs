@@ -101,8 +101,12 @@ impl fmt::Debug for SqliteState {
 #[async_trait]
 impl StateReader for SqliteState {
     async fn load(&self) -> Result<Arc<State>, StateError> {
+        self.load_knowing(&State::default()).await
+    }
+
+    async fn load_knowing(&self, known: &State) -> Result<Arc<State>, StateError> {
         let mut transaction = self.readers.begin().await.map_err(from_sqlx)?;
-        read::state(&mut *transaction, self.clock.now()).await.map(Arc::new)
+        read::state(&mut *transaction, self.clock.now(), known).await.map(Arc::new)
     }
 
     async fn epoch(&self) -> Result<Epoch, StateError> {

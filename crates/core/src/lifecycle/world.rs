@@ -93,8 +93,9 @@ impl<'a> World<'a> {
         };
         let standing = self
             .state
-            .all_active(Kind::Binding)
-            .filter(|record| !self.batch.contains_key(&record.key))
+            .within(Kind::Binding, environment)
+            .iter()
+            .filter(|record| record.status == Lifecycle::Active && !self.batch.contains_key(&record.key))
             .filter_map(|record| here(&record.spec));
         self.batch.values().copied().filter_map(here).chain(standing).collect()
     }

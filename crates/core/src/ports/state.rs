@@ -37,6 +37,14 @@ pub trait StateReader: Send + Sync + fmt::Debug {
     /// See [`StateError`].
     async fn load(&self) -> Result<Arc<State>, StateError>;
 
+    /// The same, where an earlier state is at hand: contents that it holds need not be read again.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn load_knowing(&self, _known: &State) -> Result<Arc<State>, StateError> {
+        self.load().await
+    }
+
     /// The current epoch; cheap.
     ///
     /// # Errors

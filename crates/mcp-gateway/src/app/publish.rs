@@ -94,12 +94,12 @@ impl StatePublisher {
         let now = Moment::now();
         let unavailable = |why: String| Refusal::new(Code::StateStale).because(why);
         let state = self.state.load().await.map_err(|error| unavailable(error.to_string()))?;
-        let snapshot = Snapshot::build(&state, &*self.compiler, &self.served)
+        let before = Arc::clone(&self.gateway.world.current().snapshot);
+        let snapshot = Snapshot::build_beside(Some(&before), &state, &*self.compiler, &self.served)
             .map_err(|error| Refusal::new(Code::Internal).because(error))?;
         if snapshot.epoch < at_least {
             return Err(unavailable("the state read is older than the change".to_owned()));
         }
-        let before = Arc::clone(&self.gateway.world.current().snapshot);
         let epoch = snapshot.epoch;
         if let Some(replicas) = &self.replicas {
             replicas.begin(epoch);

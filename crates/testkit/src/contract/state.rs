@@ -120,6 +120,7 @@ pub async fn run(fixtures: &dyn StateFixtures) {
     concurrency::one_of_two_racing_writers_wins(&*fixtures.fresh().await).await;
     concurrency::a_failing_step_leaves_nothing(&*fixtures.fresh().await).await;
     concurrency::a_load_is_one_snapshot(&*fixtures.fresh().await).await;
+    concurrency::a_load_that_knows_an_earlier_state_is_a_load(&*fixtures.fresh().await).await;
     concurrency::a_waiting_handle_hears_of_a_commit(&*fixtures.fresh().await).await;
 }
 

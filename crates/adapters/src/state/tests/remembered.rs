@@ -85,6 +85,10 @@ impl StateReader for Watched {
         self.behind().load().await
     }
 
+    async fn load_knowing(&self, _known: &State) -> Result<Arc<State>, StateError> {
+        self.load().await
+    }
+
     async fn epoch(&self) -> Result<Epoch, StateError> {
         self.behind().epoch().await
     }

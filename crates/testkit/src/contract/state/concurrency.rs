@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use gateway_core::id::Epoch;
+use gateway_core::id::{Epoch, Revision};
 use gateway_core::ports::StateError;
-use gateway_core::state::{Change, Operation};
+use gateway_core::state::{Change, Lifecycle, Operation, State};
 use tokio::time::Instant;
 
 use super::{NOW, StateDatabase, sample, write};
@@ -85,6 +85,33 @@ pub(super) async fn a_load_is_one_snapshot(database: &dyn StateDatabase) {
         }
     };
     tokio::join!(writing, reading);
+}
+
+pub(super) async fn a_load_that_knows_an_earlier_state_is_a_load(database: &dyn StateDatabase) {
+    let (writer, reader) = (database.open().await, database.open().await);
+    let first =
+        vec![sample::insert(sample::environment("dev")), sample::insert(sample::server("dev", "github"))];
+    write(&*writer, first).await.unwrap();
+    let earlier = reader.load().await.unwrap();
+    let (key, revision) = (sample::environment("dev").key, Revision(1));
+    let disabled = Operation::SetStatus { key: key.clone(), revision, status: Lifecycle::Disabled, at: NOW };
+    let signed = Operation::AddApproval { key, revision, approval: sample::approval() };
+    write(&*writer, vec![signed, disabled, sample::insert(sample::binding("dev", "triage"))]).await.unwrap();
+    // Of another life of the database: the same name and number, another content.
+    let mut foreign = State::default();
+    let mut other = sample::environment("dev");
+    other.spec = sample::environment("elsewhere").spec;
+    other.content = other.spec.content_hash();
+    foreign.revisions.push(other);
+    // Few are new, then many.
+    for round in 0..2 {
+        let read = database.open().await.load().await.unwrap();
+        for known in [&*earlier, &foreign, &*read, &State::default()] {
+            assert_eq!(*reader.load_knowing(known).await.unwrap(), *read, "round {round}");
+        }
+        let many = (0..80).map(|number| sample::insert(sample::environment(&format!("e-{round}-{number}"))));
+        write(&*writer, many.collect()).await.unwrap();
+    }
 }
 
 pub(super) async fn a_waiting_handle_hears_of_a_commit(database: &dyn StateDatabase) {
