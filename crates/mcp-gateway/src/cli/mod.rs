@@ -152,6 +152,9 @@ enum Command {
     /// Run the demo's upstream server
     #[command(hide = true)]
     FixtureServer(FixtureArguments),
+    /// Fill a new state and new evidence with an estate of a size, for measuring
+    #[command(hide = true)]
+    FixtureEstate(EstateArguments),
 }
 
 #[derive(Args, Debug)]
@@ -187,6 +190,24 @@ struct FixtureArguments {
     /// The query parameter that carries the credential
     #[arg(long, group = "place")]
     query: Option<String>,
+}
+
+#[derive(Args, Debug)]
+struct EstateArguments {
+    #[command(flatten)]
+    config: host::ConfigFile,
+    /// How many bindings
+    #[arg(long, default_value_t = 10_000)]
+    bindings: u32,
+    /// How many servers they are on
+    #[arg(long, default_value_t = 100)]
+    servers: u32,
+    /// How many agents they name
+    #[arg(long, default_value_t = 300)]
+    agents: u32,
+    /// How many records the evidence has
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
 }
 
 /// Runs one command and says how the process ends.
@@ -248,6 +269,7 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::ClientConfig(arguments) => client_config::run(session, &arguments),
         Command::Connect(arguments) => connect::run(session, arguments),
         Command::Completions(arguments) => Ok(completions(session, &arguments)),
+        Command::FixtureEstate(arguments) => estate(session, &arguments),
         Command::Demo(_) | Command::FixtureServer(_) | Command::StdioChild(_) => Ok(Exit::Ok),
     }
 }
@@ -275,6 +297,15 @@ fn completions(session: &mut Session, arguments: &CompletionArguments) -> Exit {
     clap_complete::generate(arguments.shell, &mut Cli::command(), "mcp-gateway", &mut script);
     session.printer.bytes(&script);
     Exit::Ok
+}
+
+fn estate(session: &mut Session, arguments: &EstateArguments) -> Result<Exit, Failure> {
+    let EstateArguments { ref config, bindings, servers, agents, events } = *arguments;
+    let size = crate::fixture::estate::Size { bindings, servers, agents, events };
+    let told = wiring::runtime()?.block_on(crate::fixture::estate::make(&config.load()?, size));
+    let told = told.map_err(|error| Failure::new(Exit::Refused, format!("no estate was made: {error}")))?;
+    session.printer.json(&told);
+    Ok(Exit::Ok)
 }
 
 fn fixture(arguments: FixtureArguments) -> ExitCode {
