@@ -1,10 +1,11 @@
 """The catalogue that people look at: the console, the bridge, and the way out of loose keys (issue 6)."""
 
-from . import canary, connect, console, loose
+from . import canary, connect, console, loose, scale
 
 CLAIMS = (
     *console.CLAIMS,
     *connect.CLAIMS,
     *loose.CLAIMS,
+    *scale.CLAIMS,
     *canary.CLAIMS,
 )
