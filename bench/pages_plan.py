@@ -10,8 +10,16 @@ from urllib.parse import quote
 from proof.claim import demand
 
 CONSOLE = Path(__file__).resolve().parent.parent / "crates" / "console" / "src"
-# What stands in the place of a part of a path. A new kind of part must be given a value here.
-PARTS = {"environment": "dev", "name": "binding-00000", "kind": "Binding", "binding": "binding-00000"}
+# What stands in the place of the parts of a path. A new path with parts must be given values here.
+PLACES = {
+    "/console/bindings/{environment}/{name}": ("dev", "binding-00000"),
+    "/console/approvals/{kind}/{environment}/{name}": ("binding", "staging", "binding-00007"),
+    "/console/servers/{environment}/{name}": ("dev", "server-000"),
+    "/console/agents/{name}": ("agent-021",),
+    "/console/workloads/{name}": ("runner-02",),
+    "/console/providers/{environment}/{name}": ("dev", "tracker"),
+    "/console/policies/{environment}/{name}": ("dev", "policy-03"),
+}
 # Pages that hold no list of the estate, and what is no page.
 NO_PAGES = re.compile(r"/console/(act|style|assets|static)\b|\.css$|\.js$")
 # Filters, deep places, searches for nothing; the first binding has been used most and has the longest history.
@@ -23,6 +31,7 @@ MORE = {
     "/console/bindings/{environment}/{name}": [
         "staging/binding-00007", "dev/binding-00900", "dev/measured-calls",
     ],
+    "/console/servers/{environment}/{name}": ["production/server-001"],
     "/console/audit": [
         "?kind=refused", "?kind=object_approved", "?binding=binding-00000", "?agent=agent-021&tool=tool-05",
         "?user=https%3A%2F%2Fidp.internal%7Cuser-77", "?decision=deny&environment=production", "?operator=ada",
@@ -42,18 +51,18 @@ def templates():
     return sorted({path for path in found if not NO_PAGES.search(path)})
 
 
-def pages(parts):
-    """The addresses of every page, with the variants of those that have some."""
-    addresses = []
+def pages(found):
+    """The addresses of every page, with the variants of those that have some; `found` is what the estate came to hold."""
+    places, addresses = PLACES | found, []
     for template in templates():
         names = re.findall(r"\{\*?(\w+)\}", template)
-        unknown = [name for name in names if name not in parts]
-        demand(not unknown, f"{template}: nothing is known to stand for {unknown}")
-        addresses.append(re.sub(r"\{\*?(\w+)\}", lambda match: parts[match[1]], template))
+        values = iter(places.get(template, ()))
+        demand(len(names) == len(places.get(template, ())), f"{template}: nothing is known to stand for {names}")
+        addresses.append(re.sub(r"\{\*?\w+\}", lambda _: next(values), template))
         for variant in MORE.get(template, ()):
             base = template.partition("{")[0]
             addresses.append(template + variant if variant.startswith("?") else base + variant)
-    missing = [template for template in MORE if template not in templates()]
+    missing = [template for template in (*MORE, *PLACES) if template not in templates()]
     demand(not missing, f"the console has no {missing} any more")
     return addresses
 
