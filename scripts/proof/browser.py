@@ -43,9 +43,9 @@ class Browser:
         self.stage.keep("browser", json.dumps(answer))
         return answer
 
-    def visit(self, person, url, picture=None):
+    def visit(self, person, url, picture=None, glance=False):
         """A page of the console, judged on wide and narrow screens, in the dark and without script."""
-        return self._shown({"do": "visit", "person": person, "url": url, "picture": picture})
+        return self._shown({"do": "visit", "person": person, "url": url, "picture": picture, "glance": glance})
 
     def press(self, person, url, form, fill=None, **more):
         """Fills in the form that goes to `form` and sends it."""

@@ -30,8 +30,9 @@ async function told(page, response) {
 /**
  * {"do": "visit", "person", "url", "picture": NAME}   the page: {ok, url, status, title, text, html, violations,
  *                                                      overflow, unscripted, milliseconds, errors}
+ * With "glance" it is judged once, wide and in the light, and measured narrow: for what is looked at more than once.
  */
-export async function visit({ browser, contextOf, screenshots }, { person, url, picture }) {
+export async function visit({ browser, contextOf, screenshots }, { person, url, picture, glance }) {
   const context = await contextOf(person);
   const page = await context.newPage();
   const errors = [];
@@ -45,12 +46,12 @@ export async function visit({ browser, contextOf, screenshots }, { person, url, 
     if (picture) await page.screenshot({ path: `${screenshots}/${picture}.png` });
     answer.violations = await violations(page);
     await page.emulateMedia({ colorScheme: 'dark' });
-    answer.violations.push(...(await violations(page)).map((one) => `dark: ${one}`));
+    if (!glance) answer.violations.push(...(await violations(page)).map((one) => `dark: ${one}`));
     await page.setViewportSize(NARROW);
     answer.overflow = await overflow(page);
-    answer.violations.push(...(await violations(page)).map((one) => `narrow: ${one}`));
+    if (!glance) answer.violations.push(...(await violations(page)).map((one) => `narrow: ${one}`));
     if (picture) await page.screenshot({ path: `${screenshots}/${picture}-narrow-dark.png` });
-    answer.unscripted = await unscripted(browser, context, url);
+    answer.unscripted = glance ? answer.text : await unscripted(browser, context, url);
     return { ...answer, errors };
   } finally {
     await page.close();

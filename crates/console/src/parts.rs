@@ -60,6 +60,13 @@ impl Facts {
         Self(self.0.raw("<div><dt>").text(name).raw("</dt><dd>").html(value).raw("</dd></div>"))
     }
 
+    /// The same over the whole width: for texts of several lines.
+    pub(crate) fn wide(self, name: &str, value: &Html) -> Self {
+        Self(
+            self.0.raw("<div class=\"wide\"><dt>").text(name).raw("</dt><dd>").html(value).raw("</dd></div>"),
+        )
+    }
+
     pub(crate) fn finish(self) -> Html {
         if self.0.as_str().is_empty() {
             return self.0;
@@ -89,7 +96,7 @@ pub(crate) fn card_address(environment: &str, name: &str) -> String {
 /// A status as a word with a colour; the word says it all.
 pub(crate) fn badge(word: &str) -> Html {
     let class = match word {
-        "active" | "allow" | "complete" | "answers" | "answered" | "ended" | "yours" => "badge good",
+        "active" | "allow" | "complete" | "answers" | "answered" | "yours" => "badge good",
         "pending" | "draft" | "disabled" | "expired" | "staged" | "probing" | "draining" | "outstanding"
         | "due" | "review due" | "left alone" | "failed" | "unanswered" => "badge wait",
         "revoked" | "deny" | "refused" | "destructive" | "overdue" | "review overdue" | "unreachable" => {

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
+use crate::parts::link;
 use crate::router::Console;
 use crate::trouble::Trouble;
 use crate::{frame, live};
@@ -114,6 +115,19 @@ impl Visit {
             .check_form(headers, &fields, gateway_login::cookie::Kind::Session, action)
             .map_err(faulty)?;
         Self::of(console, signed, fields, action.to_owned())
+    }
+
+    /// What the query says of these fields, for the API and for the next page.
+    pub(crate) fn said<'a>(&'a self, fields: &[&'a str]) -> Vec<(&'a str, Option<&'a str>)> {
+        fields.iter().map(|name| (*name, self.query.text(name))).collect()
+    }
+
+    /// The way to the page after this one, with the same conditions; nothing on the last one.
+    pub(crate) fn further(&self, place: &str, fields: &[&str], next: Option<&str>) -> Html {
+        let Some(next) = next else { return Html::new() };
+        let mut query = self.said(fields);
+        query.push(("cursor", Some(next)));
+        Html::new().raw("<p>").html(&link(&address(place, &query), "The next page")).raw("</p>")
     }
 
     /// Reads from the API.

@@ -9,7 +9,7 @@ use crate::frame::Sheet;
 use crate::parts::{Facts, Table, badge, choice, code, field, link, text, time, words};
 use crate::shapes::{Record, Records};
 use crate::trouble::Trouble;
-use crate::visit::{Visit, address};
+use crate::visit::Visit;
 
 const FILTERS: [&str; 11] = [
     "environment",
@@ -31,20 +31,18 @@ pub(crate) async fn page(visit: Visit) -> Response {
 }
 
 async fn search(visit: &Visit) -> Result<Sheet, Trouble> {
-    let mut query: Vec<(&str, Option<&str>)> =
-        FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
+    let mut query = visit.said(&FILTERS);
     query.push(("cursor", visit.query.text("cursor")));
     query.push(("limit", Some("50")));
     let found: Records = visit.read("/v1/audit", &query).await?;
-    let mut content = filters(visit).html(&table(
+    let content = filters(visit).html(&table(
         &found.records,
         "Records, the newest first",
         "No record matches. Look at the filters: names are exact.",
     ));
-    if let Some(next) = found.next {
-        content = content.raw("<p>").html(&link(&further(visit, next), "Older records")).raw("</p>");
-    }
-    Ok(Sheet::new("Audit", content))
+    let next = found.next.map(|next| next.to_string());
+    let further = visit.further("/console/audit", &FILTERS, next.as_deref());
+    Ok(Sheet::new("Audit", content.html(&further)))
 }
 
 fn filters(visit: &Visit) -> Html {
@@ -64,14 +62,6 @@ fn filters(visit: &Visit) -> Html {
         .html(&field("from", "From", said("from"), "2026-11-26T00:00:00Z"))
         .html(&field("until", "Until", said("until"), ""))
         .raw("<button>Search</button></form>")
-}
-
-fn further(visit: &Visit, next: u64) -> String {
-    let next = next.to_string();
-    let mut query: Vec<(&str, Option<&str>)> =
-        FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
-    query.push(("cursor", Some(&next)));
-    address("/console/audit", &query)
 }
 
 /// Records as a table.

@@ -7,7 +7,7 @@ use crate::frame::Sheet;
 use crate::parts::{Table, badge, card_address, choice, code, field, link, text};
 use crate::shapes::{Card, Cards};
 use crate::trouble::Trouble;
-use crate::visit::{Visit, address};
+use crate::visit::Visit;
 
 const FILTERS: [&str; 8] = ["text", "environment", "server", "agent", "policy", "owner", "status", "review"];
 
@@ -17,20 +17,17 @@ pub(crate) async fn page(visit: Visit) -> Response {
 }
 
 async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
-    let mut query: Vec<(&str, Option<&str>)> =
-        FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
+    let mut query = visit.said(&FILTERS);
     query.push(("cursor", visit.query.text("cursor")));
     let cards: Cards = visit.read("/v1/bindings", &query).await?;
     let columns = &["Binding", "Environment", "Server", "Owner", "Who", "Mode", "Risk", "Status"];
     let rows = cards.items.iter().fold(Table::new(columns), |table, card| table.row(&row(card)));
-    let mut content = filters(visit).html(&rows.finish(
+    let content = filters(visit).html(&rows.finish(
         "Bindings that your roles cover",
         "There is no binding here. Look at the filters; or write a manifest and apply it: mcp-gateway apply.",
     ));
-    if let Some(next) = &cards.next {
-        content = content.raw("<p>").html(&link(&further(visit, next), "Further bindings")).raw("</p>");
-    }
-    Ok(Sheet::new("Bindings", content))
+    let further = visit.further("/console/bindings", &FILTERS, cards.next.as_deref());
+    Ok(Sheet::new("Bindings", content.html(&further)))
 }
 
 fn row(card: &Card) -> [Html; 8] {
@@ -78,11 +75,4 @@ fn filters(visit: &Visit) -> Html {
         .html(&choice("status", "Status", said("status"), &statuses))
         .html(&choice("review", "Review", said("review"), &reviews))
         .raw("<button>Filter</button></form>")
-}
-
-fn further(visit: &Visit, next: &str) -> String {
-    let mut query: Vec<(&str, Option<&str>)> =
-        FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
-    query.push(("cursor", Some(next)));
-    address("/console/bindings", &query)
 }

@@ -229,8 +229,7 @@ fn health(health: &BindingHealth) -> Html {
         };
         text(&store.name).raw(" ").html(&badge(word)).raw(" ").html(&refusal(&store.health))
     });
-    let last =
-        |at: &Option<String>| at.as_deref().map(time).unwrap_or_else(|| text("not that the evidence knows"));
+    let last = |at: &Option<String>| at.as_deref().map(time).unwrap_or_else(|| text("not in the evidence"));
     let refused = health.last_refusal.as_ref().map(|last| code(&last.code).raw(" ").html(&time(&last.at)));
     let facts = Facts::default()
         .fact("Its store", &store.unwrap_or_default())

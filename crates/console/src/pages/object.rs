@@ -88,7 +88,7 @@ pub(crate) fn declared(spec: &Value) -> Html {
         spec.as_object().into_iter().flatten().filter(|(name, value)| *name != "kind" && !value.is_null());
     let facts = fields.fold(Facts::default(), |facts, (name, value)| match value {
         Value::String(long) if long.contains('\n') => {
-            facts.named(&name.replace('_', " "), &lines::block(long))
+            facts.wide(&name.replace('_', " "), &lines::block(long))
         }
         other => facts.named(&name.replace('_', " "), &text(&words(other))),
     });

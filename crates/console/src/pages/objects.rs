@@ -8,7 +8,7 @@ use crate::pages::object::address;
 use crate::parts::{Table, badge, choice, code, field, link, text, words};
 use crate::shapes::{Items, Object};
 use crate::trouble::Trouble;
-use crate::visit::{Visit, address as with_query};
+use crate::visit::Visit;
 
 pub(crate) async fn servers(visit: Visit) -> Response {
     let made = list(&visit, "/v1/servers").await.map(|found| {
@@ -134,19 +134,12 @@ fn sheet(
         .html(&field("owner", "Owner", said("owner"), ""))
         .html(&choice("status", "Status", said("status"), &statuses))
         .raw("<button>Filter</button></form>");
-    let mut content = filters.html(&rows.finish("What your roles cover", nothing));
-    if let Some(next) = &found.next {
-        let mut query: Vec<(&str, Option<&str>)> =
-            FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
-        query.push(("cursor", Some(next)));
-        content = content.raw("<p>").html(&link(&with_query(place, &query), "Further ones")).raw("</p>");
-    }
-    Sheet::new(title, content)
+    let further = visit.further(place, &FILTERS, found.next.as_deref());
+    Sheet::new(title, filters.html(&rows.finish("What your roles cover", nothing)).html(&further))
 }
 
 async fn list(visit: &Visit, path: &str) -> Result<Items<Object>, Trouble> {
-    let mut query: Vec<(&str, Option<&str>)> =
-        FILTERS.iter().map(|name| (*name, visit.query.text(name))).collect();
+    let mut query = visit.said(&FILTERS);
     query.extend([("cursor", visit.query.text("cursor")), ("limit", Some(PAGE))]);
     visit.read(path, &query).await
 }

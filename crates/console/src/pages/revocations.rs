@@ -21,7 +21,8 @@ pub(crate) async fn page(visit: Visit) -> Response {
 
 async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
     let only = visit.query.text("outstanding");
-    let found: Items<Revocation> = visit.read("/v1/revocations", &[("outstanding", only)]).await?;
+    let query = [("outstanding", only), ("cursor", visit.query.text("cursor"))];
+    let found: Items<Revocation> = visit.read("/v1/revocations", &query).await?;
     let columns = &["Revocation", "What", "By", "When", "State", "Still open outside"];
     let rows = found.items.iter().fold(Table::new(columns), |table, one| {
         table.row(&[
@@ -33,12 +34,13 @@ async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
             text(&one.outstanding.to_string()),
         ])
     });
-    let options = [("", "all"), ("true", "where something outside may still open doors")];
+    let options = [("", "all"), ("true", "still open outside")];
     let content = Html::new()
         .raw("<form class=\"bar\" method=\"get\" action=\"/console/revocations\">")
         .html(&choice("outstanding", "Show", only.unwrap_or_default(), &options))
         .raw("<button>Show</button></form>")
-        .html(&rows.finish("The latest 100, by their newest document", "Nothing was revoked."));
+        .html(&rows.finish("By their newest document, the latest first", "Nothing was revoked."))
+        .html(&visit.further("/console/revocations", &["outstanding"], found.next.as_deref()));
     Ok(Sheet::new("Revocations", content))
 }
 

@@ -33,7 +33,10 @@ async fn server(visit: &Visit, environment: &str, name: &str) -> Result<Sheet, T
         .raw("<p>")
         .html(&link(&format!("/console/audit?environment={environment}&server={name}"), "All its evidence"))
         .raw(" · ")
-        .html(&link("/console/sessions", "Sessions and streams"))
+        .html(&link(
+            &format!("/console/sessions?environment={environment}&server={name}"),
+            "Sessions and streams",
+        ))
         .raw("</p>")
         .html(&receipts());
     let still = end(visit, &whole).html(&object::history(&whole.history));

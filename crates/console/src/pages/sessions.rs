@@ -9,6 +9,8 @@ use crate::shapes::{Items, Session};
 use crate::trouble::Trouble;
 use crate::visit::Visit;
 
+const FILTERS: [&str; 4] = ["environment", "server", "actor", "binding"];
+
 pub(crate) async fn page(visit: Visit) -> Response {
     let made = list(&visit).await;
     visit.answer(made)
@@ -16,7 +18,9 @@ pub(crate) async fn page(visit: Visit) -> Response {
 
 async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
     let reloads = visit.query.text("live").is_some();
-    let sessions: Items<Session> = visit.read("/v1/sessions", &[]).await?;
+    let mut query = visit.said(&FILTERS);
+    query.extend([("cursor", visit.query.text("cursor")), ("limit", Some("100"))]);
+    let sessions: Items<Session> = visit.read("/v1/sessions", &query).await?;
     let columns = &["Kind", "Server", "Who", "Under", "Answers", "Since", "End it"];
     let rows = sessions.items.iter().fold(Table::new(columns), |table, one| {
         let answers = one.tool.as_deref().or(one.method.as_deref()).unwrap_or_default();
@@ -39,5 +43,6 @@ async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
         "Sessions, streams and processes of this replica, the oldest first",
         "Nothing is open on this replica.",
     ));
+    let content = content.html(&visit.further("/console/sessions", &FILTERS, sessions.next.as_deref()));
     Ok(Sheet { reloads, ..Sheet::living("Sessions and streams", content) })
 }

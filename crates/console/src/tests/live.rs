@@ -43,7 +43,7 @@ async fn the_script_is_served_by_the_gateway_and_makes_no_markup_of_texts() {
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.headers[header::CONTENT_TYPE].to_str().unwrap().starts_with("text/javascript"));
     for forbidden in
-        ["eval(", "Function(", "innerHTML =", "insertAdjacentHTML", "document.write", "outerHTML ="]
+        ["eval(", "Function(", "innerHTML = ", "insertAdjacentHTML", "document.write", "outerHTML = "]
     {
         assert!(!page.text.contains(forbidden), "{forbidden}");
     }

@@ -92,13 +92,16 @@ async fn stores_are_told_with_their_health_to_those_who_have_a_role_where_they_s
 #[tokio::test]
 async fn what_waits_says_what_it_changes_and_whether_it_is_mine_to_sign() {
     let office = Office::production().await;
-    assert_eq!(office.apply("alice", &[binding("risk", json!("destructive"))]).await.status, 202);
+    assert_eq!(
+        office.apply("alice", &[binding("tools", json!(["list", "comment", "close"]))]).await.status,
+        202
+    );
     for (who, yours) in [("alice", false), ("bob", true), ("carol", false)] {
         let answer = office.get(who, "/v1/waiting").await.body;
         let items = answer["items"].as_array().unwrap();
         assert_eq!(items.len(), 1, "{answer}");
         assert_eq!((&items[0]["name"], &items[0]["yours"]), (&json!("bot-github"), &json!(yours)), "{who}");
-        assert_eq!(items[0]["changes"][0]["field"], "risk", "{answer}");
+        assert_eq!(items[0]["changes"][0]["field"], "tools", "{answer}");
     }
     assert_eq!(office.get("nobody", "/v1/waiting").await.body["items"], json!([]));
 }
