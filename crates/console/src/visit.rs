@@ -127,7 +127,7 @@ impl Visit {
         let Some(next) = next else { return Html::new() };
         let mut query = self.said(fields);
         query.push(("cursor", Some(next)));
-        Html::new().raw("<p>").html(&link(&address(place, &query), "The next page")).raw("</p>")
+        Html::new().raw("<p>").html(&link(&address(place, &query), "Next page")).raw("</p>")
     }
 
     /// Reads from the API.
