@@ -112,7 +112,7 @@ impl Client {
         let within = |part: &str| file.split('/').any(|segment| segment == part);
         match key {
             "context_servers" => return Self::Zed,
-            "mcp_servers" => return Self::Codex,
+            "mcp_servers" if file.ends_with(".toml") => return Self::Codex,
             "servers" => return Self::VsCode,
             _ => {}
         }

@@ -9,7 +9,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::client::Client;
-use crate::document::{Node, Scalar, Syntax};
+use crate::document::{Entry, Node, Scalar, Syntax};
 use crate::finding::{Finding, Slot};
 use crate::servers::ServerEntry;
 use crate::text::Text;
@@ -49,6 +49,11 @@ pub enum Stuck {
     /// The key is not in a header of a server over HTTP.
     #[error("the key is not in a header of a server over HTTP: `client-config` says what to write instead")]
     Place,
+    /// The new entry could not send every header of the old one.
+    #[error(
+        "the entry sends further headers, which the new one would not: `client-config` says what to write"
+    )]
+    Headers,
     /// Something else that looks like a key stands within what would be replaced.
     #[error("a further key stands within the entry, in a comment perhaps: take it out first")]
     Further,
@@ -151,6 +156,10 @@ fn in_place(site: &Site<'_>, client: Client, door: &Url) -> Result<Vec<Change>, 
     let address = site.address()?;
     let headers = site.entry.get("headers").map(Node::entries).unwrap_or_default();
     let header = headers.iter().find(|header| header.key == *name).ok_or(Stuck::Place)?;
+    let taken = |one: &Entry| one.key != *name && one.key.eq_ignore_ascii_case("authorization");
+    if headers.iter().any(taken) {
+        return Err(Stuck::Headers);
+    }
     let value = whole(header.node.scalar().ok_or(Stuck::Form)?)?;
     let quoted = |span: &Range<usize>| {
         let byte = span.start.checked_sub(1).and_then(|at| site.text.as_bytes().get(at)).copied();

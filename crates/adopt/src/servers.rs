@@ -120,8 +120,9 @@ fn walk_value(node: &Node, name: &str, path: &str, collector: &mut Collector<'_>
 
 /// A text under a name: by the name, else by what stands in it, else by its randomness.
 pub(crate) fn named(scalar: &Scalar, name: &str, path: &str, rule: Rule, collector: &mut Collector<'_>) {
-    let (before, value) = split_scheme(scalar.text());
-    let range = before.len()..scalar.text().len();
+    // A block of YAML or an escape may end a key with a line break.
+    let (before, value) = split_scheme(scalar.text().trim_end());
+    let range = before.len()..before.len().saturating_add(value.len());
     let slot = match rule {
         Rule::ServerEnvironment => Slot::Environment(name.to_owned()),
         _ => Slot::Named(name.to_owned()),
@@ -343,10 +344,17 @@ fn shown_url(address: &str) -> (Option<Url>, bool) {
 /// Words joined by dashes: nothing that could be a key, found or not.
 fn is_word_like(part: &str) -> bool {
     let words = part.split(['-', '_', '.', '@']);
-    part.is_ascii() && words.clone().all(|word| word.len() <= 14 && !mixes(word))
+    // Longer than any other word of a package's name, and in the names of most servers.
+    let known = |word: &str| word == "modelcontextprotocol";
+    part.is_ascii() && words.clone().all(|word| known(word) || word.len() <= 14 && !mixes(word))
 }
 
 fn mixes(word: &str) -> bool {
+    // `python3` and `node22`; a word of another kind with a number could be a password.
+    let stem = word.trim_end_matches(|character: char| character.is_ascii_digit());
+    if matches!(stem, "python" | "node" | "nodejs" | "java" | "ruby" | "php") {
+        return false;
+    }
     let digit = word.bytes().any(|byte| byte.is_ascii_digit());
     let letter = word.bytes().any(|byte| byte.is_ascii_alphabetic());
     digit && letter && word.len() > 4

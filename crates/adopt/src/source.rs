@@ -1,5 +1,7 @@
 //! Keys in running text: source code, logs, comments, arguments.
 
+mod logins;
+
 use std::ops::Range;
 
 use zeroize::Zeroizing;
@@ -33,6 +35,8 @@ pub(crate) enum Reading {
     Formats,
 }
 
+pub(crate) use logins::netrc;
+
 /// Every key in the text.
 pub(crate) fn hits(text: &str, reading: Reading) -> Vec<Hit> {
     let mut hits = Vec::new();
@@ -50,7 +54,7 @@ pub(crate) fn hits(text: &str, reading: Reading) -> Vec<Hit> {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         assignments(line, at, reading, &mut hits);
-        logins(line, at, &mut hits);
+        hits.extend(logins::in_line(line, at));
         if reading == Reading::Source {
             random_strings(line, at, &mut hits);
         }
@@ -180,15 +184,20 @@ fn is_mixed(value: &str) -> bool {
     digit && letter && !value.contains(['(', ')', '['])
 }
 
-/// The literal behind a name that ends at `at`, and whether it is in quotes.
-fn value_after(line: &str, at: usize) -> Option<(Range<usize>, bool)> {
+/// The literal behind a name that ends at `behind`, and whether it is in quotes.
+fn value_after(line: &str, behind: usize) -> Option<(Range<usize>, bool)> {
     const LONGEST_GAP: usize = 48;
-    let mut at = at;
+    let mut at = behind;
     let closes = |byte: &u8| matches!(byte, b'"' | b'\'' | b'`' | b']' | b')' | b'\\');
     while line.as_bytes().get(at).is_some_and(closes) {
         at = at.saturating_add(1);
     }
     let rest = line.get(at..)?;
+    // `<password>…</password>`; where a quote ends the name, it was an attribute.
+    if let Some(inner) = rest.strip_prefix('>').filter(|_| at == behind) {
+        let start = at.saturating_add(1);
+        return inner.find("</").map(|length| (start..start.saturating_add(length), true));
+    }
     if let Some(length) = rest.find(['"', '\'', '`']).filter(|length| *length <= LONGEST_GAP)
         && is_gap(rest.get(..length)?)
     {
@@ -230,7 +239,7 @@ fn unquoted(rest: &str) -> Option<&str> {
 
 /// Whether what stands between a name and a quote assigns: signs, types, wrappers.
 fn is_gap(gap: &str) -> bool {
-    const WORDS: [&str; 25] = [
+    const WORDS: [&str; 26] = [
         "str",
         "string",
         "text",
@@ -256,6 +265,8 @@ fn is_gap(gap: &str) -> bool {
         "nsstring",
         "final",
         "wstring",
+        // `key="ApiToken" value="…"`, and lists of `{name: …, value: …}`.
+        "value",
     ];
     let signs =
         gap.bytes().all(|byte| byte.is_ascii_alphabetic() || b" \t=:>&,([]!?*|<.@$#-\\".contains(&byte));
@@ -265,56 +276,6 @@ fn is_gap(gap: &str) -> bool {
     let falls_back = matches!(gap.trim(), "," | "??" | "||" | "or");
     let assigns = gap.contains(['=', ':']);
     falls_back || signs && assigns && words.all(|word| WORDS.contains(&word.to_ascii_lowercase().as_str()))
-}
-
-/// `curl -u user:password`, as people type it and scripts keep it.
-fn logins(line: &str, offset: usize, hits: &mut Vec<Hit>) {
-    if !["curl", "http", "wget"].iter().any(|program| line.contains(program)) {
-        return;
-    }
-    for flag in [" -u ", " -u", " --user ", " --user="] {
-        for (at, _) in line.match_indices(flag) {
-            let start = at.saturating_add(flag.len());
-            let rest = line.get(start..).unwrap_or_default();
-            let inner = rest.trim_start_matches(['"', '\'']);
-            let pair = run(inner, |byte| byte > b' ' && !b"\"'`;|<>".contains(&byte));
-            let Some((user, password)) = pair.split_once(':') else { continue };
-            let named = !user.is_empty() && user.bytes().all(|byte| is_word(byte) || b"-.@+".contains(&byte));
-            if !named || !is_plausible_password(password) {
-                continue;
-            }
-            let quotes = rest.len().saturating_sub(inner.len());
-            let start = start.saturating_add(quotes).saturating_add(user.len()).saturating_add(1);
-            let kind = formats::kind(password).unwrap_or("password");
-            let slot = Slot::Named("password".to_owned());
-            let range = start..start.saturating_add(password.len());
-            let range = shifted(&range, offset);
-            hits.push(Hit { range, rule: Rule::NamedValue, slot, kind, value: None });
-        }
-    }
-}
-
-/// The logins of a `.netrc` (`machine h login u password p`, on one line or on many).
-pub(crate) fn netrc(text: &str) -> Vec<Hit> {
-    let mut hits = Vec::new();
-    let mut before = "";
-    let mut at = 0;
-    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        let word = run(rest, |byte| byte > b' ');
-        let value = word.trim_matches('"');
-        if matches!(before, "password" | "account") && is_plausible_password(value) {
-            let start = at.saturating_add(word.find(value).unwrap_or(0));
-            let range = start..start.saturating_add(value.len());
-            let kind = formats::kind(value).unwrap_or("password");
-            let slot = Slot::Named(before.to_owned());
-            hits.push(Hit { range, rule: Rule::NamedValue, slot, kind, value: None });
-        }
-        if !word.is_empty() {
-            before = word;
-        }
-        at = at.saturating_add(word.len().max(1));
-    }
-    hits
 }
 
 /// How many bytes stand before the closing quote, on the same line.
@@ -417,6 +378,8 @@ mod tests {
             "--api-key @ --api-key=@",
             "curl -u anna:@ https://h",
             "curl --user 'anna:@' https://h",
+            "<config><apiKey>@</apiKey></config>",
+            "<add key=\"ApiToken\" value=\"@\" />",
         ] {
             let text = line.replace('@', KEY);
             let found = found(&text, Reading::Source);
@@ -443,22 +406,6 @@ mod tests {
     }
 
     #[test]
-    fn logins_of_a_netrc_are_found_on_one_line_and_on_many() {
-        let text = format!("machine a login b password {KEY}\nmachine c\n  login d\n  password \"{KEY}\"\n");
-        let found: Vec<&str> = netrc(&text).iter().map(|hit| text.get(hit.range.clone()).unwrap()).collect();
-        assert_eq!(found, [KEY, KEY]);
-        assert!(netrc("machine a login anonymous password\n").is_empty());
-        assert!(netrc("# the password is in the vault\nmachine a login b password ${TOKEN}\n").is_empty());
-    }
-
-    #[test]
-    fn a_user_without_a_password_is_no_login() {
-        for line in ["curl -u anna https://h", "curl -u $USER:$PASSWORD https://h", "sort -u a:b1234567"] {
-            assert_eq!(found(line, Reading::Loose), Vec::<String>::new(), "{line}");
-        }
-    }
-
-    #[test]
     fn code_that_handles_keys_holds_none() {
         for line in [
             "api_key = os.environ[\"API_KEY\"]",
@@ -477,6 +424,10 @@ mod tests {
             "the bearer token is checked, then basic authentication",
             "token_type = \"access_token\"",
             "max_tokens=4096",
+            "<password></password><token>${TOKEN}</token>",
+            "const token => token.length",
+            "<label for=\"password\">Password2026</label>",
+            "Promise<Token> value",
         ] {
             assert_eq!(found(line, Reading::Source), Vec::<String>::new(), "{line}");
         }

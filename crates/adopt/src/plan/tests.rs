@@ -111,3 +111,14 @@ fn slugs_are_names_that_manifests_take() {
         assert_eq!(slug(text), slug_of, "{text}");
     }
 }
+
+#[test]
+fn a_bridge_is_planned_as_the_server_behind_it() {
+    let text = format!(
+        r#"{{"mcpServers": {{"a": {{"command": "npx", "args": ["-y", "mcp-remote", "https://h/mcp", "--header", "X-Api-Key: {KEY}"]}}}}}}"#
+    );
+    let made = planned(&[("claude_desktop_config.json", text)]);
+    assert!(made.manifests().contains("route: { url: \"https://h/mcp\" }"), "{}", made.manifests());
+    assert!(made.manifests().contains("inject: { header: \"X-Api-Key\" }"), "{}", made.manifests());
+    assert!(made.open.is_empty(), "{:?}", made.open);
+}

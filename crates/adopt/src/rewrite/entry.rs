@@ -5,9 +5,9 @@ use std::ops::Range;
 use serde_json::Value;
 use url::Url;
 
-use super::{Change, Site, Stuck};
+use super::{Change, Site, Stuck, contains};
 use crate::client::{Client, VARIABLE, adopted_entry};
-use crate::document::Entry;
+use crate::document::{Entry, Node};
 use crate::finding::Slot;
 
 /// Fields that say how a server is reached; every other field of an entry is kept.
@@ -41,7 +41,8 @@ pub(super) fn replaced(site: &Site<'_>, client: Client, door: &Url) -> Result<Ve
         return Err(Stuck::Form);
     }
     let before = site.masked(&span)?;
-    let made = adopted_entry(client, door);
+    let mut made = adopted_entry(client, door);
+    send_the_other_headers(site, &mut made)?;
     let kept: Vec<(String, &str)> = site
         .entry
         .entries()
@@ -55,6 +56,31 @@ pub(super) fn replaced(site: &Site<'_>, client: Client, door: &Url) -> Result<Ve
         on_one_line(&made, &kept)
     };
     Ok(vec![Change { span, text, before }])
+}
+
+/// The headers of the old entry that hold no key: the server may need them, and the gateway passes them on.
+fn send_the_other_headers(site: &Site<'_>, made: &mut Value) -> Result<(), Stuck> {
+    let arguments = site.entry.get("args").map(Node::items).unwrap_or_default();
+    let flag = |item: &&Node| {
+        item.text().is_some_and(|text| matches!(text, "-H" | "--header") || text.starts_with("--header="))
+    };
+    if arguments.iter().filter(flag).count() > 1 {
+        return Err(Stuck::Headers);
+    }
+    let written = site.entry.get("headers").map(Node::entries).unwrap_or_default();
+    for header in written {
+        if site.ours.iter().any(|finding| contains(&header.node.span, &finding.span)) {
+            continue;
+        }
+        let text = header.node.text().ok_or(Stuck::Headers)?;
+        // The token's own place.
+        if header.key.eq_ignore_ascii_case("authorization") {
+            return Err(Stuck::Headers);
+        }
+        let headers = made.get_mut("headers").and_then(Value::as_object_mut).ok_or(Stuck::Headers)?;
+        headers.insert(header.key.clone(), Value::from(text));
+    }
+    Ok(())
 }
 
 /// How a file breaks and indents its lines.

@@ -110,6 +110,25 @@ fn keys_of_programs_addresses_and_bridges_leave_with_the_whole_entry() {
 }
 
 #[test]
+fn other_headers_stay_or_keep_their_entry() {
+    let entry = format!(
+        r#"{{"mcpServers":{{"a":{{"url":"https://h/mcp?api_key={KEY}","headers":{{"X-Tenant":"blue"}}}}}}}}"#
+    );
+    let (made, _) = changed(".cursor/mcp.json", &entry).unwrap();
+    assert!(made.contains(r#""X-Tenant":"blue""#) && made.contains("Bearer ${env:"), "{made}");
+    let both = entry.replace("X-Tenant\":\"blue", "authorization\":\"${env:OLD}");
+    assert_eq!(changed(".cursor/mcp.json", &both).unwrap_err(), Stuck::Headers);
+    let zed = format!(
+        r#"{{"context_servers":{{"a":{{"url":"https://h/mcp","headers":{{"X-Api-Key":"{KEY}","X-Tenant":"blue"}}}}}}}}"#
+    );
+    assert_eq!(changed("settings.json", &zed).unwrap_err(), Stuck::Headers);
+    let bridge = format!(
+        r#"{{"mcpServers":{{"a":{{"command":"npx","args":["mcp-remote","https://h/mcp","--header","X-Api-Key:{KEY}","--header","X-Tenant:blue"]}}}}}}"#
+    );
+    assert_eq!(changed("claude_desktop_config.json", &bridge).unwrap_err(), Stuck::Headers);
+}
+
+#[test]
 fn codex_names_the_variable_in_a_field_of_its_own() {
     let text = format!(
         "[mcp_servers.issues] # mine\nurl = 'https://h/mcp'\nhttp_headers = {{ Authorization = \"Bearer {KEY}\", X-Scope = 'read' }}\ntimeout = 5\n"

@@ -134,3 +134,16 @@ fn a_private_key_in_a_field_is_one_finding() {
     );
     insta::assert_snapshot!(shown("account.json", &text).join("\n"), @"1:45 format/private-key private key private_key");
 }
+
+#[test]
+fn a_line_break_behind_a_key_does_not_hide_it() {
+    const KEY: &str = "q7Zk29fLmP0xW4tR8vN1bC5y";
+    for (file, text) in [
+        (".env", format!("API_KEY=\"{KEY}\\n\"\n")),
+        ("a.yaml", format!("a:\n  secret: |\n    {KEY}\n  b: c\n")),
+        ("a.json", format!("{{\"apiKey\": \"{KEY}\\n\"}}")),
+    ] {
+        let findings = scan(file, text.as_bytes()).findings;
+        assert_eq!(findings.len(), 1, "{file}");
+    }
+}

@@ -5,6 +5,7 @@ mod files;
 mod journal;
 mod knock;
 mod planned;
+mod programs;
 mod report;
 mod undo;
 mod write;
@@ -99,6 +100,9 @@ struct Target {
         help_heading = "For --plan and --write"
     )]
     gateway: Url,
+    /// Look programs up in this machine's PATH: the gateway runs here
+    #[arg(long, help_heading = "For --plan and --write")]
+    local_programs: bool,
     /// Write the manifests to this new file, for `apply -f`
     #[arg(long, value_name = "FILE", requires = "plan", help_heading = "For --plan and --write")]
     manifests: Option<PathBuf>,
@@ -129,7 +133,10 @@ pub(super) fn run(session: &mut Session, arguments: &AdoptArguments) -> Result<E
     let path = arguments.path.as_ref().ok_or_else(|| Failure::usage("name a file or a directory"))?;
     let baseline = arguments.known()?;
     session.printer.progress(&format!("looking through {} …", path.display()));
-    let report = walk(path).map_err(|error| unreadable(&error))?;
+    let mut report = walk(path).map_err(|error| unreadable(&error))?;
+    if arguments.target.local_programs {
+        programs::resolve(&mut report.scanned.servers, &std::env::var_os("PATH").unwrap_or_default());
+    }
     let key = fingerprint_key()?;
     if arguments.plan {
         return planned::run(session, &arguments.target, &report, &key);
