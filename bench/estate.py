@@ -201,8 +201,15 @@ class Visitor:
 
     def _timed(self, path, headers):
         began = time.perf_counter()
-        self.connection.request("GET", path, headers=headers)
-        response = self.connection.getresponse()
+        try:
+            self.connection.request("GET", path, headers=headers)
+            response = self.connection.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            # The gateway closes a connection that has rested for ten seconds; a page that fails fails again.
+            self.connection.close()
+            began = time.perf_counter()
+            self.connection.request("GET", path, headers=headers)
+            response = self.connection.getresponse()
         body = response.read()
         return response.status, body, time.perf_counter() - began
 

@@ -147,13 +147,25 @@ async fn perform(visit: &Visit, act: Act) -> Result<Sheet, Trouble> {
     });
     let waits = answer.get("missing").and_then(Value::as_array).is_some_and(|missing| !missing.is_empty());
     let title = if waits && act == Act::Rotate { "Waits for signatures" } else { act.done() };
-    let content = Html::new()
-        .raw("<div class=\"notice good\" role=\"status\">The gateway has done it, and its evidence is written.</div>")
-        .html(&facts.finish())
-        .raw("<p>")
-        .html(&link(&order.back, "Go on"))
-        .raw("</p>");
+    let content =
+        notice(act, &answer).html(&facts.finish()).raw("<p>").html(&link(&order.back, "Go on")).raw("</p>");
     Ok(Sheet::new(title, content))
+}
+
+/// What came of it. Asking a store changes nothing, so there is no evidence of it.
+fn notice(act: Act, answer: &Value) -> Html {
+    let reachable = answer.get("reachable").and_then(Value::as_bool);
+    Html::new().raw(match (act, reachable) {
+        (Act::ProbeStore, Some(true)) => {
+            "<div class=\"notice good\" role=\"status\">The store answers and takes the gateway's login.</div>"
+        }
+        (Act::ProbeStore, _) => {
+            "<div class=\"notice bad\" role=\"alert\">The store does not answer, or refuses the gateway's login.</div>"
+        }
+        _ => {
+            "<div class=\"notice good\" role=\"status\">The gateway has done it, and its evidence is written.</div>"
+        }
+    })
 }
 
 fn unsaid(what: &'static str) -> Sheet {

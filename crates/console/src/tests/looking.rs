@@ -51,6 +51,16 @@ async fn the_stores_page_tells_health_and_asks_by_a_button() {
     let answer = site.post(&mut browser, "/console/act/probe-store", &form).await;
     assert!(answer.text.contains("Asked"), "{}", answer.text);
     assert_eq!(site.api.asked().last().unwrap(), "POST /v1/stores/bao/probe");
+    assert!(answer.text.contains("The store answers"), "{}", answer.text);
+    let down =
+        json!({ "store": "bao", "reachable": false, "code": "store.unavailable", "milliseconds": 3000 });
+    site.api.answers("/v1/stores/bao/probe", 200, down);
+    let answer = site.post(&mut browser, "/console/act/probe-store", &form).await;
+    assert!(
+        answer.text.contains("does not answer") && answer.text.contains("store.unavailable"),
+        "{}",
+        answer.text
+    );
 }
 
 #[tokio::test]

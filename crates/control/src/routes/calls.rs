@@ -27,7 +27,7 @@ use crate::problem::Problem;
 const DAY: u32 = 24 * 60;
 const WEEK: u32 = 7 * DAY;
 /// How many ends of calls and how many refusals are looked at, the newest of each.
-const MOST: u32 = 1_000;
+const MOST: u32 = 500;
 /// How many lines of counts, and how many single calls, are told.
 const LINES: usize = 100;
 const LATEST: usize = 20;
