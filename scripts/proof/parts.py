@@ -8,7 +8,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NPM = ROOT / "tests-real" / "npm"
 PYTHON = ROOT / "tests-real" / "python"
 NEEDED = ("openbao", "node", "npm", "python", "servers", "fastmcp", "moto", "browser", "faketime", "postgres",
-          "telemetry", "rsyslog", "prometheus", "keyring")
+          "telemetry", "rsyslog", "prometheus", "keyring",
+          "schemathesis")
 
 
 def folder():

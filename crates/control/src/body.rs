@@ -3,9 +3,11 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use gateway_core::id::Revision;
+use gateway_core::lifecycle::rule;
 use gateway_core::secret::Secret;
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
@@ -18,7 +20,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unread(&rejection))?;
+        if !is_json && !bytes.is_empty() {
+            return Err(Problem::content_type());
+        }
         // Held as a secret, so that the buffer is zeroed: a body may hold a value.
         let body = Secret::new(Vec::from(bytes));
         parse(&body).map(Self)
@@ -28,7 +34,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 #[expect(clippy::disallowed_methods, reason = "a request body is parsed once, right here")]
 fn parse<T: DeserializeOwned>(body: &Secret) -> Result<T, Problem> {
     let bytes = if body.is_empty() { b"{}" } else { body.expose() };
-    serde_json::from_slice(bytes).map_err(|error| Problem::malformed(shape(&error)))
+    serde_json::from_slice(bytes).map_err(|error| {
+        let shape = shape(&error);
+        // Text is all that the document asks for: which texts are references is a rule of ours.
+        if shape.starts_with("not a secret reference") {
+            return Problem::new(&rule::REFERENCE_MALFORMED, shape);
+        }
+        Problem::malformed(shape)
+    })
+}
+
+/// Whether the body says to be JSON, or says nothing.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return true };
+    let text = value.to_str().unwrap_or_default();
+    let kind = text.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
 }
 
 fn unread(rejection: &BytesRejection) -> Problem {
@@ -55,6 +76,45 @@ pub(crate) fn shape(error: &serde_json::Error) -> String {
         None => format!("not the JSON that was expected, at line {} column {}", error.line(), error.column()),
     }
 }
+
+/// A whole number: `2` and `2.0` are the same (JSON Schema, section 6.1.1).
+pub(crate) fn whole<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let float = || number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..=MOST_EXACT).contains(float));
+    // In this range every whole float is exactly the number it shows.
+    let exact = || float().and_then(|float| format!("{float:.0}").parse().ok());
+    let found = number.as_u64().or_else(exact).and_then(|found| T::try_from(found).ok());
+    found.ok_or_else(|| {
+        serde::de::Error::custom("a value has the wrong type or form, expected a whole number in range")
+    })
+}
+
+/// The same where it may be absent.
+pub(crate) fn maybe_whole<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    struct Whole<T>(T);
+    impl<'de, T: TryFrom<u64>> Deserialize<'de> for Whole<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            whole(deserializer).map(Self)
+        }
+    }
+    Ok(Option::<Whole<T>>::deserialize(deserializer)?.map(|Whole(number)| number))
+}
+
+/// A revision's number.
+pub(crate) fn revision<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Revision, D::Error> {
+    whole(deserializer).map(Revision)
+}
+
+/// The largest whole number below which floats miss none.
+const MOST_EXACT: f64 = 9_007_199_254_740_991.0;
 
 /// A query string.
 pub(crate) struct Query<T>(pub(crate) T);

@@ -10,7 +10,7 @@ use gateway_core::operator::Operator;
 use gateway_core::policy::PolicyCompiler;
 use gateway_core::ports::{
     AuditSink, CredentialProbe, IdentityVerifier, LiveSessions, LiveTraffic, Publisher, Random, Sequence,
-    StateWriter,
+    StateWriter, Tickets,
 };
 use gateway_core::secret::FingerprintKey;
 use gateway_core::state::State;
@@ -47,6 +47,8 @@ pub struct ControlContext {
     pub audit: Arc<dyn AuditSink>,
     /// Where evidence is read.
     pub audit_reader: Arc<dyn AuditReader>,
+    /// The short-lived records that the replicas share.
+    pub tickets: Arc<dyn Tickets>,
     /// The documents of revocations.
     pub documents: Documents,
     /// Compiles policies.

@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gateway_core::lifecycle::Rule;
+use gateway_core::lifecycle::rule;
 use gateway_core::manifest::ObjectKey;
 use gateway_core::time::Timestamp;
 use http::{HeaderValue, header};
@@ -21,13 +21,6 @@ use crate::routes::json;
 
 /// The longest cursor, in characters.
 const LONGEST: usize = 512;
-
-pub(crate) static CURSOR: Rule = Rule {
-    code: "page.cursor",
-    status: 422,
-    fixer: "the operator",
-    hint: "send the `next` of the page before as it was, or begin without a cursor",
-};
 
 /// How many items a page holds at most.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -77,7 +70,7 @@ impl Cursor {
     pub(crate) fn place(&self) -> Result<String, Problem> {
         let bytes = URL_SAFE_NO_PAD.decode(&self.0).ok();
         let place = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-        place.ok_or_else(|| Problem::new(&CURSOR, "this is no cursor of this list"))
+        place.ok_or_else(|| Problem::new(&rule::PAGE_CURSOR, "this is no cursor of this list"))
     }
 }
 
@@ -96,7 +89,8 @@ pub(crate) fn place_in_time(time: Timestamp, id: &str) -> String {
 /// The time and id of such a place.
 pub(crate) fn time_and_id(place: &str) -> Result<(Timestamp, &str), Problem> {
     let parts = place.split_once('\n').and_then(|(time, id)| Some((time.parse().ok()?, id)));
-    let (micros, id) = parts.ok_or_else(|| Problem::new(&CURSOR, "this is no cursor of this list"))?;
+    let (micros, id) =
+        parts.ok_or_else(|| Problem::new(&rule::PAGE_CURSOR, "this is no cursor of this list"))?;
     Ok((Timestamp::from_micros(micros), id))
 }
 

@@ -8,6 +8,7 @@ use gateway_core::refusal::Refusal;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use crate::entity::EntityTag;
 use crate::ports::AuditReadError;
 
 /// A refusal or failure on its way out.
@@ -19,7 +20,8 @@ pub struct Problem {
     hint: &'static str,
     fixer: &'static str,
     findings: Vec<Finding>,
-    retry_after: Option<u64>,
+    retry_after: Option<u32>,
+    etag: Option<Box<EntityTag>>,
 }
 
 #[derive(Serialize)]
@@ -31,6 +33,9 @@ struct Rendered<'a> {
     detail: &'a str,
     hint: &'a str,
     fixer: &'a str,
+    /// The tag of the thing as it stands, where it has changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<&'a EntityTag>,
     #[serde(skip_serializing_if = "<[Finding]>::is_empty")]
     findings: &'a [Finding],
 }
@@ -78,10 +83,28 @@ static MALFORMED: Rule = Rule {
     fixer: "the operator",
     hint: "see /v1/openapi.json for what this call takes",
 };
+static CONTRADICTORY: Rule = Rule {
+    code: "request.contradictory",
+    status: 422,
+    fixer: "the operator",
+    hint: "say what is meant once, as the message says",
+};
 static TOO_LARGE: Rule =
     Rule { code: "request.too_large", status: 413, fixer: "the operator", hint: "send less at a time" };
 static NO_ROUTE: Rule =
     Rule { code: "request.unknown", status: 404, fixer: "the operator", hint: "see /v1/openapi.json" };
+static NO_METHOD: Rule = Rule {
+    code: "request.method",
+    status: 405,
+    fixer: "the operator",
+    hint: "use a method that `Allow` names; see /v1/openapi.json",
+};
+static CONTENT_TYPE: Rule = Rule {
+    code: "request.content_type",
+    status: 415,
+    fixer: "the operator",
+    hint: "send the body as `Content-Type: application/json`",
+};
 static NOT_PUBLISHED: Rule = Rule {
     code: "state.not_published",
     status: 503,
@@ -113,7 +136,18 @@ impl Problem {
             fixer: rule.fixer,
             findings: Vec::new(),
             retry_after: None,
+            etag: None,
         }
+    }
+
+    /// With the tag of the thing as it stands.
+    pub(crate) fn at(self, current: &EntityTag) -> Self {
+        Self { etag: Some(Box::new(current.clone())), ..self }
+    }
+
+    /// With the number of seconds after which to try again.
+    pub(crate) fn after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     pub(crate) fn about(rule: &'static Rule, key: &ObjectKey, detail: impl std::fmt::Display) -> Self {
@@ -132,6 +166,11 @@ impl Problem {
         Self::new(&MALFORMED, detail)
     }
 
+    /// Of the documented form, and saying two things or nothing.
+    pub(crate) fn contradictory(detail: impl std::fmt::Display) -> Self {
+        Self::new(&CONTRADICTORY, detail)
+    }
+
     pub(crate) fn too_large() -> Self {
         Self::new(&TOO_LARGE, "the body is larger than this call takes")
     }
@@ -143,6 +182,14 @@ impl Problem {
 
     pub(crate) fn no_route() -> Self {
         Self::new(&NO_ROUTE, "there is nothing here")
+    }
+
+    pub(crate) fn no_method() -> Self {
+        Self::new(&NO_METHOD, "this method does not exist here")
+    }
+
+    pub(crate) fn content_type() -> Self {
+        Self::new(&CONTENT_TYPE, "the body is not of the type `application/json`")
     }
 
     pub(crate) fn incomplete() -> Self {
@@ -200,7 +247,8 @@ impl From<Refusal> for Problem {
             hint: row.hint,
             fixer: row.fixer.words(),
             findings: Vec::new(),
-            retry_after: refusal.retry().map(|span| span.as_secs().max(1)),
+            retry_after: refusal.retry().map(|span| u32::try_from(span.as_secs()).unwrap_or(u32::MAX).max(1)),
+            etag: None,
         }
     }
 }
@@ -259,6 +307,7 @@ impl IntoResponse for Problem {
             detail: &self.detail,
             hint: self.hint,
             fixer: self.fixer,
+            etag: self.etag.as_deref(),
             findings: &self.findings,
         };
         let body = serde_json::to_vec(&rendered).unwrap_or_default();
@@ -268,6 +317,7 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        headers.extend(self.etag.as_deref().and_then(EntityTag::header).map(|tag| (header::ETAG, tag)));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 
 use crate::auth::{Caller, Strangers, authenticate, named, record};
 use crate::context::ControlContext;
+use crate::idempotency::once;
 use crate::masking::veil;
 use crate::page::link;
 use crate::problem::Problem;
@@ -127,12 +128,12 @@ fn describe(api: &mut utoipa::openapi::OpenApi) {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
 }
 
-/// The OpenAPI document of every route.
-pub fn openapi_document() -> utoipa::openapi::OpenApi {
+/// The OpenAPI document of every route, with what holds for all of them.
+pub fn openapi_document() -> serde_json::Value {
     let router = OpenApiRouter::with_openapi(Description::openapi());
     let mut api = router.merge(manifests()).merge(operators()).merge(open()).into_openapi();
     describe(&mut api);
-    api
+    crate::openapi::completed(&api)
 }
 
 /// The routes of operators, for a caller inside this process that has proven itself who the operator is: the
@@ -145,6 +146,7 @@ impl OperatorRoutes {
     pub fn new(context: &Arc<ControlContext>) -> Self {
         let (routes, _) = manifests().merge(operators()).split_for_parts();
         let routes = routes
+            .route_layer(from_fn_with_state(Arc::clone(context), once))
             .route_layer(from_fn_with_state(Arc::clone(context), veil))
             .route_layer(from_fn(named))
             .fallback(|| async { Problem::no_route() })
@@ -162,7 +164,7 @@ impl OperatorRoutes {
 
 /// The whole control plane, for its own listener.
 pub fn control_router(context: Arc<ControlContext>) -> Router {
-    let document: Arc<str> = openapi_document().to_json().unwrap_or_default().into();
+    let document: Arc<str> = openapi_document().to_string().into();
     let openapi = move || async move {
         ([(header::CONTENT_TYPE, "application/json")], document.to_string()).into_response()
     };
@@ -170,12 +172,13 @@ pub fn control_router(context: Arc<ControlContext>) -> Router {
     let (guarded, _) = guarded.split_for_parts();
     let (open, _) = open().split_for_parts();
     guarded
+        .route_layer(from_fn_with_state(Arc::clone(&context), once))
         .route_layer(from_fn_with_state(Arc::clone(&context), veil))
         .route_layer(from_fn_with_state(Arc::clone(&context), authenticate))
         .merge(open)
         .route("/v1/openapi.json", get(openapi))
         .fallback(|| async { Problem::no_route() })
-        .method_not_allowed_fallback(|| async { Problem::no_route() })
+        .method_not_allowed_fallback(|| async { Problem::no_method() })
         .layer(from_fn(link))
         .layer(from_fn_with_state((Arc::clone(&context), Arc::new(Strangers::default())), record))
         .with_state(context)

@@ -165,6 +165,10 @@ impl Tickets for MemoryState {
         Ok(inner.tickets.values().filter(living).cloned().collect())
     }
 
+    async fn count(&self, kind: TicketKind, now: Timestamp) -> Result<u64, StateError> {
+        Ok(self.list(kind, now).await?.len() as u64)
+    }
+
     async fn sweep(&self, now: Timestamp) -> Result<u64, StateError> {
         let mut inner = self.up()?;
         let before = inner.tickets.len();

@@ -1,11 +1,13 @@
 """The catalogue that people look at: the console, the bridge, and the way out of loose keys (issue 6)."""
 
-from . import canary, connect, console, loose, scale
+from . import canary, connect, console, editors, fuzz, loose, scale
 
 CLAIMS = (
     *console.CLAIMS,
     *connect.CLAIMS,
     *loose.CLAIMS,
+    *fuzz.CLAIMS,
+    *editors.CLAIMS,
     *scale.CLAIMS,
     *canary.CLAIMS,
 )

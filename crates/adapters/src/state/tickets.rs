@@ -3,7 +3,7 @@
 use gateway_core::ports::{StateError, Ticket, TicketKind};
 use gateway_core::time::Timestamp;
 
-use super::session::{Session, Value};
+use super::session::{Session, Value, corrupt};
 
 // An expired row is as if absent, also where nobody has swept it yet.
 const INSERT: &str = "INSERT INTO tickets (kind, key, content, expires_at) VALUES ($1, $2, $3, $4) \
@@ -15,6 +15,7 @@ const TAKE: &str = "DELETE FROM tickets WHERE kind = $1 AND key = $2 AND expires
 const REPLACE: &str = "UPDATE tickets SET content = $1, expires_at = $2 \
     WHERE kind = $3 AND key = $4 AND content = $5 AND expires_at > $6";
 const LIST: &str = "SELECT key, content, expires_at FROM tickets WHERE kind = $1 AND expires_at > $2";
+const COUNT: &str = "SELECT COUNT(*) FROM tickets WHERE kind = $1 AND expires_at > $2";
 const SWEEP: &str = "DELETE FROM tickets WHERE expires_at <= $1";
 
 pub(super) async fn insert(
@@ -80,6 +81,16 @@ pub(super) async fn list(
     rows.collect()
 }
 
+pub(super) async fn count(
+    session: &mut dyn Session,
+    kind: TicketKind,
+    now: Timestamp,
+) -> Result<u64, StateError> {
+    let values = [Value::Text(kind.word()), Value::Number(now.micros())];
+    let Some(mut row) = session.rows(COUNT, &values).await?.pop() else { return Ok(0) };
+    u64::try_from(row.number()?).map_err(corrupt)
+}
+
 pub(super) async fn sweep(session: &mut dyn Session, now: Timestamp) -> Result<u64, StateError> {
     session.execute(SWEEP, &[Value::Number(now.micros())]).await
 }
@@ -98,7 +109,7 @@ async fn one(
     Ok(Some(Ticket { kind, key: key.to_owned(), content, expires_at }))
 }
 
-/// The same six statements on either backend; they differ in where a reading connection comes from.
+/// The same statements on either backend; they differ in where a reading connection comes from.
 macro_rules! tickets {
     ($state:ty, $reading:ident, $writing:ident) => {
         #[async_trait::async_trait]
@@ -136,6 +147,10 @@ macro_rules! tickets {
 
             async fn list(&self, kind: TicketKind, now: Timestamp) -> Result<Vec<Ticket>, StateError> {
                 list(&mut *self.$reading().await?, kind, now).await
+            }
+
+            async fn count(&self, kind: TicketKind, now: Timestamp) -> Result<u64, StateError> {
+                count(&mut *self.$reading().await?, kind, now).await
             }
 
             async fn sweep(&self, now: Timestamp) -> Result<u64, StateError> {

@@ -2,19 +2,20 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use gateway_core::id::{EnvironmentName, Revision};
-use gateway_core::lifecycle::{self, PendingBinding, Requirement, rule};
-use gateway_core::manifest::{Kind, ObjectKey};
+use gateway_core::id::Revision;
+use gateway_core::lifecycle::{self, PendingBinding, Requirement};
+use gateway_core::manifest::ObjectKey;
 use gateway_core::state::{Capacity, Lifecycle};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::ending::{self, Mode, Order, end};
-use super::{BindingPath, Shared, binding_key, status};
+use super::{BindingPath, ObjectPath, Shared, binding_key, object_key, status};
 use crate::auth::Caller;
-use crate::body::{Body, Query};
+use crate::body::{Body, Query, revision};
 use crate::context::ControlContext;
+use crate::entity::IfMatch;
 use crate::problem::Problem;
 
 #[derive(Deserialize, ToSchema)]
@@ -22,6 +23,7 @@ use crate::problem::Problem;
 pub(crate) struct Approve {
     /// The pending revision that was read: one signs what one has seen.
     #[schema(value_type = u32)]
+    #[serde(deserialize_with = "revision")]
     revision: Revision,
 }
 
@@ -45,10 +47,11 @@ struct Approved {
 pub(crate) async fn approve_binding(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path((environment, name)): BindingPath,
     Body(body): Body<Approve>,
 ) -> Result<Response, Problem> {
-    approve(&context, &caller, &binding_key(&environment, &name)?, body.revision).await
+    approve(&context, &caller, &binding_key(&environment, &name)?, body.revision, &only_if).await
 }
 
 /// Signs a pending revision of any object; `-` stands for no environment.
@@ -61,16 +64,11 @@ pub(crate) async fn approve_binding(
 pub(crate) async fn approve_object(
     State(context): Shared,
     caller: Caller,
-    Path((kind, environment, name)): Path<(String, String, String)>,
+    only_if: IfMatch,
+    Path((kind, environment, name)): ObjectPath,
     Body(body): Body<Approve>,
 ) -> Result<Response, Problem> {
-    let unknown = || Problem::new(&rule::OBJECT_UNKNOWN, "no such object");
-    let kind = Kind::from_word(&kind).ok_or_else(unknown)?;
-    let environment = match environment.as_str() {
-        "-" => None,
-        name => Some(EnvironmentName::parse(name).map_err(|_| unknown())?),
-    };
-    approve(&context, &caller, &ObjectKey { kind, environment, name }, body.revision).await
+    approve(&context, &caller, &object_key(&kind, &environment, name)?, body.revision, &only_if).await
 }
 
 async fn approve(
@@ -78,11 +76,13 @@ async fn approve(
     caller: &Caller,
     key: &ObjectKey,
     revision: Revision,
+    only_if: &IfMatch,
 ) -> Result<Response, Problem> {
     let signed = context
         .write(|state| {
             // A signer for a path or a server may sign what is not its own team's: role decides there.
             let signed = lifecycle::approve(&context.deciding(state, &caller.0), key, revision)?;
+            only_if.check_object(state, key)?;
             context.rehearse(state, &signed.change)?;
             let change = signed.change.clone();
             Ok((signed, Some(change)))
@@ -109,10 +109,11 @@ async fn approve(
 pub(crate) async fn disable(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path((environment, name)): BindingPath,
 ) -> Result<Response, Problem> {
     let key = binding_key(&environment, &name)?;
-    let order = Order { key, act: lifecycle::disable, status: Lifecycle::Disabled };
+    let order = Order { key, act: lifecycle::disable, status: Lifecycle::Disabled, only_if };
     end(&context, &caller, order, &Mode::default()).await
 }
 
@@ -123,9 +124,10 @@ pub(crate) async fn disable(
 pub(crate) async fn enable(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path((environment, name)): BindingPath,
 ) -> Result<Response, Problem> {
-    ending::enable(&context, &caller, binding_key(&environment, &name)?).await
+    ending::enable(&context, &caller, binding_key(&environment, &name)?, only_if).await
 }
 
 /// Ends a binding for ever, and answers when nothing flows under it any more, with the evidence.
@@ -136,10 +138,11 @@ pub(crate) async fn enable(
 pub(crate) async fn revoke(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path((environment, name)): BindingPath,
     Query(mode): Query<Mode>,
 ) -> Result<Response, Problem> {
     let key = binding_key(&environment, &name)?;
-    let order = Order { key, act: lifecycle::revoke, status: Lifecycle::Revoked };
+    let order = Order { key, act: lifecycle::revoke, status: Lifecycle::Revoked, only_if };
     end(&context, &caller, order, &mode).await
 }

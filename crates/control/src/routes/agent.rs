@@ -11,6 +11,7 @@ use super::ending::{self, Mode, Order, end};
 use super::token::agent_of;
 use crate::auth::Caller;
 use crate::body::Query;
+use crate::entity::IfMatch;
 use crate::problem::Problem;
 
 /// Switches an agent off, with everything that it holds and that runs for it. Never needs approval. Its
@@ -22,10 +23,11 @@ use crate::problem::Problem;
 pub(crate) async fn disable(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let key = agent_of(&name)?.1;
-    let order = Order { key, act: lifecycle::disable, status: Lifecycle::Disabled };
+    let order = Order { key, act: lifecycle::disable, status: Lifecycle::Disabled, only_if };
     end(&context, &caller, order, &Mode::default()).await
 }
 
@@ -37,11 +39,12 @@ pub(crate) async fn disable(
 pub(crate) async fn revoke(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path(name): Path<String>,
     Query(mode): Query<Mode>,
 ) -> Result<Response, Problem> {
     let key = agent_of(&name)?.1;
-    let order = Order { key, act: lifecycle::revoke, status: Lifecycle::Revoked };
+    let order = Order { key, act: lifecycle::revoke, status: Lifecycle::Revoked, only_if };
     end(&context, &caller, order, &mode).await
 }
 
@@ -51,7 +54,8 @@ pub(crate) async fn revoke(
 pub(crate) async fn enable(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    ending::enable(&context, &caller, agent_of(&name)?.1).await
+    ending::enable(&context, &caller, agent_of(&name)?.1, only_if).await
 }

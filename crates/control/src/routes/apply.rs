@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use gateway_core::id::{BindingName, EnvironmentName};
-use gateway_core::lifecycle::{self, Finding, Manifests, Written, WrittenAs, may_touch, rule};
-use gateway_core::manifest::{Kind, Spec};
+use gateway_core::lifecycle::{self, Finding, Manifests, Written, WrittenAs, may_touch, pending, rule};
+use gateway_core::manifest::{Kind, ObjectKey, Spec};
 use gateway_core::operator::Role;
 use gateway_core::policy::PolicySource;
 use gateway_core::state::State as Objects;
@@ -19,6 +19,7 @@ use super::{Shared, json, status};
 use crate::auth::Caller;
 use crate::body::{Body, Query, shape};
 use crate::context::ControlContext;
+use crate::entity::{EntityTag, NONE_YET, Tagged};
 use crate::masking::shown;
 use crate::problem::Problem;
 use crate::write::policy_problem;
@@ -29,7 +30,8 @@ const PRUNE_DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ManifestBody {
-    /// The declared objects, each with its `kind`.
+    /// The declared objects, each with its `kind`; with `etag`, only where it still is as it was read, and with
+    /// `etag: none`, only where there is none yet.
     specs: Vec<Value>,
     /// Environments in which undeclared servers and bindings are disabled.
     #[serde(default)]
@@ -53,19 +55,53 @@ struct Answer {
     objects: Vec<Written>,
 }
 
-fn read_specs(values: Vec<Value>) -> Result<Vec<Spec>, Problem> {
-    let mut specs = Vec::with_capacity(values.len());
+/// The objects as declared, and how those have to stand that say so.
+#[derive(Default)]
+struct Declared {
+    specs: Vec<Spec>,
+    expected: Vec<(ObjectKey, String)>,
+}
+
+fn read_specs(values: Vec<Value>) -> Result<Declared, Problem> {
+    let mut declared = Declared::default();
     let mut findings = Vec::new();
-    for (index, value) in values.into_iter().enumerate() {
-        match serde_json::from_value::<Spec>(value) {
-            Ok(spec) => specs.push(spec),
+    for (index, mut value) in values.into_iter().enumerate() {
+        // No field of an object, but what the author has seen of it.
+        let etag = value.as_object_mut().and_then(|fields| fields.remove("etag"));
+        let etag = etag.map(serde_json::from_value::<String>).transpose();
+        match serde_json::from_value::<Spec>(value).and_then(|spec| Ok((spec, etag?))) {
+            Ok((spec, etag)) => {
+                declared.expected.extend(etag.map(|etag| (spec.key(), etag)));
+                declared.specs.push(spec);
+            }
             Err(error) => {
                 let message = format!("object {index}: {}", shape(&error));
                 findings.push(Finding::general(&rule::MANIFEST_MALFORMED, message));
             }
         }
     }
-    if findings.is_empty() { Ok(specs) } else { Err(findings.into()) }
+    if findings.is_empty() { Ok(declared) } else { Err(findings.into()) }
+}
+
+impl Declared {
+    /// Refuses to overwrite what the author has not seen. What is there already as declared is not overwritten.
+    fn check(&self, state: &Objects, caller: &Caller) -> Result<(), Problem> {
+        let stale = |(key, expected): &(ObjectKey, String)| {
+            let newest = state.history(key).last();
+            let seen = newest.filter(|newest| may_touch(&caller.0, Role::Viewer, &newest.spec));
+            let content = self.specs.iter().find(|spec| spec.key() == *key).map(Spec::content_hash);
+            let stands = pending(state, key).or_else(|| state.standing(key)).map(|record| record.content);
+            let current = seen.and_then(|_| EntityTag::of_object(state, key));
+            let current = current.as_ref().map_or(NONE_YET, EntityTag::as_str);
+            if current == expected || (stands.is_some() && stands == content) {
+                return None;
+            }
+            let message = format!("it has changed since it was read: it is at `{current}` now");
+            Some(Finding::of(&rule::OBJECT_CHANGED, key, message))
+        };
+        let findings: Vec<Finding> = self.expected.iter().filter_map(stale).collect();
+        if findings.is_empty() { Ok(()) } else { Err(findings.into()) }
+    }
 }
 
 /// Writes what is declared: at once where nobody has to sign, else as pending revisions.
@@ -74,6 +110,7 @@ fn read_specs(values: Vec<Value>) -> Result<Vec<Spec>, Problem> {
     (status = 200, description = "Everything decides now", body = Value),
     (status = 202, description = "Some revisions wait for signatures", body = Value),
     (status = 409, description = "Drift or a revoked name", body = Value),
+    (status = 412, description = "Something has changed since the author read it", body = Value),
     (status = 422, description = "Findings", body = Value),
 ))]
 pub(crate) async fn apply(
@@ -82,11 +119,12 @@ pub(crate) async fn apply(
     Query(query): Query<ApplyQuery>,
     Body(body): Body<ManifestBody>,
 ) -> Result<Response, Problem> {
-    let specs = read_specs(body.specs)?;
-    check_policies(&context, &specs)?;
+    let declared = read_specs(body.specs)?;
+    check_policies(&context, &declared.specs)?;
     let written = context
         .write(|state| {
-            let manifests = Manifests { specs: &specs, prune: &body.prune };
+            declared.check(state, &caller)?;
+            let manifests = Manifests { specs: &declared.specs, prune: &body.prune };
             let applied = lifecycle::apply(&context.deciding(state, &caller.0), &manifests)?;
             if let Some(change) = &applied.change {
                 context.rehearse(state, change)?;
@@ -142,7 +180,7 @@ pub(crate) async fn diff(
     caller: Caller,
     Body(body): Body<ManifestBody>,
 ) -> Result<Response, Problem> {
-    let specs = read_specs(body.specs)?;
+    let specs = read_specs(body.specs)?.specs;
     let state = visible(&caller, &*context.state.load().await?);
     // Who does not see a path must not find out by comparing guesses.
     let keys: Vec<_> = specs.iter().map(Spec::key).collect();
@@ -155,13 +193,32 @@ pub(crate) async fn diff(
     Ok(json(&lifecycle::diff(&state, &specs)))
 }
 
+#[derive(Deserialize, IntoParams, Default)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ExportQuery {
+    /// Whether each manifest says by `etag` how its object stands: applied again, it changes only what nobody else
+    /// has changed since.
+    etags: bool,
+}
+
 /// Every object that one may see, as manifests.
-#[utoipa::path(get, path = "/v1/export", tag = "manifests", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/export", tag = "manifests", params(ExportQuery), security(("bearer" = [])),
     responses((status = 200, description = "The manifests", body = Value)))]
-pub(crate) async fn export(State(context): Shared, caller: Caller) -> Result<Response, Problem> {
-    let state = visible(&caller, &*context.state.load().await?);
-    let specs = lifecycle::export(&state);
-    let told = specs.iter().map(|spec| shown(spec, context.presentation.covers(&caller.0, spec)));
+pub(crate) async fn export(
+    State(context): Shared,
+    caller: Caller,
+    Query(query): Query<ExportQuery>,
+) -> Result<Response, Problem> {
+    let whole = context.state.load().await?;
+    let specs = lifecycle::export(&visible(&caller, &whole));
+    let told = specs.iter().map(|spec| {
+        let covered = context.presentation.covers(&caller.0, spec);
+        match EntityTag::of_object(&whole, &spec.key()).filter(|_| query.etags) {
+            Some(etag) => shown(&Tagged { etag: &etag, shown: spec }, covered),
+            None => shown(spec, covered),
+        }
+    });
     Ok(json(&told.collect::<Vec<_>>()))
 }
 

@@ -19,6 +19,7 @@ use super::{BindingPath, Shared, binding_key, json};
 use crate::auth::Caller;
 use crate::body::{Body, Query};
 use crate::context::ControlContext;
+use crate::entity::{EntityTag, IfNoneMatch, Tagged};
 use crate::masking::shown as presented;
 use crate::page::{Cursor, Limit, Page, mentions, place_of};
 use crate::problem::Problem;
@@ -77,9 +78,13 @@ pub(crate) async fn list(
     let limit = query.limit.map_or(50, Limit::items);
     let page = Page::cut(found.map(|key| (place_of(key), key)), query.cursor.as_ref(), Some(limit))?;
     let shown = |key: &ObjectKey| {
-        card(&state, &context.stores, key).map(|card| told(&context, &caller, &state, key, card))
+        let etag = EntityTag::of_object(&state, key)?;
+        let card = card(&state, &context.stores, key)?;
+        Some((etag, told(&context, &caller, &state, key, card)))
     };
-    Ok(Page { items: page.items.into_iter().filter_map(shown).collect(), next: page.next }.into_response())
+    let cards: Vec<(EntityTag, serde_json::Value)> = page.items.into_iter().filter_map(shown).collect();
+    let items = cards.iter().map(|(etag, shown)| Tagged { etag, shown }).collect();
+    Ok(Page { items, next: page.next }.into_response())
 }
 
 /// The card as the operator may see it.
@@ -159,13 +164,15 @@ pub(super) fn visible<'a>(
 pub(crate) async fn card_of(
     State(context): Shared,
     caller: Caller,
+    unless: IfNoneMatch,
     Path((environment, name)): BindingPath,
 ) -> Result<Response, Problem> {
     let state = context.state.load().await?;
     let key = binding_key(&environment, &name)?;
     visible(&state, &key, &caller)?;
-    let card = card(&state, &context.stores, &key);
-    Ok(json(&card.map(|card| told(&context, &caller, &state, &key, card))))
+    let shown = card(&state, &context.stores, &key).zip(EntityTag::of_object(&state, &key));
+    let (card, tag) = shown.ok_or_else(|| Problem::about(&rule::OBJECT_UNKNOWN, &key, "no such object"))?;
+    Ok(tag.answer(&unless, &told(&context, &caller, &state, &key, card)))
 }
 
 #[derive(Serialize)]
@@ -252,7 +259,7 @@ impl ExplainBody {
         let wanted = match (&self.tool, &self.method) {
             (Some(tool), None) => Asked::Tool(tool),
             (None, Some(method)) => Asked::Method(method),
-            _ => return Err(Problem::malformed("exactly one of `tool` and `method` is needed")),
+            _ => return Err(Problem::contradictory("exactly one of `tool` and `method` is needed")),
         };
         let actor = self.actor.actor();
         let call = Call { actor: &actor, environment, server, wanted };

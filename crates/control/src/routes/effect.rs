@@ -3,9 +3,9 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use gateway_core::audit::{Event, EventKind};
-use gateway_core::id::{EnvironmentName, Revision};
+use gateway_core::id::Revision;
 use gateway_core::lifecycle::{self, may_touch, prospect, rule};
-use gateway_core::manifest::{Kind, ObjectKey, Spec};
+use gateway_core::manifest::{ObjectKey, Spec};
 use gateway_core::operator::Role;
 use gateway_core::replay::{Replay, replay};
 use gateway_core::snapshot::Snapshot;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use super::binding::visible;
-use super::{BindingPath, Shared, binding_key, json};
+use super::{BindingPath, ObjectPath, Shared, binding_key, json, object_key};
 use crate::auth::Caller;
 use crate::body::Query;
 use crate::context::ControlContext;
@@ -74,16 +74,10 @@ pub(crate) async fn of_binding(
 pub(crate) async fn of_object(
     State(context): Shared,
     caller: Caller,
-    Path((kind, environment, name)): Path<(String, String, String)>,
+    Path((kind, environment, name)): ObjectPath,
     Query(query): Query<EffectQuery>,
 ) -> Result<Response, Problem> {
-    let unknown = || Problem::new(&rule::OBJECT_UNKNOWN, "no such object");
-    let kind = Kind::from_word(&kind).ok_or_else(unknown)?;
-    let environment = match environment.as_str() {
-        "-" => None,
-        name => Some(EnvironmentName::parse(name).map_err(|_| unknown())?),
-    };
-    tell(&context, &caller, &ObjectKey { kind, environment, name }, query.revision).await
+    tell(&context, &caller, &object_key(&kind, &environment, name)?, query.revision).await
 }
 
 async fn tell(

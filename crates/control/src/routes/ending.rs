@@ -27,6 +27,7 @@ use super::evidence::{Facts, Told, tell};
 use super::json;
 use crate::auth::Caller;
 use crate::context::ControlContext;
+use crate::entity::IfMatch;
 use crate::ports::{AuditOrder, AuditQuery};
 use crate::problem::Problem;
 
@@ -56,6 +57,8 @@ pub(super) struct Order {
     pub(super) act: Act,
     /// What the object becomes.
     pub(super) status: Lifecycle,
+    /// As it has to stand for that.
+    pub(super) only_if: IfMatch,
 }
 
 #[derive(Serialize)]
@@ -154,6 +157,7 @@ fn decide(
     state: &gateway_core::state::State,
 ) -> Result<Switched, Problem> {
     visible(state, &order.key, caller)?;
+    order.only_if.check_object(state, &order.key)?;
     Ok((order.act)(&context.deciding(state, &caller.0), &order.key)?)
 }
 
@@ -381,6 +385,7 @@ pub(super) async fn enable(
     context: &ControlContext,
     caller: &Caller,
     key: ObjectKey,
+    only_if: IfMatch,
 ) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Standing {
@@ -390,7 +395,7 @@ pub(super) async fn enable(
         revision: Revision,
         status: Lifecycle,
     }
-    let order = Order { key, act: lifecycle::enable, status: Lifecycle::Active };
+    let order = Order { key, act: lifecycle::enable, status: Lifecycle::Active, only_if };
     let switched = context
         .write(|state| {
             let switched = decide(context, caller, &order, state)?;

@@ -24,6 +24,7 @@ use super::{Shared, json};
 use crate::auth::Caller;
 use crate::body::Query;
 use crate::context::ControlContext;
+use crate::entity::{EntityTag, IfMatch};
 use crate::page::{Cursor, Limit, Page, place_in_time};
 use crate::problem::Problem;
 
@@ -66,6 +67,7 @@ impl Selection {
 #[derive(Serialize)]
 struct Shown {
     id: String,
+    etag: EntityTag,
     environment: EnvironmentName,
     provider: ProviderName,
     user: String,
@@ -83,6 +85,7 @@ impl From<&GrantRecord> for Shown {
     fn from(grant: &GrantRecord) -> Self {
         Self {
             id: grant.id.clone(),
+            etag: EntityTag::of_grant(grant),
             environment: grant.environment.clone(),
             provider: grant.provider.clone(),
             user: grant.user.clone(),
@@ -150,6 +153,7 @@ pub(crate) async fn list(
 pub(crate) async fn revoke(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let end = GrantEnd { at: context.now(), reason: GrantEndReason::Revoked };
@@ -164,6 +168,7 @@ pub(crate) async fn revoke(
                 let why = "your roles do not cover this provider";
                 return Err(Problem::about(&rule::OPERATOR_FORBIDDEN, &provider_of(grant), why));
             }
+            only_if.check(&EntityTag::of_grant(grant))?;
             Ok(((grant.clone(), provider_spec(&record.spec)), end_grant(state, &id, end, &event)))
         })
         .await?;

@@ -17,8 +17,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::ending::{END_DEADLINE, publish};
 use super::{Shared, json, status};
 use crate::auth::Caller;
-use crate::body::{Body, Query};
+use crate::body::{Body, Query, maybe_whole};
 use crate::context::ControlContext;
+use crate::entity::{EntityTag, IfMatch, IfNoneMatch};
 use crate::page::{Cursor, Limit, Page, place_in_time};
 use crate::problem::Problem;
 
@@ -37,7 +38,7 @@ pub(crate) struct LockBody {
     #[schema(value_type = Option<String>)]
     until: Option<Timestamp>,
     /// After how many seconds it ends by itself.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "maybe_whole")]
     seconds: Option<u64>,
 }
 
@@ -134,12 +135,13 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(context): Shared,
     caller: Caller,
+    unless: IfNoneMatch,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let state = context.state.load().await?;
     let found = state.locks.iter().find(|lock| lock.id == id && may_see_lock(&caller.0, lock));
     let lock = found.ok_or_else(|| Problem::new(&rule::OBJECT_UNKNOWN, "no such lock"))?;
-    Ok(json(&Shown::of(lock, context.now())))
+    Ok(EntityTag::of_lock(lock).answer(&unless, &Shown::of(lock, context.now())))
 }
 
 /// Makes a lock, and answers when nothing that it matches runs or begins on any replica. Never needs approval.
@@ -156,7 +158,7 @@ pub(crate) async fn create(
     let until = match (wanted.until, wanted.seconds) {
         (Some(until), None) => until,
         (None, Some(seconds)) => context.now().plus(Duration::from_secs(seconds)),
-        _ => return Err(Problem::malformed("exactly one of `until` and `seconds` is needed")),
+        _ => return Err(Problem::contradictory("exactly one of `until` and `seconds` is needed")),
     };
     let wish = LockWish { selector: wanted.selector, reason: wanted.reason.trim().to_owned(), until };
     let id = context.token_id();
@@ -220,11 +222,16 @@ const fn together(one: Ended, other: Ended) -> Ended {
 pub(crate) async fn lift(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let (lock, epoch) = context
         .commit(|state| {
-            let (lock, change) = lift_lock(&context.deciding(state, &caller.0), &id)?;
+            let lifted = lift_lock(&context.deciding(state, &caller.0), &id)?;
+            if let Some(standing) = state.locks.iter().find(|lock| lock.id == id) {
+                only_if.check(&EntityTag::of_lock(standing))?;
+            }
+            let (lock, change) = lifted;
             Ok((lock, Some(change)))
         })
         .await?;

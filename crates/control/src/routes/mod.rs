@@ -44,6 +44,9 @@ pub(crate) mod workload;
 
 pub(crate) type Shared = axum::extract::State<Arc<ControlContext>>;
 
+/// A path that names an object of any kind.
+pub(crate) type ObjectPath = axum::extract::Path<(String, String, String)>;
+
 /// A path that names a binding.
 pub(crate) type BindingPath = axum::extract::Path<(String, String)>;
 
@@ -52,6 +55,17 @@ pub(crate) fn binding_key(environment: &str, name: &str) -> Result<ObjectKey, Pr
     let environment = EnvironmentName::parse(environment).map_err(|_| unknown())?;
     let name = BindingName::parse(name).map_err(|_| unknown())?.to_string();
     Ok(ObjectKey { kind: Kind::Binding, environment: Some(environment), name })
+}
+
+/// The key of any object; `-` stands for no environment.
+pub(crate) fn object_key(kind: &str, environment: &str, name: String) -> Result<ObjectKey, Problem> {
+    let unknown = || Problem::new(&rule::OBJECT_UNKNOWN, "no such object");
+    let kind = Kind::from_word(kind).ok_or_else(unknown)?;
+    let environment = match environment {
+        "-" => None,
+        name => Some(EnvironmentName::parse(name).map_err(|_| unknown())?),
+    };
+    Ok(ObjectKey { kind, environment, name })
 }
 
 pub(crate) fn json<T: Serialize>(value: &T) -> Response {

@@ -1,4 +1,4 @@
-//! Objects of every kind, listed and read one by one.
+//! Lists of objects of every kind but bindings.
 
 use axum::extract::State as Extracted;
 use axum::response::{IntoResponse as _, Response};
@@ -15,6 +15,7 @@ use super::Shared;
 use crate::auth::Caller;
 use crate::body::Query;
 use crate::context::ControlContext;
+use crate::entity::EntityTag;
 use crate::masking::shown;
 use crate::page::{Cursor, Limit, Page, mentions, place_of};
 use crate::problem::Problem;
@@ -68,6 +69,8 @@ impl ObjectQuery {
 struct Object<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<EntityTag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<&'a EnvironmentName>,
     revision: Revision,
     status: Lifecycle,
@@ -120,6 +123,7 @@ fn show<'a>(state: &'a State, stores: &Stores, record: &'a RevisionRecord) -> Ob
     });
     Object {
         name: &record.key.name,
+        etag: EntityTag::of_object(state, &record.key),
         environment: record.key.environment.as_ref(),
         revision: record.revision,
         status: record.status,

@@ -15,8 +15,9 @@ use super::binding::visible;
 use super::ending::{END_DEADLINE, completed, stop};
 use super::{BindingPath, Shared, binding_key, status};
 use crate::auth::Caller;
-use crate::body::Body;
+use crate::body::{Body, revision};
 use crate::context::ControlContext;
+use crate::entity::IfMatch;
 use crate::problem::Problem;
 
 #[derive(Deserialize, ToSchema)]
@@ -24,6 +25,7 @@ use crate::problem::Problem;
 pub(crate) struct Review {
     /// The revision that was read: one signs what one has seen.
     #[schema(value_type = u32)]
+    #[serde(deserialize_with = "revision")]
     revision: Revision,
     /// Until which day the review holds, as `YYYY-MM-DD`; needed where the environment has no `reviews.every_days`.
     #[serde(default)]
@@ -52,6 +54,7 @@ struct ReviewedNow {
 pub(crate) async fn review(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path((environment, name)): BindingPath,
     Body(body): Body<Review>,
 ) -> Result<Response, Problem> {
@@ -60,6 +63,7 @@ pub(crate) async fn review(
     let given = context
         .write(|state| {
             visible(state, &key, &caller)?;
+            only_if.check_object(state, &key)?;
             let given = lifecycle::review(&context.deciding(state, &caller.0), &key, &wish)?;
             let change = given.change.clone();
             Ok((given, Some(change)))

@@ -16,6 +16,7 @@ use super::ending::{Mode, Order, end};
 use super::{Shared, json};
 use crate::auth::Caller;
 use crate::body::Query;
+use crate::entity::IfMatch;
 use crate::masking::shown;
 use crate::page::{Cursor, Limit, Page, place_in_time, time_and_id};
 use crate::problem::Problem;
@@ -31,12 +32,13 @@ const PAGE: u32 = 100;
 pub(crate) async fn server(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path((environment, name)): Path<(String, String)>,
     Query(mode): Query<Mode>,
 ) -> Result<Response, Problem> {
     let environment = EnvironmentName::parse(&environment).map_err(|_| unknown("server"))?;
     let key = ObjectKey { kind: Kind::Server, environment: Some(environment), name };
-    let order = Order { key, act: lifecycle::revoke, status: Lifecycle::Revoked };
+    let order = Order { key, act: lifecycle::revoke, status: Lifecycle::Revoked, only_if };
     end(&context, &caller, order, &mode).await
 }
 
@@ -48,11 +50,12 @@ pub(crate) async fn server(
 pub(crate) async fn environment(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path(name): Path<String>,
     Query(mode): Query<Mode>,
 ) -> Result<Response, Problem> {
     let key = ObjectKey { kind: Kind::Environment, environment: None, name };
-    let order = Order { key, act: lifecycle::revoke, status: Lifecycle::Revoked };
+    let order = Order { key, act: lifecycle::revoke, status: Lifecycle::Revoked, only_if };
     end(&context, &caller, order, &mode).await
 }
 

@@ -22,6 +22,7 @@ use super::{BindingPath, Shared, binding_key, status};
 use crate::auth::Caller;
 use crate::body::Body;
 use crate::context::ControlContext;
+use crate::entity::IfMatch;
 use crate::problem::Problem;
 use crate::write::TRIES;
 
@@ -62,6 +63,7 @@ struct Tried {
 pub(crate) async fn rotate(
     axum::extract::State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path((environment, name)): BindingPath,
     Body(body): Body<Rotate>,
 ) -> Result<Response, Problem> {
@@ -69,6 +71,7 @@ pub(crate) async fn rotate(
     for _ in 0..TRIES {
         let state = context.state.load().await?;
         visible(&state, &key, &caller)?;
+        only_if.check_object(&state, &key)?;
         let deciding = context.deciding(&state, &caller.0);
         let rotation = lifecycle::rotate(&deciding, &key, body.reference.as_ref())?;
         context.rehearse(&state, &rotation.change)?;

@@ -161,7 +161,9 @@ pub(crate) async fn terminate_all(
     Body(selection): Body<Selection>,
 ) -> Result<Response, Problem> {
     if selection.is_empty() {
-        return Err(Problem::malformed("one of `environment`, `server`, `actor` and `binding` is needed"));
+        return Err(Problem::contradictory(
+            "one of `environment`, `server`, `actor` and `binding` is needed",
+        ));
     }
     let state = context.state.load().await?;
     let mut chosen = seen(&state, &context, &caller);

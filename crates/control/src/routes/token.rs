@@ -18,7 +18,8 @@ use super::binding::visible;
 use super::login::minted;
 use super::{Shared, status};
 use crate::auth::Caller;
-use crate::body::{Body, Query};
+use crate::body::{Body, Query, whole};
+use crate::idempotency::ShownOnce;
 use crate::page::{Limit, Page, PageQuery, place_in_time};
 use crate::ports::TokenKind;
 use crate::problem::Problem;
@@ -30,6 +31,7 @@ pub(crate) struct TokenBody {
     #[schema(value_type = Vec<Value>)]
     entries: Vec<Entry>,
     /// How long it holds, in seconds; at most 90 days.
+    #[serde(deserialize_with = "whole")]
     lifetime_seconds: u64,
 }
 
@@ -97,7 +99,9 @@ pub(crate) async fn issue(
         })
         .await?;
     let (id, expires_at) = (record.id, record.expires_at);
-    Ok(status(StatusCode::CREATED, &IssuedToken { id, token, expires_at }))
+    let mut answer = status(StatusCode::CREATED, &IssuedToken { id, token, expires_at });
+    answer.extensions_mut().insert(ShownOnce);
+    Ok(answer)
 }
 
 /// An agent's tokens, without the tokens, the oldest first.

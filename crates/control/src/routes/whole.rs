@@ -4,15 +4,16 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use gateway_core::id::{EnvironmentName, OperatorName, Revision};
 use gateway_core::lifecycle::{FieldChange, Requirement, field_changes, pending, rule, still_missing};
-use gateway_core::manifest::{Kind, ObjectKey, Spec};
+use gateway_core::manifest::Spec;
 use gateway_core::state::{Approval, Lifecycle, RevisionRecord, State as Objects};
 use gateway_core::time::Timestamp;
 use serde::Serialize;
 
 use super::binding::visible;
-use super::{Shared, json};
+use super::{ObjectPath, Shared, object_key};
 use crate::auth::Caller;
 use crate::context::ControlContext;
+use crate::entity::{EntityTag, IfNoneMatch};
 use crate::masking::shown;
 use crate::problem::Problem;
 
@@ -74,17 +75,6 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// The object that a path names; `-` stands for no environment.
-pub(super) fn named(kind: &str, environment: &str, name: String) -> Result<ObjectKey, Problem> {
-    let unknown = || Problem::new(&rule::OBJECT_UNKNOWN, "no such object");
-    let kind = Kind::from_word(kind).ok_or_else(unknown)?;
-    let environment = match environment {
-        "-" => None,
-        name => Some(EnvironmentName::parse(name).map_err(|_| unknown())?),
-    };
-    Ok(ObjectKey { kind, environment, name })
-}
-
 /// One object of any kind: what stands, what waits, and every revision with what it changed. `-` stands for no
 /// environment.
 #[utoipa::path(get, path = "/v1/objects/{kind}/{environment}/{name}", tag = "objects",
@@ -95,9 +85,10 @@ pub(super) fn named(kind: &str, environment: &str, name: String) -> Result<Objec
 pub(crate) async fn show(
     State(context): Shared,
     caller: Caller,
-    Path((kind, environment, name)): Path<(String, String, String)>,
+    unless: IfNoneMatch,
+    Path((kind, environment, name)): ObjectPath,
 ) -> Result<Response, Problem> {
-    let key = named(&kind, &environment, name)?;
+    let key = object_key(&kind, &environment, name)?;
     let state = context.state.load().await?;
     let record = visible(&state, &key, &caller)?;
     let revisions: Vec<&RevisionRecord> = state.history(&key).collect();
@@ -117,7 +108,9 @@ pub(crate) async fn show(
         pending: pending(&state, &key).map(|waiting| Waiting::of(&state, &context, waiting)),
         history,
     };
-    Ok(json(&shown(&whole, context.presentation.covers(&caller.0, &record.spec))))
+    let unknown = || Problem::about(&rule::OBJECT_UNKNOWN, &key, "no such object");
+    let tag = EntityTag::of_object(&state, &key).ok_or_else(unknown)?;
+    Ok(tag.answer(&unless, &shown(&whole, context.presentation.covers(&caller.0, &record.spec))))
 }
 
 fn past<'a>(one: &'a RevisionRecord, before: Option<&RevisionRecord>) -> Past<'a> {

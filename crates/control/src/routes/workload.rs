@@ -17,9 +17,11 @@ use super::ending::{self, Mode, Order, end};
 use super::{Shared, json};
 use crate::auth::Caller;
 use crate::body::{Body, Query, SecretText};
+use crate::entity::IfMatch;
 use crate::problem::Problem;
 
 #[derive(Deserialize, ToSchema)]
+#[schema(as = WorkloadTokenBody)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenBody {
     /// The token as the runtime would present it.
@@ -52,9 +54,10 @@ enum Told {
 pub(crate) async fn disable(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let order = Order { key: key_of(&name)?, act: lifecycle::disable, status: Lifecycle::Disabled };
+    let order = Order { key: key_of(&name)?, act: lifecycle::disable, status: Lifecycle::Disabled, only_if };
     end(&context, &caller, order, &Mode::default()).await
 }
 
@@ -64,9 +67,10 @@ pub(crate) async fn disable(
 pub(crate) async fn enable(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    ending::enable(&context, &caller, key_of(&name)?).await
+    ending::enable(&context, &caller, key_of(&name)?, only_if).await
 }
 
 /// Ends a mapping for ever: nothing is this workload any more, and what runs for it is decided anew.
@@ -76,10 +80,11 @@ pub(crate) async fn enable(
 pub(crate) async fn revoke(
     State(context): Shared,
     caller: Caller,
+    only_if: IfMatch,
     Path(name): Path<String>,
     Query(mode): Query<Mode>,
 ) -> Result<Response, Problem> {
-    let order = Order { key: key_of(&name)?, act: lifecycle::revoke, status: Lifecycle::Revoked };
+    let order = Order { key: key_of(&name)?, act: lifecycle::revoke, status: Lifecycle::Revoked, only_if };
     end(&context, &caller, order, &mode).await
 }
 

@@ -72,7 +72,7 @@ async fn refuses_locks_without_role_selector_or_end_and_shows_them_to_nobody_els
         ("alice", json!({"selector": production, "reason": "", "seconds": 60}), "lock.reason"),
         ("alice", json!({"selector": production, "reason": "r", "seconds": 2_592_001}), "lock.until"),
         ("alice", json!({"selector": production, "reason": "r", "seconds": 0}), "lock.until"),
-        ("alice", json!({"selector": production, "reason": "r"}), "request.malformed"),
+        ("alice", json!({"selector": production, "reason": "r"}), "request.contradictory"),
         ("alice", json!({"selector": {"sever": "x"}, "reason": "r", "seconds": 60}), "request.malformed"),
     ] {
         assert_eq!(office.post(who, "/v1/locks", body.clone()).await.code(), code, "{who} {body}");

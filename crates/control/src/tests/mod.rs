@@ -2,8 +2,10 @@ mod acts;
 mod agents;
 mod credentials;
 mod effect;
+mod entity;
 mod fakes;
 mod grants;
+mod idempotency;
 mod locks;
 mod looking;
 mod masking;
@@ -148,6 +150,7 @@ impl Office {
             probe: Arc::clone(&probe) as _,
             audit: Arc::clone(&chain) as _,
             audit_reader: Arc::clone(&chain) as _,
+            tickets: Arc::clone(&state) as _,
             documents: documents.clone(),
             compiler: Arc::new(Compiler),
             snapshots: Arc::clone(&world) as _,
@@ -178,7 +181,22 @@ impl Office {
     }
 
     async fn call(&self, who: &str, method: &str, path: &str, body: Value) -> Answer {
+        self.with(who, method, path, &[], body).await
+    }
+
+    /// The same with further headers.
+    async fn with(
+        &self,
+        who: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if !who.is_empty() {
             request = request.header("authorization", format!("Bearer {who}"));
         }

@@ -2,7 +2,7 @@ use super::*;
 use crate::openapi_document;
 
 fn operations() -> Vec<String> {
-    let document: Value = serde_json::from_str(&openapi_document().to_json().unwrap()).unwrap();
+    let document = openapi_document();
     let paths = document["paths"].as_object().unwrap();
     let mut operations: Vec<String> = paths
         .iter()
@@ -36,6 +36,7 @@ fn the_document_lists_every_route() {
     GET /v1/locks
     GET /v1/locks/{id}
     GET /v1/me
+    GET /v1/objects/{kind}/{environment}/{name}
     GET /v1/objects/{kind}/{environment}/{name}/effect
     GET /v1/policies
     GET /v1/providers
@@ -81,7 +82,7 @@ fn the_document_lists_every_route() {
 
 #[test]
 fn the_document_stays_as_it_is() {
-    insta::assert_snapshot!("openapi", openapi_document().to_pretty_json().unwrap());
+    insta::assert_snapshot!("openapi", serde_json::to_string_pretty(&openapi_document()).unwrap());
 }
 
 #[tokio::test]

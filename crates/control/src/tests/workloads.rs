@@ -80,7 +80,7 @@ async fn workloads_are_listed_with_their_identities() {
     let names: Vec<_> =
         answer.body["items"].as_array().unwrap().iter().map(|item| item["name"].clone()).collect();
     assert_eq!(names, [json!("deploy"), json!("nightly")]);
-    assert_eq!(office.get("carol", "/v1/providers").await.body, json!({"items": []}));
+    assert_eq!(office.get("carol", "/v1/providers").await.body, json!({"items": [], "next": null}));
 }
 
 #[tokio::test]

@@ -35,7 +35,15 @@ rules! {
     OPERATOR_FORBIDDEN: "operator.forbidden", 403, "an administrator", "ask for a role that covers the team and the environment";
     OBJECT_UNKNOWN: "object.unknown", 404, "the operator", "check kind, environment and name with a list";
     OBJECT_STATE: "object.state", 409, "the operator", "read the card: this step does not exist from where the object stands";
+    OBJECT_CHANGED: "object.changed", 412, "the operator", "read it again, look at what has changed, and send your change for that";
     OBJECT_KIND: "object.kind", 422, "the operator", "this act does not exist for objects of this kind; write a new revision";
+    PAGE_CURSOR: "page.cursor", 422, "the operator", "send the `next` of the page before as it was, or begin without a cursor";
+    IDEMPOTENCY_KEY: "idempotency.key", 400, "the operator", "send one `Idempotency-Key` of 8 to 128 letters, digits, `.`, `_`, `:` and `-`, such as a UUID";
+    IDEMPOTENCY_OTHER_REQUEST: "idempotency.other_request", 422, "the operator", "use a new key for another request";
+    IDEMPOTENCY_UNFINISHED: "idempotency.unfinished", 409, "the operator", "wait and send it again; where that stays so, look whether it was done before you use another key";
+    IDEMPOTENCY_NOT_KEPT: "idempotency.not_kept", 409, "the operator", "it was done once: look at its result; answers that show a token, and very large ones, are not kept";
+    IDEMPOTENCY_FULL: "idempotency.full", 429, "the operator", "send it without a key, or later: keys are kept for a day";
+    IDEMPOTENCY_UNSUPPORTED: "idempotency.unsupported", 422, "the operator", "send it without a key";
     STATE_STEP: "state.step", 500, "the gateway's operator", "report this: a change broke a rule of the state";
     APPROVAL_OWN_WORK: "approval.own_work", 403, "another approver", "the author of a revision never approves it: ask somebody else";
     APPROVAL_NOT_PENDING: "approval.not_pending", 409, "the approver", "read the card again: only a pending revision can be approved";

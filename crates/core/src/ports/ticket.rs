@@ -43,6 +43,12 @@ pub trait Tickets: Send + Sync + fmt::Debug {
     /// See [`StateError`].
     async fn list(&self, kind: TicketKind, now: Timestamp) -> Result<Vec<Ticket>, StateError>;
 
+    /// How many living tickets of the kind there are.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn count(&self, kind: TicketKind, now: Timestamp) -> Result<u64, StateError>;
+
     /// Deletes what has expired; says how many.
     ///
     /// # Errors
@@ -90,11 +96,13 @@ pub enum TicketKind {
     VersionUse,
     /// A try at an outside party that is under way.
     TakingBack,
+    /// An operator's act that is done once, and its answer.
+    Idempotency,
 }
 
 impl TicketKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Login,
         Self::Connect,
         Self::BrowserSession,
@@ -107,6 +115,7 @@ impl TicketKind {
         Self::RotationLock,
         Self::VersionUse,
         Self::TakingBack,
+        Self::Idempotency,
     ];
 
     /// The word it is stored under.
@@ -124,6 +133,7 @@ impl TicketKind {
             Self::RotationLock => "rotation_lock",
             Self::VersionUse => "version_use",
             Self::TakingBack => "taking_back",
+            Self::Idempotency => "idempotency",
         }
     }
 }

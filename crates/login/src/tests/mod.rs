@@ -192,6 +192,10 @@ impl Tickets for Records {
         self.inner.list(kind, now).await
     }
 
+    async fn count(&self, kind: TicketKind, now: Timestamp) -> Result<u64, StateError> {
+        self.inner.count(kind, now).await
+    }
+
     async fn sweep(&self, now: Timestamp) -> Result<u64, StateError> {
         self.inner.sweep(now).await
     }

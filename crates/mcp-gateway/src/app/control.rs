@@ -100,6 +100,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
             index: parts.index.clone(),
             checkpointer: checkpointer.clone(),
         }),
+        tickets: parts.tickets.clone(),
         documents: parts.documents(),
         compiler: parts.compiler.clone(),
         snapshots: Arc::new(Current(parts.gateway.clone())),

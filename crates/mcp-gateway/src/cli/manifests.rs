@@ -53,6 +53,9 @@ pub(super) struct ExportArguments {
     /// Only of this environment
     #[arg(long)]
     environment: Option<String>,
+    /// Say in each manifest how its object stands: applied again, it changes only what nobody else has changed since
+    #[arg(long)]
+    etags: bool,
 }
 
 /// Reads and judges manifests. Every problem of every file becomes one detail of the failure.
@@ -115,8 +118,14 @@ fn placed(mut failure: Failure, manifests: &[Manifest]) -> Failure {
 }
 
 fn document(manifests: &[Manifest]) -> Result<Value, Failure> {
-    let objects: Result<Vec<Value>, _> =
-        manifests.iter().map(|manifest| serde_json::to_value(&manifest.spec)).collect();
+    let written = |manifest: &Manifest| {
+        let mut object = serde_json::to_value(&manifest.spec)?;
+        if let (Some(fields), Some(etag)) = (object.as_object_mut(), &manifest.etag) {
+            fields.insert("etag".to_owned(), json!(etag));
+        }
+        Ok::<_, serde_json::Error>(object)
+    };
+    let objects: Result<Vec<Value>, _> = manifests.iter().map(written).collect();
     let objects = objects.map_err(|error| Failure::usage("a manifest cannot be sent").because(&error))?;
     Ok(json!({"specs": objects}))
 }
@@ -217,7 +226,8 @@ fn difference_view(differences: &[Value]) -> View {
 
 /// Exports what stands as manifests that `apply` takes.
 pub(super) fn export(session: &mut Session, arguments: &ExportArguments) -> Result<Exit, Failure> {
-    let answer = session.client()?.fetch(&["export"], &[])?;
+    let query: &[_] = if arguments.etags { &[("etags", "true".to_owned())] } else { &[] };
+    let answer = session.client()?.fetch(&["export"], query)?;
     let wanted = |object: &&Value| arguments.environment.as_deref().is_none_or(|name| belongs(object, name));
     let objects: Vec<&Value> = items(&answer).iter().filter(wanted).collect();
     if session.printer.output() == Output::Json {

@@ -83,6 +83,8 @@ fn yaml_files(directory: &Path, issues: &mut Vec<Issue>) -> Vec<PathBuf> {
 pub struct Manifest {
     /// What it says.
     pub spec: Spec,
+    /// How the object stood when its author read it, as an export says.
+    pub etag: Option<String>,
     file: Arc<str>,
     node: Node,
 }
@@ -116,7 +118,8 @@ pub fn parse(sources: &[Source]) -> Result<Vec<Manifest>, Problems> {
             literal::find(&node, &mut findings);
             if let Some(spec) = spec {
                 judge(&spec, &node, &mut findings);
-                manifests.push(Manifest { spec, file: file.clone(), node });
+                let etag = read_etag(&node, &mut findings);
+                manifests.push(Manifest { spec, etag, file: file.clone(), node });
             }
         }
         issues.extend(findings.into_issues());
@@ -162,6 +165,22 @@ pub fn against_config(
     issues
 }
 
+fn read_etag(node: &Node, findings: &mut Findings) -> Option<String> {
+    let etag = node.get("etag")?;
+    let text = etag.text().map(str::to_owned);
+    if text.is_none() {
+        findings.add(
+            etag.place,
+            IssueCode::WrongType,
+            "`etag` is the text that `export --etags` writes, or `none`",
+        );
+    }
+    text
+}
+
+/// What stands in a manifest beside the object's own fields.
+const BESIDE: [&str; 2] = ["kind", "etag"];
+
 fn read_spec(node: &Node, findings: &mut Findings) -> Option<Spec> {
     let words = Kind::ALL.map(Kind::word);
     if !matches!(node.value, Value::Map(_)) {
@@ -175,13 +194,13 @@ fn read_spec(node: &Node, findings: &mut Findings) -> Option<Spec> {
     };
     let word = kind.text().unwrap_or_default();
     match Kind::from_word(word).filter(|kind| kind.word() == word) {
-        Some(Kind::Environment) => read(node, &["kind"], findings).map(Spec::Environment),
-        Some(Kind::Server) => read(node, &["kind"], findings).map(Spec::Server),
-        Some(Kind::Provider) => read(node, &["kind"], findings).map(Spec::Provider),
-        Some(Kind::Workload) => read(node, &["kind"], findings).map(Spec::Workload),
-        Some(Kind::Agent) => read(node, &["kind"], findings).map(Spec::Agent),
-        Some(Kind::Policy) => read(node, &["kind"], findings).map(Spec::Policy),
-        Some(Kind::Binding) => read(node, &["kind"], findings).map(Spec::Binding),
+        Some(Kind::Environment) => read(node, &BESIDE, findings).map(Spec::Environment),
+        Some(Kind::Server) => read(node, &BESIDE, findings).map(Spec::Server),
+        Some(Kind::Provider) => read(node, &BESIDE, findings).map(Spec::Provider),
+        Some(Kind::Workload) => read(node, &BESIDE, findings).map(Spec::Workload),
+        Some(Kind::Agent) => read(node, &BESIDE, findings).map(Spec::Agent),
+        Some(Kind::Policy) => read(node, &BESIDE, findings).map(Spec::Policy),
+        Some(Kind::Binding) => read(node, &BESIDE, findings).map(Spec::Binding),
         None => {
             let hint = nearest(word, &words);
             findings.add(kind.place, IssueCode::UnknownKind, "no such kind of object").hint(hint);

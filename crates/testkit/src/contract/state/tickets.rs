@@ -129,4 +129,8 @@ async fn those_of_a_kind_are_listed_while_they_live(one: &dyn Tickets, other: &d
     let listed = keys(other.list(kind, NOW).await.unwrap());
     assert_eq!(listed, [ticket(kind, "listed-1", "1"), longer.clone()]);
     assert_eq!(keys(other.list(kind, NOW.plus(MINUTE)).await.unwrap()), [longer]);
+    for at in [NOW, NOW.plus(MINUTE)] {
+        let listed = other.list(kind, at).await.unwrap().len() as u64;
+        assert_eq!(one.count(kind, at).await, Ok(listed), "the living ones are counted");
+    }
 }

@@ -1,0 +1,199 @@
+//! What the OpenAPI document says of every route, beside what each says of itself: the shapes of the answers
+//! (`answers.json`, `schemas.json`), the refusals (RFC 9457), and the parameters and headers that mean the same
+//! everywhere.
+
+use gateway_core::audit::{Decision, EventKind};
+use gateway_core::manifest::Kind;
+use gateway_core::review::ReviewStage;
+use gateway_core::state::Lifecycle;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::idempotency::takes_key;
+use crate::ports::AuditOrder;
+
+mod operation;
+
+use operation::Operation;
+
+/// Schemas by name: of every answer, and of the requests whose types cannot say everything.
+const SCHEMAS: &str = include_str!("schemas.json");
+/// The schema of each good answer, by operation and status.
+const ANSWERS: &str = include_str!("answers.json");
+
+/// Every refusal that an operation can answer with, and when.
+const REFUSALS: [(u16, &str); 14] = [
+    (400, "Not of the documented form"),
+    (401, "No operator's token, or not a good one"),
+    (403, "No role for it, or one's own work"),
+    (404, "There is no such thing that one may see"),
+    (409, "It is not in the state for this, or was asked for before under this key"),
+    (412, "It has changed since it was read; `etag` says how it stands"),
+    (413, "The body is too large"),
+    (415, "The body is not JSON"),
+    (422, "Of the documented form, and against a rule"),
+    (429, "Too many for now"),
+    (500, "A fault of the gateway's own"),
+    (502, "An outside party refused it; nothing was changed"),
+    (
+        503,
+        "A part that is needed does not answer, or it is written and not in force everywhere; `code` says which",
+    ),
+    (504, "An outside party did not answer in time"),
+];
+
+/// The whole document.
+pub(crate) fn completed(api: &utoipa::openapi::OpenApi) -> Value {
+    let mut document = serde_json::to_value(api).unwrap_or_default();
+    let answers = parsed(ANSWERS);
+    if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
+        for (path, item) in paths {
+            for (method, operation) in item.as_object_mut().into_iter().flatten() {
+                if let Some(fields) = operation.as_object_mut() {
+                    complete(&method.to_uppercase(), path, fields, &answers);
+                }
+            }
+        }
+    }
+    let components =
+        document.as_object_mut().map(|document| document.entry("components").or_insert(json!({})));
+    if let Some(components) = components.and_then(Value::as_object_mut) {
+        components.insert("responses".to_owned(), refusals());
+        components.insert("headers".to_owned(), headers());
+        let schemas = components.entry("schemas").or_insert(json!({}));
+        if let Some(schemas) = schemas.as_object_mut() {
+            schemas.extend(parsed(SCHEMAS));
+            schemas.insert("Lifecycle".to_owned(), words::<Lifecycle>());
+        }
+    }
+    document
+}
+
+fn complete(method: &str, path: &str, fields: &mut Map<String, Value>, answers: &Map<String, Value>) {
+    let name = format!("{method} {path}");
+    let mut operation = Operation { method, path, fields };
+    operation.name();
+    operation.parameters(parameter);
+    if path.starts_with("/v1/") {
+        let if_match = acts_on_one(method, path);
+        let reads_one = matches!(
+            path,
+            "/v1/bindings/{environment}/{name}"
+                | "/v1/objects/{kind}/{environment}/{name}"
+                | "/v1/locks/{id}"
+        );
+        let key = takes_key(method, path);
+        for (says, name, schema, about) in [
+            (
+                if_match,
+                "If-Match",
+                json!({"type": "string", "pattern": "^([*]|\"[a-z0-9-]{1,64}\")$"}),
+                "Act only where it still is as it was read: the `etag` in double quotes, or `*`",
+            ),
+            (
+                method == "GET" && reads_one,
+                "If-None-Match",
+                json!({"type": "string", "pattern": "^([*]|\"[a-z0-9-]{1,64}\")$"}),
+                "Answer 304 where it still is as it was read",
+            ),
+            (
+                key,
+                "Idempotency-Key",
+                json!({"type": "string", "pattern": "^[A-Za-z0-9._:-]{8,128}$"}),
+                "Sent again with the same key, the request is done once and answered alike, for a day",
+            ),
+        ] {
+            if says {
+                operation.header(name, schema, about);
+            }
+        }
+        operation.refusals(if_match, method == "GET" && reads_one, key);
+    }
+    operation.answers(answers.get(&name));
+}
+
+/// Whether the act is on one thing that has a tag.
+fn acts_on_one(method: &str, path: &str) -> bool {
+    let word = path.rsplit('/').next().unwrap_or_default();
+    let acts = ["approve", "review", "disable", "enable", "revoke", "rotate", "lift"];
+    method == "POST" && path.contains('{') && acts.contains(&word)
+}
+
+/// What a parameter takes, where its name says it.
+fn parameter(path: &str, place: &str, name: &str) -> Option<Value> {
+    let whole = |most: u64| json!({"type": "integer", "minimum": 0, "maximum": most});
+    let tagged = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let audit = path.starts_with("/v1/audit");
+    let limit = if audit || path == "/v1/revocations" { 1_000 } else { 500 };
+    Some(match (place, name) {
+        ("path", "environment") if path.starts_with("/v1/objects/") => {
+            json!({"type": "string", "description": "`-` where the kind has none", "pattern": "^(-|[a-z]([a-z0-9-]{0,61}[a-z0-9])?)$"})
+        }
+        ("path", "environment" | "name") => tagged("Name"),
+        ("path", "kind") => {
+            json!({"type": "string", "enum": Kind::ALL.map(|kind| kind.word().to_lowercase())})
+        }
+        ("path", "id") => json!({"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"}),
+        ("query", "limit") => json!({"type": "integer", "minimum": 1, "maximum": limit}),
+        ("query", "cursor" | "after" | "before") if audit => whole(u64::MAX >> 1),
+        ("query", "minutes" | "days") => whole(u64::from(u32::MAX)),
+        ("query", "cursor") => tagged("Cursor"),
+        ("query", "revision") if path.ends_with("/effect") => tagged("Revision"),
+        ("query", "environment") if audit || is_kind(path) => tagged("Name"),
+        ("query", "status") if !audit => tagged("Lifecycle"),
+        ("query", "review") => words::<ReviewStage>(),
+        ("query", "kind") => words::<EventKind>(),
+        ("query", "decision") => words::<Decision>(),
+        ("query", "order") => words::<AuditOrder>(),
+        ("query", "from" | "until") => json!({"type": "string", "format": "date-time"}),
+        _ => return None,
+    })
+}
+
+fn is_kind(path: &str) -> bool {
+    ["servers", "agents", "policies", "environments", "workloads", "providers"]
+        .iter()
+        .any(|kind| path.strip_prefix("/v1/") == Some(kind))
+}
+
+fn refusals() -> Value {
+    let refusals = REFUSALS.iter().map(|(status, about)| {
+        let content =
+            json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
+        let mut answer = json!({"description": about, "content": content});
+        if let (true, Some(answer)) = (matches!(status, 429 | 503), answer.as_object_mut()) {
+            answer.insert(
+                "headers".to_owned(),
+                json!({"Retry-After": {"$ref": "#/components/headers/Retry-After"}}),
+            );
+        }
+        (format!("Refused{status}"), answer)
+    });
+    Value::Object(refusals.collect())
+}
+
+fn headers() -> Value {
+    json!({
+        "ETag": {"description": "How the thing stands (RFC 9110, section 8.8.3)", "schema": {"type": "string"}},
+        "Link": {"description": "`rel=\"next\"`: the page after this one (RFC 8288)", "schema": {"type": "string"}},
+        "Retry-After": {"description": "Seconds after which to try again", "schema": {"type": "string"}},
+        "X-Request-Id": {"description": "The request's id, under which log and audit log name it", "schema": {"type": "string"}},
+        "Idempotency-Replayed": {"description": "`true` where this is the kept answer of an earlier request", "schema": {"type": "string"}},
+    })
+}
+
+/// The words of an enumeration, as its own deserializer names them when it meets a stranger.
+fn words<T: DeserializeOwned>() -> Value {
+    let complaint =
+        serde_json::from_str::<T>("\"\"").err().map(|error| error.to_string()).unwrap_or_default();
+    let listed = complaint.split_once("expected").map(|(_, listed)| listed).unwrap_or_default();
+    let words: Vec<&str> = listed.split('`').skip(1).step_by(2).collect();
+    json!({"type": "string", "enum": words})
+}
+
+fn parsed(text: &str) -> Map<String, Value> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! One operation of the document, completed.
+
+use serde_json::{Map, Value, json};
+
+use super::REFUSALS;
+
+/// An operation, under its method and path.
+pub(super) struct Operation<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) fields: &'a mut Map<String, Value>,
+}
+
+impl Operation<'_> {
+    /// Gives it an id of its own: many routes have handlers of the same name.
+    pub(super) fn name(&mut self) {
+        let words = self
+            .path
+            .trim_start_matches("/v1")
+            .split(['/', '.', '-', '{', '}'])
+            .filter(|word| !word.is_empty());
+        let id: Vec<String> =
+            [self.method.to_lowercase()].into_iter().chain(words.map(str::to_owned)).collect();
+        self.fields.insert("operationId".to_owned(), json!(id.join("_")));
+    }
+
+    /// Completes the schemas of its parameters.
+    pub(super) fn parameters(&mut self, known: impl Fn(&str, &str, &str) -> Option<Value>) {
+        for parameter in self.fields.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten()
+        {
+            let said =
+                |name: &str| parameter.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let schema = known(self.path, &said("in"), &said("name"));
+            if let (Some(schema), Some(fields)) = (schema, parameter.as_object_mut()) {
+                fields.insert("schema".to_owned(), schema);
+            }
+        }
+    }
+
+    /// Adds a header that it takes.
+    pub(super) fn header(&mut self, name: &str, schema: Value, about: &str) {
+        let parameters = self.fields.entry("parameters").or_insert(json!([]));
+        if let Some(parameters) = parameters.as_array_mut() {
+            parameters.push(
+                json!({"name": name, "in": "header", "required": false, "description": about, "schema": schema}),
+            );
+        }
+    }
+
+    /// Adds the refusals that it can answer with.
+    pub(super) fn refusals(&mut self, if_match: bool, if_none_match: bool, key: bool) {
+        let path = self.path;
+        let parameters = self.fields.get("parameters").and_then(Value::as_array);
+        let takes = |place: &str| {
+            parameters
+                .is_some_and(|all| all.iter().any(|one| one.get("in").and_then(Value::as_str) == Some(place)))
+        };
+        let (body, acts) = (self.fields.contains_key("requestBody"), self.method != "GET");
+        let open = !self.fields.contains_key("security");
+        let outside = path.ends_with("/rotate") || path == "/v1/secrets";
+        let can = |status: u16| match status {
+            400 => body || takes("query") || takes("header"),
+            401 | 503 => true,
+            403 => !open,
+            404 => takes("path") || path == "/v1/secrets",
+            409 => acts || path.ends_with("/effect"),
+            412 => if_match || path == "/v1/apply",
+            413 => body || key,
+            415 => body,
+            422 => acts || takes("query"),
+            429 => key,
+            500 => false,
+            502 | 504 => outside,
+            _ => false,
+        };
+        let refusals: Vec<u16> =
+            REFUSALS.iter().map(|(status, _)| *status).filter(|status| can(*status)).collect();
+        let responses = self.fields.entry("responses").or_insert(json!({}));
+        let Some(responses) = responses.as_object_mut() else { return };
+        for status in refusals {
+            let refusal = json!({"$ref": format!("#/components/responses/Refused{status}")});
+            responses.insert(status.to_string(), refusal);
+        }
+        if if_none_match {
+            responses.insert("304".to_owned(), json!({"description": "It is as it was read"}));
+        }
+    }
+
+    /// Gives its good answers their shapes and headers.
+    pub(super) fn answers(&mut self, shapes: Option<&Value>) {
+        let parameters = self.fields.get("parameters").and_then(Value::as_array);
+        let named = |name: &str| {
+            parameters.is_some_and(|all| {
+                all.iter().any(|one| one.get("name").and_then(Value::as_str) == Some(name))
+            })
+        };
+        let headers = [
+            ("X-Request-Id", true),
+            ("Link", named("cursor")),
+            ("ETag", named("If-None-Match")),
+            ("Idempotency-Replayed", named("Idempotency-Key")),
+        ];
+        let headers: Map<String, Value> = headers
+            .into_iter()
+            .filter(|(_, sent)| *sent)
+            .map(|(name, _)| (name.to_owned(), json!({"$ref": format!("#/components/headers/{name}")})))
+            .collect();
+        let Some(responses) = self.fields.get_mut("responses").and_then(Value::as_object_mut) else { return };
+        for (status, answer) in responses.iter_mut().filter(|(_, answer)| answer.get("$ref").is_none()) {
+            let Some(answer) = answer.as_object_mut() else { continue };
+            answer.insert("headers".to_owned(), Value::Object(headers.clone()));
+            if let Some(shape) = shapes.and_then(|shapes| shapes.get(status)).and_then(Value::as_str) {
+                let schema = json!({"$ref": format!("#/components/schemas/{shape}")});
+                answer.insert("content".to_owned(), json!({"application/json": {"schema": schema}}));
+            }
+        }
+    }
+}
