@@ -53,7 +53,7 @@ struct Answer {
     objects: Vec<Written>,
 }
 
-fn read_specs(values: Vec<Value>) -> Result<Vec<Spec>, Problem> {
+pub(super) fn read_specs(values: Vec<Value>) -> Result<Vec<Spec>, Problem> {
     let mut specs = Vec::with_capacity(values.len());
     let mut findings = Vec::new();
     for (index, value) in values.into_iter().enumerate() {
@@ -103,7 +103,7 @@ pub(crate) async fn apply(
 }
 
 /// Each text alone, so that a pending policy is known to be sound before anybody signs it.
-fn check_policies(context: &ControlContext, specs: &[Spec]) -> Result<(), Problem> {
+pub(super) fn check_policies(context: &ControlContext, specs: &[Spec]) -> Result<(), Problem> {
     for spec in specs {
         let Spec::Policy(policy) = spec else { continue };
         let source = PolicySource {
@@ -165,7 +165,7 @@ pub(crate) async fn export(State(context): Shared, caller: Caller) -> Result<Res
     Ok(json(&told.collect::<Vec<_>>()))
 }
 
-fn visible(caller: &Caller, state: &Objects) -> Objects {
+pub(super) fn visible(caller: &Caller, state: &Objects) -> Objects {
     let mut state = state.clone();
     state.revisions.retain(|record| may_touch(&caller.0, Role::Viewer, &record.spec));
     state

@@ -1,3 +1,4 @@
+mod access;
 mod acts;
 mod agents;
 mod credentials;
@@ -209,7 +210,11 @@ impl Office {
 
     /// Production, written by alice and signed by bob.
     async fn production() -> Self {
-        let office = Self::new();
+        Self::new().founded().await
+    }
+
+    async fn founded(self) -> Self {
+        let office = self;
         assert_eq!(office.apply("alice", &world()).await.status, 202);
         for path in [
             "/v1/objects/server/production/github/approve",

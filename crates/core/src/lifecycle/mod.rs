@@ -20,6 +20,7 @@ pub mod rule;
 mod signatures;
 mod sources;
 mod status;
+mod suppose;
 mod tokens;
 mod validate;
 mod versions;
@@ -49,6 +50,7 @@ pub use signatures::{
     Requirement, approvals_for, environment_approvals, may_touch, missing, path_owners, requirements,
 };
 pub use status::{Switched, disable, enable, expire, refused, revoke};
+pub use suppose::{Supposed, suppose};
 pub use tokens::{
     MAX_TOKEN_LIFETIME, MintedToken, OPERATOR_TOKEN_LIFETIME, TokenWish, issue_agent_token, issue_bootstrap,
     login, operator_by_token, revoke_agent_token,

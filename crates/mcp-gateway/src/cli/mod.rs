@@ -27,6 +27,7 @@ mod preflight;
 mod print;
 mod problem;
 mod provider;
+mod reach;
 mod receipt;
 mod review;
 mod revocation;
@@ -93,6 +94,9 @@ enum Command {
     Diff(manifests::DiffArguments),
     /// Show what stands as manifests
     Export(manifests::ExportArguments),
+    /// Who can reach a tool, and what a caller can reach
+    #[command(subcommand)]
+    Access(reach::AccessCommand),
     /// Credential bindings: cards, approval, rotation, revocation
     #[command(subcommand)]
     Binding(binding::BindingCommand),
@@ -250,6 +254,7 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Apply(arguments) => manifests::apply(session, &arguments),
         Command::Diff(arguments) => manifests::diff(session, &arguments),
         Command::Export(arguments) => manifests::export(session, &arguments),
+        Command::Access(command) => reach::run(session, &command),
         Command::Binding(command) => binding::run(session, &command),
         Command::Object(command) => object::run(session, &command),
         Command::Server(command) => server(session, command),
