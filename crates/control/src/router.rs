@@ -22,8 +22,8 @@ use crate::page::link;
 use crate::problem::Problem;
 use crate::routes::{
     access, act, agent, apply, audit, binding, calls, condition, effect, grant, health, lock, login, object,
-    policy, policy_diff, review, revocation, rotate, secret, session, store, summary, token, versions,
-    waiting, whole, workload,
+    policy, policy_diff, promote, review, revocation, rotate, secret, session, store, summary, token,
+    versions, waiting, whole, workload,
 };
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
@@ -45,6 +45,7 @@ fn manifests() -> Routes {
         .routes(routes!(apply::apply))
         .routes(routes!(apply::diff))
         .routes(routes!(policy_diff::diff))
+        .routes(routes!(promote::promote))
         .layer(DefaultBodyLimit::max(MANIFEST_BYTES))
 }
 

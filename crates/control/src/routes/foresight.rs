@@ -129,7 +129,7 @@ pub(super) async fn foresee(
     let told = tokio::task::spawn_blocking(move || {
         let built =
             |state: &Objects| Snapshot::build(state, &*context.compiler, std::slice::from_ref(&environment));
-        let (before, after) = (built(&state)?, built(&supposed.state)?);
+        let (before, after) = (built(state.as_ref())?, built(&supposed.state)?);
         let version =
             |side: &Snapshot| side.environment(environment.as_str()).map(|view| view.engine.version());
         Ok::<_, SnapshotError>(Foresight {

@@ -32,6 +32,7 @@ pub(crate) mod login;
 pub(crate) mod object;
 pub(crate) mod policy;
 pub(crate) mod policy_diff;
+pub(crate) mod promote;
 pub(crate) mod review;
 pub(crate) mod revocation;
 pub(crate) mod rotate;
