@@ -130,6 +130,7 @@ pub(super) async fn foresee(
         let built =
             |state: &Objects| Snapshot::build(state, &*context.compiler, std::slice::from_ref(&environment));
         let (before, after) = (built(state.as_ref())?, built(&supposed.state)?);
+        let sight = Sight { operator: &operator, places: &places };
         let version =
             |side: &Snapshot| side.environment(environment.as_str()).map(|view| view.engine.version());
         Ok::<_, SnapshotError>(Foresight {
