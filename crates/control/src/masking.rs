@@ -51,7 +51,7 @@ impl Presentation {
     }
 
     /// The operator with nothing but the roles that see paths.
-    fn beyond(&self, operator: &Operator) -> Operator {
+    pub(crate) fn beyond(&self, operator: &Operator) -> Operator {
         let mut beyond = operator.clone();
         beyond.grants.retain(|grant| !self.masked.contains(&grant.role));
         beyond

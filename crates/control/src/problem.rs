@@ -293,7 +293,7 @@ impl Problem {
 /// Whether the rule keeps paths, stores and environments apart.
 fn crosses_boundary(code: &str) -> bool {
     let apart = ["path.unowned", "store.environment", "store.undelegated", "server.environment"];
-    apart.contains(&code) || code.starts_with("production.")
+    apart.contains(&code) || code.starts_with("production.") || code.starts_with("promotion.")
 }
 
 impl IntoResponse for Problem {

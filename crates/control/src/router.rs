@@ -22,8 +22,9 @@ use crate::masking::veil;
 use crate::page::link;
 use crate::problem::Problem;
 use crate::routes::{
-    act, agent, apply, audit, binding, calls, condition, effect, grant, health, lock, login, object, policy,
-    review, revocation, rotate, secret, session, store, summary, token, versions, waiting, whole, workload,
+    access, act, agent, apply, audit, binding, calls, condition, effect, grant, health, lock, login, object,
+    policy, policy_diff, promote, review, revocation, rotate, secret, session, store, summary, token,
+    versions, waiting, whole, workload,
 };
 
 /// The most that a body may hold: 1 MiB, and 16 MiB for manifests.
@@ -44,6 +45,8 @@ fn manifests() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(apply::apply))
         .routes(routes!(apply::diff))
+        .routes(routes!(policy_diff::diff))
+        .routes(routes!(promote::promote))
         .layer(DefaultBodyLimit::max(MANIFEST_BYTES))
 }
 
@@ -54,6 +57,8 @@ fn operators() -> Routes {
         .routes(routes!(binding::card_of))
         .routes(routes!(binding::validate))
         .routes(routes!(binding::explain))
+        .routes(routes!(access::who))
+        .routes(routes!(access::what))
         .routes(routes!(act::approve_binding))
         .routes(routes!(act::approve_object))
         .routes(routes!(effect::of_binding))

@@ -1,11 +1,20 @@
 //! Which binding a call would use and why: the same selection and the same policies as the data
 //! path, with every step said aloud. Secret-free by construction.
 
+mod access;
+mod caller;
 mod change;
+mod way;
 mod workload;
 
 use serde::Serialize;
 
+pub use access::{
+    AccessChange, AccessChanges, NoWay, Reached, Reaches, Subject, WhoReaches, access_changes, what_reaches,
+    who_reaches,
+};
+pub use caller::{DeclaredCaller, Person};
+pub use way::{Barred, Place, Sight, Way};
 pub use workload::{
     ExplainedEnvironment, ExplainedMapping, SelectedBinding, WorkloadExplanation, explain_workload,
 };
@@ -121,8 +130,22 @@ pub struct ExplainedVerdict {
     pub reasons: Vec<String>,
 }
 
-/// Explains one call.
+/// Explains one call, with every binding of the server.
 pub fn explain(snapshot: &Snapshot, call: &Call<'_>, now: Timestamp) -> Explanation {
+    let mut story = decide(snapshot, call, now);
+    let environment = snapshot.environment(call.environment.as_str());
+    let Some(server) = environment.and_then(|view| view.server(call.server.as_str())) else { return story };
+    let chosen = story.winner.as_ref();
+    let tell =
+        |binding: &std::sync::Arc<ActiveBinding>| change::explained(snapshot, binding, call, chosen, now);
+    let mut candidates: Vec<ExplainedBinding> = server.bindings.iter().map(tell).collect();
+    candidates.sort_by(|one, other| one.binding.name.cmp(&other.binding.name));
+    story.candidates = candidates;
+    story
+}
+
+/// Decides one call as the data path does, without a word about the bindings that do not decide.
+pub fn decide(snapshot: &Snapshot, call: &Call<'_>, now: Timestamp) -> Explanation {
     let mut story = Explanation {
         epoch: snapshot.epoch,
         allowed: false,
@@ -145,16 +168,7 @@ pub fn explain(snapshot: &Snapshot, call: &Call<'_>, now: Timestamp) -> Explanat
         return story;
     };
     let wanted = wanted(call.wanted);
-    let winner = server.select(call.actor, wanted, now);
-    let chosen = winner.as_ref().ok().map(|binding| binding.name_at_revision());
-    story.candidates = {
-        let tell = |binding: &std::sync::Arc<ActiveBinding>| {
-            change::explained(snapshot, binding, call, chosen.as_ref(), now)
-        };
-        server.bindings.iter().map(tell).collect()
-    };
-    story.candidates.sort_by(|one, other| one.binding.name.cmp(&other.binding.name));
-    match winner {
+    match server.select(call.actor, wanted, now) {
         Ok(binding) => {
             judge(&mut story, snapshot, environment, server, binding, call);
             heed_locks(&mut story, snapshot, binding, call, now);

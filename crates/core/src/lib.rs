@@ -24,6 +24,7 @@ pub mod login;
 pub mod manifest;
 pub mod operator;
 pub mod policy;
+pub mod policy_text;
 pub mod ports;
 pub mod receipt;
 pub mod reference;

@@ -260,6 +260,18 @@ impl Snapshot {
         })
     }
 
+    /// Whether a living token of the agent opens the server.
+    pub(crate) fn has_token(
+        &self,
+        agent: &AgentName,
+        environment: &EnvironmentName,
+        server: &ServerName,
+        now: Timestamp,
+    ) -> bool {
+        let opens = |token: &AgentToken| token.entries.iter().any(|entry| entry.opens(environment, server));
+        self.tokens.values().any(|token| token.agent == *agent && now < token.expires_at && opens(token))
+    }
+
     /// The grant of a user at a provider.
     pub fn grant(
         &self,
@@ -312,6 +324,17 @@ impl Snapshot {
                 && claims.attested.as_ref().is_some_and(|attested| workload.is(attested))
         });
         let workload = only(mapped).map(|workload| workload.name.clone());
+        self.actor_as(claims, workload, environment)
+    }
+
+    /// The second half of [`Self::actor`], once it is known which workload attests: also for callers that are
+    /// only supposed, so that they are resolved as callers are.
+    pub(crate) fn actor_as(
+        &self,
+        claims: &VerifiedClaims,
+        workload: Option<WorkloadName>,
+        environment: &EnvironmentName,
+    ) -> Actor {
         let proven = self.agents.values().filter(|agent| {
             agent.environments.contains(environment)
                 && agent.comes_through(claims.client.as_deref())

@@ -1,10 +1,12 @@
 """The catalogue that people look at: the console, the bridge, and the way out of loose keys (issue 6)."""
 
-from . import canary, connect, console, editors, fuzz, loose, scale
+from . import canary, connect, console, editors, explain, fuzz, loose, promotion, scale
 
 CLAIMS = (
     *console.CLAIMS,
     *connect.CLAIMS,
+    *explain.CLAIMS,
+    *promotion.CLAIMS,
     *loose.CLAIMS,
     *fuzz.CLAIMS,
     *editors.CLAIMS,

@@ -57,12 +57,12 @@ struct Answer {
 
 /// The objects as declared, and how those have to stand that say so.
 #[derive(Default)]
-struct Declared {
-    specs: Vec<Spec>,
+pub(super) struct Declared {
+    pub(super) specs: Vec<Spec>,
     expected: Vec<(ObjectKey, String)>,
 }
 
-fn read_specs(values: Vec<Value>) -> Result<Declared, Problem> {
+pub(super) fn read_specs(values: Vec<Value>) -> Result<Declared, Problem> {
     let mut declared = Declared::default();
     let mut findings = Vec::new();
     for (index, mut value) in values.into_iter().enumerate() {
@@ -141,7 +141,7 @@ pub(crate) async fn apply(
 }
 
 /// Each text alone, so that a pending policy is known to be sound before anybody signs it.
-fn check_policies(context: &ControlContext, specs: &[Spec]) -> Result<(), Problem> {
+pub(super) fn check_policies(context: &ControlContext, specs: &[Spec]) -> Result<(), Problem> {
     for spec in specs {
         let Spec::Policy(policy) = spec else { continue };
         let source = PolicySource {
@@ -222,7 +222,7 @@ pub(crate) async fn export(
     Ok(json(&told.collect::<Vec<_>>()))
 }
 
-fn visible(caller: &Caller, state: &Objects) -> Objects {
+pub(super) fn visible(caller: &Caller, state: &Objects) -> Objects {
     let mut state = state.clone();
     state.revisions.retain(|record| may_touch(&caller.0, Role::Viewer, &record.spec));
     state

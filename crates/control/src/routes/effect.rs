@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use gateway_core::audit::{Event, EventKind};
+use gateway_core::audit::Event;
 use gateway_core::id::Revision;
 use gateway_core::lifecycle::{self, may_touch, prospect, rule};
 use gateway_core::manifest::{ObjectKey, Spec};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use super::binding::visible;
+use super::foresight::traffic;
 use super::{BindingPath, ObjectPath, Shared, binding_key, json, object_key};
 use crate::auth::Caller;
 use crate::body::Query;
@@ -119,7 +120,7 @@ fn changed(context: &ControlContext, state: &Objects, change: &Change) -> Result
 
 /// The newest calls and refusals where the object decides, and whether there are more.
 async fn recent(context: &ControlContext, record: &RevisionRecord) -> Result<(Vec<Event>, bool), Problem> {
-    let mut query = AuditQuery { limit: Some(MOST), ..AuditQuery::default() };
+    let mut query = AuditQuery::default();
     match &record.spec {
         Spec::Binding(binding) => {
             query.environment = Some(binding.environment.to_string());
@@ -135,12 +136,5 @@ async fn recent(context: &ControlContext, record: &RevisionRecord) -> Result<(Ve
         Spec::Provider(provider) => query.environment = Some(provider.environment.to_string()),
         Spec::Workload(_) => {}
     }
-    let (mut events, mut more) = (Vec::new(), false);
-    for kind in [EventKind::Intent, EventKind::Refused] {
-        query.kind = Some(kind);
-        let page = context.audit_reader.search(&query).await?;
-        more |= page.more;
-        events.extend(page.records.into_iter().map(|entry| entry.event));
-    }
-    Ok((events, more))
+    traffic(context, query, MOST).await
 }

@@ -256,13 +256,16 @@ impl CredentialProbe for Probe {
     }
 }
 
+/// Permits everything but to the agents of which a current text says `DENY`.
 #[derive(Debug)]
-struct Engine;
+struct Engine(Vec<String>);
 
 impl PolicyEngine for Engine {
     fn decide(&self, question: &Question<'_>) -> Verdict {
         let policies = vec![question.binding.spec.policy.clone()];
-        Verdict { allowed: true, policies, reasons: Vec::new() }
+        let agent = question.actor.agent.as_ref().map(ToString::to_string);
+        let allowed = agent.is_none_or(|agent| !self.0.contains(&agent));
+        Verdict { allowed, policies, reasons: Vec::new() }
     }
     fn version(&self) -> ContentHash {
         ContentHash::of(b"engine")
@@ -275,7 +278,11 @@ pub(super) struct Compiler;
 impl PolicyCompiler for Compiler {
     fn compile(&self, sources: &[PolicySource]) -> Result<Arc<dyn PolicyEngine>, Vec<PolicyIssue>> {
         match sources.iter().find(|source| source.cedar.contains("BAD")) {
-            None => Ok(Arc::new(Engine)),
+            None => {
+                let current = sources.iter().filter(|source| source.current);
+                let denied = current.filter_map(|source| source.cedar.strip_prefix("DENY "));
+                Ok(Arc::new(Engine(denied.map(str::to_owned).collect())))
+            }
             Some(source) => Err(vec![PolicyIssue {
                 policy: source.name.clone(),
                 line: 1,

@@ -1,15 +1,18 @@
+mod access;
 mod acts;
 mod agents;
 mod credentials;
 mod effect;
 mod entity;
 mod fakes;
+mod foresight;
 mod grants;
 mod idempotency;
 mod locks;
 mod looking;
 mod masking;
 mod pages;
+mod promotion;
 mod replicas;
 mod reviews;
 mod revocations;
@@ -227,7 +230,11 @@ impl Office {
 
     /// Production, written by alice and signed by bob.
     async fn production() -> Self {
-        let office = Self::new();
+        Self::new().founded().await
+    }
+
+    async fn founded(self) -> Self {
+        let office = self;
         assert_eq!(office.apply("alice", &world()).await.status, 202);
         for path in [
             "/v1/objects/server/production/github/approve",

@@ -9,9 +9,9 @@ use crate::time::Timestamp;
 
 /// Reasons, each with what would change it.
 #[derive(Default)]
-struct Reasons {
-    because: Vec<String>,
-    change: Vec<String>,
+pub(super) struct Reasons {
+    pub(super) because: Vec<String>,
+    pub(super) change: Vec<String>,
 }
 
 impl Reasons {
@@ -115,7 +115,12 @@ fn unmatched(binding: &ActiveBinding, call: &Call<'_>, against: &mut Reasons) {
 }
 
 /// What the mode and the source still need of the caller, beyond being selected.
-fn obtaining(snapshot: &Snapshot, binding: &ActiveBinding, call: &Call<'_>, reasons: &mut Reasons) {
+pub(super) fn obtaining(
+    snapshot: &Snapshot,
+    binding: &ActiveBinding,
+    call: &Call<'_>,
+    reasons: &mut Reasons,
+) {
     let (spec, actor) = (&binding.spec, call.actor);
     match &spec.source {
         Some(CredentialSource::Grant(request)) => {

@@ -132,7 +132,11 @@ fn signable(context: &Context<'_>, record: &RevisionRecord, open: &[Requirement]
     wanted
 }
 
-fn complete(draft: &mut Draft, context: &Context<'_>, record: &RevisionRecord) -> Result<(), Vec<Finding>> {
+pub(super) fn complete(
+    draft: &mut Draft,
+    context: &Context<'_>,
+    record: &RevisionRecord,
+) -> Result<(), Vec<Finding>> {
     let findings = validate(context, &record.spec);
     if !findings.is_empty() {
         return Err(findings);

@@ -73,7 +73,7 @@ impl Table {
 }
 
 fn environment(old: &EnvironmentSpec, new: &EnvironmentSpec) -> Vec<(&'static str, Effect)> {
-    let EnvironmentSpec { name, tier, approvals, agent_tokens, reviews } = old;
+    let EnvironmentSpec { name, tier, approvals, agent_tokens, reviews, promotes_from } = old;
     let mut table = Table::default();
     table.loosens("name", name, &new.name);
     table.judge("tier", tier, &new.tier, |old, new| strictness(*new) > strictness(*old));
@@ -84,6 +84,7 @@ fn environment(old: &EnvironmentSpec, new: &EnvironmentSpec) -> Vec<(&'static st
     table.judge("reviews", reviews, &new.reviews, |old, new| {
         new.unwrap_or_default().is_as_strict_as(&old.unwrap_or_default())
     });
+    table.loosens("promotes_from", promotes_from, &new.promotes_from);
     // A field may look stricter while the whole is not: the effective rules have the last word.
     if new.required_approvals() < old.required_approvals()
         || (new.allows_agent_tokens() && !old.allows_agent_tokens())

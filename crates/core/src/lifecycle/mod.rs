@@ -12,6 +12,7 @@ mod fields;
 mod grants;
 mod locks;
 mod perform;
+mod promote;
 mod reach;
 mod repin;
 mod reviews;
@@ -20,6 +21,7 @@ pub mod rule;
 mod signatures;
 mod sources;
 mod status;
+mod suppose;
 mod tokens;
 mod validate;
 mod versions;
@@ -41,6 +43,7 @@ pub use fields::{Effect, changes, effect};
 pub use grants::{about as about_grant, create_grant, end_grant};
 pub use locks::{LockWish, about as about_lock, create_lock, expire_locks, lift_lock, may_see_lock};
 pub use perform::{commit, perform};
+pub use promote::{PROMOTED, Promotion, PromotionMap, PromotionWish, Replaced, promote};
 pub use reach::{Reach, ReachedBinding, provider_of};
 pub use reviews::{ReviewGiven, ReviewRound, ReviewWish, SwitchedOff, review, review_round};
 pub use rotate::{Rotation, RotationStep, rotate};
@@ -49,6 +52,7 @@ pub use signatures::{
     Requirement, approvals_for, environment_approvals, may_touch, missing, path_owners, requirements,
 };
 pub use status::{Switched, disable, enable, expire, refused, revoke};
+pub use suppose::{Supposed, suppose};
 pub use tokens::{
     MAX_TOKEN_LIFETIME, MintedToken, OPERATOR_TOKEN_LIFETIME, TokenWish, issue_agent_token, issue_bootstrap,
     login, operator_by_token, revoke_agent_token,

@@ -115,6 +115,13 @@ rules! {
     TOKEN_ENVIRONMENT: "agent_token.environment", 422, "the operator", "use an environment that the agent may enter and that allows agent tokens";
     TOKEN_PROOF: "agent_token.not_a_proof", 422, "the agent's owner", "list `agent_token` among the agent's proofs";
     TOKEN_UNKNOWN: "agent_token.unknown", 404, "the operator", "list the agent's tokens";
+    PROMOTION_ORDER: "promotion.order", 422, "an administrator", "promote step by step, or name the source under `promotes_from` of the target environment";
+    PROMOTION_SELECTION: "promotion.selection", 422, "the operator", "name servers, policies and bindings that decide in the source, as `KIND/NAME`";
+    PROMOTION_REFERENCE: "promotion.reference", 422, "the author", "name the target's own reference in the map, under `references`";
+    PROMOTION_ROUTE: "promotion.route", 422, "the author", "name the target's own URL in the map, under `routes`, or declare the server in the target first";
+    PROMOTION_PROVIDER: "promotion.provider", 422, "the author", "declare a provider in the target with a registration and references of its own; where it has another name, put that in the map, under `providers`";
+    PROMOTION_WORKLOAD: "promotion.workload", 422, "the author", "name a workload that enters only the target in the map, under `workloads`";
+    PROMOTION_AGENT: "promotion.agent", 422, "the agent's owner", "add the environment to the agent, or name another in the map, under `agents`";
     LOCK_SELECTOR: "lock.selector", 422, "the operator", "name what the lock stops, or `everything` and nothing else; users as `issuer|subject`";
     LOCK_NAME: "lock.undeclared", 422, "the operator", "correct the name: a lock on nothing stops nothing";
     LOCK_REASON: "lock.reason", 422, "the operator", "say why in 1 to 500 characters, for the operators that come after you";

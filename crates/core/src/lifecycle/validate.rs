@@ -66,6 +66,9 @@ impl<'a> Judge<'a> {
 
     /// Raising the tier acts at once, so what already stands must keep the stricter rules.
     fn environment(&mut self, key: &ObjectKey, spec: &EnvironmentSpec) {
+        if spec.promotes_from.as_ref() == Some(&spec.name) {
+            self.find(&rule::PROMOTION_ORDER, key, "an environment is not promoted to itself");
+        }
         if let Some(trouble) = spec.reviews.as_ref().and_then(ReviewRule::trouble) {
             self.find(&rule::ENVIRONMENT_REVIEWS, key, trouble);
         }

@@ -36,6 +36,9 @@ pub struct EnvironmentSpec {
     /// How often people look at its bindings again, and what happens if nobody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reviews: Option<ReviewRule>,
+    /// The one environment whose manifests are promoted to this one; absent means those of the tier below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotes_from: Option<EnvironmentName>,
 }
 
 impl EnvironmentSpec {

@@ -201,6 +201,21 @@ impl CredentialSource {
         first.into_iter().chain(self.provider())
     }
 
+    /// The same, to name others.
+    pub(crate) fn providers_mut(&mut self) -> impl Iterator<Item = &mut ProviderName> {
+        let (first, second) = match self {
+            Self::ClientCredentials(request) | Self::Grant(request) => (None, Some(&mut request.provider)),
+            Self::TokenExchange(exchange) => (None, Some(&mut exchange.token.provider)),
+            Self::JwtBearer(bearer) => (None, Some(&mut bearer.token.provider)),
+            Self::IdentityAssertion(assertion) => {
+                (Some(&mut assertion.identity_provider), Some(&mut assertion.token.provider))
+            }
+            Self::AppInstallation(app) => (None, Some(&mut app.provider)),
+            Self::Minted(_) | Self::Leased(_) => (None, None),
+        };
+        first.into_iter().chain(second)
+    }
+
     /// What is asked for, where scopes are a thing of this source.
     pub const fn request(&self) -> Option<&TokenRequest> {
         match self {

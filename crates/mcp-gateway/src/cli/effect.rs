@@ -12,9 +12,10 @@ const LISTS: [(&str, &str); 3] = [
     ("/moves", "under another credential"),
 ];
 
-/// The effect for people.
-pub(super) fn view(answer: &Value) -> View {
-    let mut table = Table::new(&["these calls", "who", "what", "calls", "last", "before", "after"]);
+/// The calls that would be decided otherwise.
+pub(super) fn table(answer: &Value) -> Table {
+    let mut table =
+        Table::new(&["these calls", "who", "what", "calls", "last", "before", "after", "such as"]);
     for (field, becomes) in LISTS {
         for one in list(answer, field) {
             let who = ["/user", "/agent", "/workload"].map(|part| text(one, part));
@@ -28,9 +29,16 @@ pub(super) fn view(answer: &Value) -> View {
                 time(&text(one, "/last")),
                 text(one, "/before"),
                 text(one, "/after"),
+                text(one, "/examples/0"),
             ]);
         }
     }
+    table
+}
+
+/// The effect for people.
+pub(super) fn view(answer: &Value) -> View {
+    let table = table(answer);
     let nothing = table.is_empty();
     let view = View::default()
         .title(format!("Effect of {} revision {}", text(answer, "/object"), text(answer, "/revision")))
@@ -71,7 +79,7 @@ mod tests {
           since              2026-11-25T09:00:00Z
           decided as before  5
           cannot be told     1
-          THESE CALLS              WHO                  WHAT                     CALLS  LAST                  BEFORE  AFTER
+          THESE CALLS              WHO                  WHAT                     CALLS  LAST                  BEFORE  AFTER  SUCH AS
           let through from now on  idp|ann through bot  production/github close  3      2026-11-26T09:00:00Z          bot@2
         There are older calls that were not looked at.
         ");

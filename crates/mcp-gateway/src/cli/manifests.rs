@@ -149,7 +149,7 @@ pub(super) fn apply(session: &mut Session, arguments: &ApplyArguments) -> Result
     Ok(if waiting == 0 || arguments.dry_run { Exit::Ok } else { Exit::Pending })
 }
 
-fn written_view(written: &[Value], waiting: usize, dry_run: bool) -> View {
+pub(super) fn written_view(written: &[Value], waiting: usize, dry_run: bool) -> View {
     let mut table = Table::new(&["object", "outcome", "revision", "status", "missing signatures"]);
     for one in written {
         let missing = card::missing(list(one, "/missing"));

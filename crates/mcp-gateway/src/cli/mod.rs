@@ -14,6 +14,7 @@ mod client_config;
 mod connect;
 mod effect;
 mod failure;
+mod foresight;
 mod grant;
 mod host;
 mod live;
@@ -23,10 +24,13 @@ mod object;
 mod pick;
 mod policy;
 mod policy_cases;
+mod policy_diff;
 mod preflight;
 mod print;
 mod problem;
+mod promote;
 mod provider;
+mod reach;
 mod receipt;
 mod review;
 mod revocation;
@@ -93,6 +97,11 @@ enum Command {
     Diff(manifests::DiffArguments),
     /// Show what stands as manifests
     Export(manifests::ExportArguments),
+    /// Make manifests for an environment of what decides in the one before it
+    Promote(promote::PromoteArguments),
+    /// Who can reach a tool, and what a caller can reach
+    #[command(subcommand)]
+    Access(reach::AccessCommand),
     /// Credential bindings: cards, approval, rotation, revocation
     #[command(subcommand)]
     Binding(binding::BindingCommand),
@@ -111,7 +120,7 @@ enum Command {
     /// Providers that credential sources ask
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
-    /// Policies: check, test, explain
+    /// Policies: check, test, explain, diff
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Environments: list, revoke
@@ -250,6 +259,8 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Apply(arguments) => manifests::apply(session, &arguments),
         Command::Diff(arguments) => manifests::diff(session, &arguments),
         Command::Export(arguments) => manifests::export(session, &arguments),
+        Command::Promote(arguments) => promote::run(session, &arguments),
+        Command::Access(command) => reach::run(session, &command),
         Command::Binding(command) => binding::run(session, &command),
         Command::Object(command) => object::run(session, &command),
         Command::Server(command) => server(session, command),

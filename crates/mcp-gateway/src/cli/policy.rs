@@ -1,4 +1,4 @@
-//! `policy check`, `policy test` and `policy explain`.
+//! `policy check`, `policy test`, `policy diff` and `policy explain`.
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use super::failure::{Detail, Exit, Failure};
 use super::manifests;
 use super::object::{self, GetArguments, ListArguments, ReadCommand};
 use super::policy_cases::{self, TestArguments};
+use super::policy_diff::{self, PolicyDiffArguments};
 use super::session::{InEnvironment, Session};
 use crate::config::manifest::Manifest;
 
@@ -29,6 +30,8 @@ pub(super) enum PolicyCommand {
     Check(CheckArguments),
     /// Run cases, each a call and whether it should be allowed
     Test(TestArguments),
+    /// Say what candidate policies would change: statements, who reaches what, recorded calls decided anew
+    Diff(PolicyDiffArguments),
     /// Say what the policies answer for one call
     Explain(ExplainArguments),
 }
@@ -58,6 +61,7 @@ pub(super) fn run(session: &mut Session, command: PolicyCommand) -> Result<Exit,
         PolicyCommand::Get(arguments) => object::read(session, Kind::Policy, &ReadCommand::Get(arguments)),
         PolicyCommand::Check(arguments) => check(session, &arguments),
         PolicyCommand::Test(arguments) => policy_cases::run(session, &arguments),
+        PolicyCommand::Diff(arguments) => policy_diff::run(session, &arguments),
         PolicyCommand::Explain(arguments) => explain(session, &arguments),
     }
 }
@@ -127,11 +131,17 @@ fn compile(texts: &[Text]) -> Result<Vec<Detail>, Failure> {
     Ok(details)
 }
 
-fn is_cedar(path: &Path) -> bool {
+pub(super) fn is_cedar(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "cedar")
 }
 
 fn cedar_file(path: &Path) -> Result<Text, Failure> {
+    let (name, cedar) = named_text(path)?;
+    Ok(Text { source: source(name, cedar), file: path.display().to_string(), whole_file: true })
+}
+
+/// A Cedar text, and the policy that its file is named after.
+pub(super) fn named_text(path: &Path) -> Result<(PolicyName, String), Failure> {
     let shown = path.display().to_string();
     let cedar = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("`{shown}` cannot be read")).because(&error))?;
@@ -139,7 +149,7 @@ fn cedar_file(path: &Path) -> Result<Text, Failure> {
     let name = PolicyName::parse(&stem.unwrap_or_default()).map_err(|error| {
         Failure::usage(format!("`{shown}` has no name that a policy may have")).because(&error)
     })?;
-    Ok(Text { source: source(name, cedar), file: shown, whole_file: true })
+    Ok((name, cedar))
 }
 
 fn source(name: PolicyName, cedar: String) -> PolicySource {
