@@ -151,6 +151,8 @@ pub(super) struct Live {
     pub(super) sessions: Mutex<Vec<LiveSession>>,
     pub(super) ended: Mutex<Vec<String>>,
     pub(super) stuck: AtomicBool,
+    /// Whether ending a binding never comes back.
+    pub(super) hangs: AtomicBool,
     pub(super) in_use: Mutex<Vec<VersionId>>,
     pub(super) rolled_back: Mutex<Vec<RolledBack>>,
 }
@@ -158,6 +160,9 @@ pub(super) struct Live {
 #[async_trait]
 impl LiveTraffic for Live {
     async fn end(&self, _: &EnvironmentName, name: &BindingName, _: Duration) -> Result<Ended, Refusal> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.ended.lock().unwrap().push(name.to_string());
         if self.stuck.load(Ordering::SeqCst) {
             return Err(Code::Internal.into());

@@ -149,6 +149,7 @@ impl Office {
             audit: Arc::clone(&chain) as _,
             audit_reader: Arc::clone(&chain) as _,
             documents: documents.clone(),
+            revoking: crate::Revoking::default(),
             compiler: Arc::new(Compiler),
             snapshots: Arc::clone(&world) as _,
             operators: Arc::clone(&people) as _,
