@@ -1,8 +1,6 @@
 //! Credential sources beyond stored secrets: what providers issue, stores lease and the gateway signs.
 
 mod asked;
-#[cfg(test)]
-mod fixture;
 pub mod grant;
 mod installation;
 mod leases;
@@ -11,6 +9,8 @@ mod minted;
 pub mod provider;
 mod role;
 mod taking_back;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -247,6 +247,8 @@ pub(super) struct Probe {
     pub(super) refuses: AtomicBool,
     /// Answers to nobody.
     pub(super) unreachable: AtomicBool,
+    /// Never answers.
+    pub(super) hangs: AtomicBool,
     pub(super) tries: AtomicU64,
 }
 
@@ -254,6 +256,9 @@ pub(super) struct Probe {
 impl CredentialProbe for Probe {
     async fn probe(&self, _: &Permit, _: Candidate<'_>) -> Result<(), Refusal> {
         self.tries.fetch_add(1, Ordering::SeqCst);
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if self.unreachable.load(Ordering::SeqCst) {
             return Err(Code::UpstreamUnreachable.into());
         }

@@ -210,7 +210,7 @@ fn next_process(office: &Office, alone: bool) -> crate::RevocationFinisher {
 }
 
 async fn newest(office: &Office) -> Vec<RevocationDocument> {
-    let kept = office.state.newest(100).await.unwrap();
+    let kept = office.state.newest(None, 100).await.unwrap();
     kept.iter().map(|signed| signed.document().unwrap()).collect()
 }
 

@@ -121,6 +121,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
             traces: parts.traces.clone(),
             stores: parts.stores.clone(),
             checkpointer,
+            replicas: parts.replicas.clone(),
         }),
         clock: Arc::new(SystemClock),
         random: parts.entropy.clone(),
