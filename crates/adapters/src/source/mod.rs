@@ -3,6 +3,7 @@
 mod asked;
 pub mod grant;
 mod installation;
+mod kept;
 mod leases;
 mod ledger;
 mod minted;
