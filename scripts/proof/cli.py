@@ -15,7 +15,7 @@ TOPICS = ("spine", "transparency", "modes", "stores", "catalogue")
 SABOTAGE = {
     "leak": "canary", "revoke": "revocation", "audit": "kill9", "session": "conformance-server-2025-11-25",
     "rotation": "rotation", "replica": "replicas", "grant": "grants", "receipt": "receipts", "sink": "chaos",
-    "acknowledgement": "chaos",
+    "acknowledgement": "chaos", "review": "reviews",
 }
 
 

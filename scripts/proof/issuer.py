@@ -11,9 +11,10 @@ REDIRECT = "http://127.0.0.1:1/callback"
 
 
 class Issuer:
-    """Clients are agents; accounts are people. Client secrets are made here and stay here."""
+    """Clients are agents; accounts are people. Client secrets are made here and stay here. `around` is the environment
+    of its process, where it is not the prover's."""
 
-    def __init__(self, stage, agents, people):
+    def __init__(self, stage, agents, people, name="oidc", around=None):
         self.stage = stage
         self.secrets = {agent: secrets.token_hex(16) for agent in agents}
         clients = [{"client_id": name, "client_secret": value, "access_token_ttl": 3600}
@@ -23,14 +24,14 @@ class Issuer:
             "grant_types": ["authorization_code"], "response_types": ["code"], "access_token_ttl": 3600,
         })
         environment = {
-            **os.environ, "OIDC_CLIENTS": json.dumps(clients), "OIDC_ACCOUNTS": json.dumps(people),
+            **(around or os.environ), "OIDC_CLIENTS": json.dumps(clients), "OIDC_ACCOUNTS": json.dumps(people),
             "OIDC_ALG": "ES256",
         }
         self.child = stage.children.start(
-            "oidc", [parts.program("node"), parts.NPM / "oidc.mjs", "0"], reads=True, env=environment
+            name, [parts.program("node"), parts.NPM / "oidc.mjs", "0"], reads=True, env=environment
         )
         self.url = self.child.ready()
-        self.folder = stage.folder / "tokens"
+        self.folder = stage.folder / ("tokens" if name == "oidc" else f"tokens-{name}")
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self.count = 0
 

@@ -21,6 +21,7 @@ use crate::documents::Documents;
 use crate::masking::Presentation;
 use crate::ports::{AuditReader, OperatorVerifier, SnapshotSource, StatusPages, TokenMinter};
 use crate::trial::Trial;
+use crate::underway::Revoking;
 
 /// Everything the control plane is wired to.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub struct ControlContext {
     pub tickets: Arc<dyn Tickets>,
     /// The documents of revocations.
     pub documents: Documents,
+    /// The revocations that are under way in this process.
+    pub revoking: Revoking,
     /// Compiles policies.
     pub compiler: Arc<dyn PolicyCompiler>,
     /// What decides now.

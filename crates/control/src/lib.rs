@@ -20,6 +20,8 @@ mod rotation;
 mod router;
 mod routes;
 mod trial;
+mod underway;
+mod unfinished;
 mod write;
 
 pub use context::ControlContext;
@@ -34,6 +36,8 @@ pub use problem::Problem;
 pub use review::ReviewKeeper;
 pub use rotation::{RotationKeeper, RotationParts};
 pub use router::{OperatorRoutes, control_router, openapi_document};
+pub use underway::Revoking;
+pub use unfinished::RevocationFinisher;
 
 #[cfg(test)]
 mod tests;

@@ -3,18 +3,20 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::id::{AgentName, BindingName, EnvironmentName};
+use crate::id::{AgentName, BindingName, EnvironmentName, WorkloadName};
 use crate::lock::LockRecord;
 use crate::snapshot::Snapshot;
 use crate::state::GrantRecord;
 
-/// Bindings, agents and grants that were there before and are not any more, and locks that were not.
+/// Bindings, agents, mappings and grants that were there before and are not any more, and locks that were not.
 #[derive(Debug, Default)]
 pub struct Departures {
     /// Bindings, across their revisions.
     pub bindings: Vec<(EnvironmentName, BindingName)>,
     /// Agents.
     pub agents: Vec<AgentName>,
+    /// Mappings of workloads.
+    pub workloads: Vec<WorkloadName>,
     /// Users' grants.
     pub grants: Vec<Arc<GrantRecord>>,
     /// Locks that stand now: what they stop has departed.
@@ -28,6 +30,11 @@ impl Departures {
         Self {
             bindings: bindings(before).filter(|binding| !stays.contains(binding)).collect(),
             agents: before.agents().filter(|name| after.agent(name).is_none()).cloned().collect(),
+            workloads: before
+                .workloads()
+                .filter(|workload| after.workloads().all(|stays| stays.name != workload.name))
+                .map(|workload| workload.name.clone())
+                .collect(),
             grants: before.grants().filter(|grant| !after.grant_lives(grant)).cloned().collect(),
             locks: after.locks().iter().filter(|lock| !before.locks().has(&lock.id)).cloned().collect(),
         }
@@ -35,7 +42,8 @@ impl Departures {
 
     /// Whether nothing departed.
     pub fn is_empty(&self) -> bool {
-        self.bindings.is_empty() && self.agents.is_empty() && self.grants.is_empty() && self.locks.is_empty()
+        let objects = self.bindings.is_empty() && self.agents.is_empty() && self.workloads.is_empty();
+        objects && self.grants.is_empty() && self.locks.is_empty()
     }
 }
 

@@ -82,6 +82,11 @@ figures! {
     StoreFetches: Counter "mcp_gateway_store_fetches_total" ["store"] "Requests to the store.";
     StoreFailures: Counter "mcp_gateway_store_failures_total" ["store"] "Requests to the store that brought no value.";
     StoreResting: Gauge "mcp_gateway_store_resting" ["store"] "1 while the store is left alone because it did not answer or asked for it.";
+    Replicas: Gauge "mcp_gateway_replicas" [] "Replicas on this state that may serve, this one included.";
+    Locks: Gauge "mcp_gateway_locks" [] "Locks that stand.";
+    RotationsOverdue: Gauge "mcp_gateway_rotations_overdue" [] "Bindings whose secret is due for a rotation.";
+    RotationsHeld: Gauge "mcp_gateway_rotations_held" [] "Bindings that stay at a version of their secret because the server refused a newer one.";
+    VersionsDraining: Gauge "mcp_gateway_secret_versions_draining" [] "Replaced versions of secrets that may still be used.";
     ReviewsDue: Gauge "mcp_gateway_reviews_due" [] "Bindings whose review is near its end.";
     ReviewsOverdue: Gauge "mcp_gateway_reviews_overdue" [] "Bindings whose review is late, those included that were switched off for it.";
     AuditRecords: Gauge "mcp_gateway_audit_sequence" [] "The number of the last record of the evidence.";
@@ -186,7 +191,9 @@ Nothing that a caller wrote becomes a label, so nobody can make series. Who call
 
     const END: &str = "
 Worth an alarm: `mcp_gateway_audit_failed`, `mcp_gateway_audit_disk_low` and `mcp_gateway_store_resting` at 1;
-`mcp_gateway_audit_sink_lag_records` that grows; `mcp_gateway_state_age_seconds` near `staleness_production_seconds`.
+`mcp_gateway_audit_sink_lag_records` that grows; `mcp_gateway_state_age_seconds` near `staleness_production_seconds`;
+fewer `mcp_gateway_replicas` than there should be; `mcp_gateway_rotations_held`, `mcp_gateway_rotations_overdue` and
+`mcp_gateway_reviews_overdue` above 0.
 ";
 
     fn page() -> String {

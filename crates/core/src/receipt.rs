@@ -13,7 +13,7 @@ use url::Url;
 use crate::actor::Actor;
 use crate::audit::BindingRevision;
 use crate::id::{EnvironmentName, RequestId, ServerName, ToolName};
-use crate::manifest::{ContentHash, CredentialMode};
+use crate::manifest::{ContentHash, CredentialMode, Route};
 use crate::time::Timestamp;
 
 /// The header that a receipt travels in.
@@ -36,6 +36,14 @@ pub enum ReceiptMode {
 }
 
 impl ReceiptMode {
+    /// The mode of a route on which receipts go; processes get none.
+    pub const fn of(route: &Route) -> Option<Self> {
+        match route {
+            Route::Http(route) if !route.receipt.is_off() => Some(route.receipt),
+            Route::Http(_) | Route::Stdio(_) => None,
+        }
+    }
+
     /// Whether there is no receipt at all.
     pub const fn is_off(self) -> bool {
         matches!(self, Self::Off)

@@ -101,6 +101,8 @@ pub struct ActiveBinding {
     pub held: Option<SecretReference>,
     /// The version that the state names as active: the server has taken it.
     pub active_version: Option<VersionRecord>,
+    /// Whether it stays at that version because the server refused a newer one.
+    pub is_held_back: bool,
 }
 
 impl ActiveBinding {
@@ -112,6 +114,12 @@ impl ActiveBinding {
     /// Where its secret is: what the state holds it to, else what it names.
     pub fn reference(&self) -> Option<&SecretReference> {
         self.held.as_ref().or(self.spec.secret.as_ref())
+    }
+
+    /// Whether the next rotation of its secret is late.
+    pub fn rotation_due(&self, now: Timestamp) -> bool {
+        let due = self.active_version.as_ref().zip(self.spec.rotation.as_deref());
+        due.and_then(|(version, rotation)| version.due_at(rotation)).is_some_and(|due| due <= now)
     }
 
     /// Whether it has not passed its end.

@@ -20,6 +20,7 @@ use crate::manifest::{ContentHash, Kind, ObjectKey, Spec};
 use crate::operator::RoleGrant;
 use crate::reference::SecretReference;
 use crate::review::ReviewRecord;
+use crate::revocation::RevocationRequest;
 use crate::rotation::VersionRecord;
 use crate::time::Timestamp;
 
@@ -442,6 +443,9 @@ pub enum Operation {
         /// When, and by whom.
         end: LockEnd,
     },
+    /// Writes down a revocation that is to be carried to its end and to get a document; no part of the state that is
+    /// read.
+    AskRevocation(Box<RevocationRequest>),
     /// Uses up or revokes an operator token by its id.
     EndOperatorToken {
         /// The token's id.

@@ -11,7 +11,7 @@ use gateway_core::audit::{Ended, Event, EventKind};
 use gateway_core::client::ClientDocument;
 use gateway_core::connect::ConnectPages;
 use gateway_core::figures::Exposition;
-use gateway_core::id::{AgentName, BindingName, EnvironmentName};
+use gateway_core::id::{AgentName, BindingName, EnvironmentName, StoreName, WorkloadName};
 use gateway_core::lease::VersionId;
 use gateway_core::lock::LockRecord;
 use gateway_core::ports::{
@@ -329,12 +329,26 @@ impl Gateway {
         places.iter().map(held).sum()
     }
 
-    /// Gives up what stores gave the agent in its own name; says how many values that were.
-    async fn log_out_agent(&self, agent: &AgentName) -> u32 {
-        let stores = self.stores.entries().filter_map(|(_, entry)| entry.store.for_callers());
-        let of_agent = |actor: &Actor| actor.agent.as_ref() == Some(agent);
-        let counts = futures::future::join_all(stores.map(|store| store.end_callers(&of_agent))).await;
+    /// Gives up what stores gave these callers in their own names; says how many values that were.
+    pub(crate) async fn log_out(
+        &self,
+        at: impl Fn(&StoreName) -> bool,
+        whose: &(dyn for<'a> Fn(&'a Actor) -> bool + Sync),
+    ) -> u32 {
+        let entries = self.stores.entries().filter(|(name, _)| at(name));
+        let stores = entries.filter_map(|(_, entry)| entry.store.for_callers());
+        let counts = futures::future::join_all(stores.map(|store| store.end_callers(whose))).await;
         counts.into_iter().fold(0, u32::saturating_add)
+    }
+
+    async fn log_out_agent(&self, agent: &AgentName) -> u32 {
+        self.log_out(|_| true, &|actor: &Actor| actor.agent.as_ref() == Some(agent)).await
+    }
+
+    /// Gives up what stores gave to callers of these mappings, which are no more.
+    pub async fn log_out_workloads(&self, gone: &[WorkloadName]) -> u32 {
+        let of_them = |actor: &Actor| actor.workload.as_ref().is_some_and(|name| gone.contains(name));
+        self.log_out(|_| true, &of_them).await
     }
 
     /// Counts a call in that waits for a person; `None` where too many do already, or the gateway is stopping.

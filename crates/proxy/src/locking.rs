@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use gateway_core::actor::Actor;
 use gateway_core::audit::Ended;
+use gateway_core::id::StoreName;
 use gateway_core::lock::{LockRecord, LockSelector};
 use gateway_core::refusal::Refusal;
+use gateway_core::session::SessionActor;
 
 use crate::gateway::Gateway;
 use crate::live::BindingKey;
@@ -38,7 +41,7 @@ pub(crate) async fn end(
     let late = gateway.children.end_locked(lock, &bindings, deadline).await;
     let shared = u32::try_from(gateway.shared.end_locked(lock, &bindings).len()).unwrap_or(u32::MAX);
     let sessions = gateway.sessions.end_locked(lock, &bindings).saturating_add(shared);
-    let cached_values = forget(gateway, lock, bindings).await;
+    let cached_values = forget(gateway, lock, bindings).await.saturating_add(log_out(gateway, lock).await);
     let (calls, streams) = stopping?;
     let children = children?.saturating_add(late?);
     Ok(Ended { calls, streams, sessions, children, cached_values, tokens: 0 })
@@ -51,6 +54,17 @@ fn places(gateway: &Gateway, lock: &LockSelector) -> HashSet<BindingKey> {
     let bindings = servers.flat_map(|server| &server.bindings);
     let named = bindings.filter(|binding| lock.is_place(&binding.spec));
     named.map(|binding| (binding.spec.environment.clone(), binding.spec.name.clone())).collect()
+}
+
+/// Stores that were opened as these callers: their tokens there are given up. A lock on a place alone leaves them, for
+/// the same token opens other places, unless it is on the store itself or on everything.
+async fn log_out(gateway: &Gateway, lock: &LockSelector) -> u32 {
+    let store = LockSelector { store: lock.store.clone(), ..LockSelector::default() };
+    if !lock.asks_party() && !lock.everything && (lock.store.is_none() || *lock != store) {
+        return 0;
+    }
+    let at = |name: &StoreName| lock.store.as_ref().is_none_or(|store| store == name);
+    gateway.log_out(at, &|actor: &Actor| lock.is_party(&SessionActor::from(actor))).await
 }
 
 /// Values that others use as well stay: a lock on a user or a surface finds none that are theirs alone by name.

@@ -12,6 +12,7 @@ use gateway_core::id::{RequestId, ToolName};
 use gateway_core::manifest::{HttpRoute, Route};
 use gateway_core::policy::Permit;
 use gateway_core::ports::{Candidate, CredentialProbe};
+use gateway_core::receipt::ReceiptMode;
 use gateway_core::refusal::{Code, Refusal};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Collected, Full, Limited};
@@ -200,6 +201,7 @@ impl Prober {
         event.binding = Some(permit.binding().name_at_revision());
         event.secret_version = Some(candidate.material.version.clone());
         event.epoch = Some(permit.epoch());
+        event.receipt = ReceiptMode::of(candidate.route);
         let recorded = self.gateway.audit.record(event.clone()).await;
         recorded.map_err(|error| Refusal::new(Code::AuditUnavailable).because(error))?;
         Ok(event)

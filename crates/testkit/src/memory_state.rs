@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use gateway_core::id::Epoch;
 use gateway_core::lifecycle::commit;
 use gateway_core::ports::{Revocations, StateError, StateReader, StateWriter, Ticket, TicketKind, Tickets};
-use gateway_core::revocation::{Return, SignedRevocation};
-use gateway_core::state::{Change, OutboxEntry, State};
+use gateway_core::revocation::{Return, RevocationRequest, SignedRevocation};
+use gateway_core::state::{Change, Operation, OutboxEntry, State};
 use gateway_core::time::Timestamp;
 use tokio::sync::watch;
 
@@ -27,6 +27,7 @@ struct Inner {
     tickets: HashMap<(TicketKind, String), Ticket>,
     returns: Vec<Return>,
     documents: Vec<SignedRevocation>,
+    requests: Vec<RevocationRequest>,
     filed: u64,
     conflicts: u32,
     down: bool,
@@ -105,6 +106,11 @@ impl StateWriter for MemoryState {
         let mut after = inner.state.clone();
         commit(&mut after, &change)?;
         inner.state = after;
+        for operation in &change.operations {
+            if let Operation::AskRevocation(request) = operation {
+                inner.requests.push((**request).clone());
+            }
+        }
         for mut event in change.events {
             inner.filed += 1;
             let id = format!("outbox-{}", inner.filed);
@@ -257,6 +263,18 @@ impl Revocations for MemoryState {
         }
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(found)
+    }
+
+    async fn asked(&self, limit: u32) -> Result<Vec<RevocationRequest>, StateError> {
+        let mut found = self.up()?.requests.clone();
+        found.sort_by(|one, other| (one.requested_at, &one.id).cmp(&(other.requested_at, &other.id)));
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    async fn answered(&self, id: &str) -> Result<(), StateError> {
+        self.up()?.requests.retain(|request| request.id != id);
+        Ok(())
     }
 
     async fn forget_returns(&self, before: Timestamp) -> Result<u64, StateError> {

@@ -1,6 +1,6 @@
-"""The catalogue that people look at: the console, the bridge, and the way out of loose keys (issue 6)."""
+"""The catalogue that people look at: the console, the bridge, reviews, and the way out of loose keys (issue 6)."""
 
-from . import canary, connect, console, editors, explain, fuzz, loose, promotion, scale
+from . import canary, connect, console, editors, explain, fuzz, loose, promotion, reviews, scale
 
 CLAIMS = (
     *console.CLAIMS,
@@ -10,6 +10,7 @@ CLAIMS = (
     *loose.CLAIMS,
     *fuzz.CLAIMS,
     *editors.CLAIMS,
+    *reviews.CLAIMS,
     *scale.CLAIMS,
     *canary.CLAIMS,
 )

@@ -1,7 +1,7 @@
 """The stores that secrets stay in, and what follows from a secret: who was told what about its use (issue 5)."""
 
 from . import (
-    aws, canary, chaos, clouds, dynamic, locks, logins, receipts, revocation, rotation, sinks, tamper,
+    aws, canary, chaos, clouds, crash, dynamic, locks, logins, receipts, revocation, rotation, sinks, tamper,
 )
 
 CLAIMS = (
@@ -11,6 +11,7 @@ CLAIMS = (
     *logins.CLAIMS,
     *receipts.CLAIMS,
     *revocation.CLAIMS,
+    *crash.CLAIMS,
     *rotation.CLAIMS,
     *sinks.CLAIMS,
     *tamper.CLAIMS,

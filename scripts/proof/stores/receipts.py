@@ -146,8 +146,10 @@ def observe(stage, house):
     foreign = house.receipt("other")
     for owner in owners.all():
         good = house.receipt("asking", **{HEADER: "forged"})
+        # Forged after one that nobody has seen: the owner must not refuse it as a replay alone.
+        unseen = house.receipt("asking")
         cases = [("good", good.text, good.body, True), ("replayed", good.text, good.body, False),
-                 *((what, text, good.body, False) for what, text in forgeries(house, good)),
+                 *((what, text, unseen.body, False) for what, text in forgeries(house, unseen)),
                  ("of another server", foreign.text, foreign.body, False),
                  ("of another message", house.receipt("asking").text, b"{}", False),
                  ("a minted token", token, minted.body, False),

@@ -17,6 +17,7 @@ mod facade;
 mod jwks;
 mod keys;
 mod operators;
+mod own_document;
 mod receipt;
 mod revocation;
 mod rules;

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use gateway_core::identity::IdentityError;
 use gateway_core::time::Timestamp;
 use serde_json::{Map, Value};
 
-use super::algorithm::JwtAlgorithm;
-use super::keys::{KeySet, Missing};
+use super::keys::KeySet;
+use super::own_document::{OwnFault, verify_own};
 use super::token::{SignedClaims, Token};
 use crate::signing::Purpose;
 
@@ -79,6 +78,18 @@ impl ReceiptError {
     }
 }
 
+impl From<OwnFault> for ReceiptError {
+    fn from(fault: OwnFault) -> Self {
+        match fault {
+            OwnFault::Malformed => Self::Malformed,
+            OwnFault::Type => Self::Type,
+            OwnFault::Algorithm => Self::Algorithm,
+            OwnFault::UnknownKey => Self::UnknownKey,
+            OwnFault::Signature => Self::Signature,
+        }
+    }
+}
+
 /// Verifies a receipt, and gives back what it says. Whether it came before is for the caller to remember:
 /// its `jti` until its `exp`.
 ///
@@ -91,22 +102,7 @@ pub fn verify_receipt(
     now: Timestamp,
 ) -> Result<Map<String, Value>, ReceiptError> {
     let keys = KeySet::parse(key_set).ok_or(ReceiptError::KeySet)?;
-    let (token, claims) = Token::parse(text).map_err(|error| match error {
-        IdentityError::Algorithm => ReceiptError::Algorithm,
-        _ => ReceiptError::Malformed,
-    })?;
-    if token.header.token_type.as_deref() != Some(Purpose::Receipt.typ()) {
-        return Err(ReceiptError::Type);
-    }
-    if !matches!(token.header.algorithm, JwtAlgorithm::EdDsa | JwtAlgorithm::Es256) {
-        return Err(ReceiptError::Algorithm);
-    }
-    let id = token.header.key_id.as_deref().ok_or(ReceiptError::Malformed)?;
-    let key = keys.find(Some(id), token.header.algorithm).map_err(|missing| match missing {
-        Missing::Unknown => ReceiptError::UnknownKey,
-        Missing::OtherAlgorithm => ReceiptError::Algorithm,
-    })?;
-    let claims = claims.verified_by(&token, key).map_err(|_| ReceiptError::Signature)?;
+    let claims = verify_own(Token::parse(text), Purpose::Receipt, &keys)?;
     judge(&claims, rules, now)?;
     Ok(claims.all().clone())
 }

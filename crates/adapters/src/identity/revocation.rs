@@ -1,11 +1,10 @@
 //! Documents about revocations as an auditor verifies them: with a key set, and nothing else.
 
-use gateway_core::identity::IdentityError;
 use gateway_core::revocation::{RevocationDocument, RevocationStatus, SignedRevocation};
 use serde_json::Value;
 
-use super::algorithm::JwtAlgorithm;
-use super::keys::{KeySet, Missing};
+use super::keys::KeySet;
+use super::own_document::{OwnFault, verify_own};
 use super::token::Token;
 use crate::signing::Purpose;
 
@@ -57,6 +56,18 @@ impl RevocationError {
     }
 }
 
+impl From<OwnFault> for RevocationError {
+    fn from(fault: OwnFault) -> Self {
+        match fault {
+            OwnFault::Malformed => Self::Malformed,
+            OwnFault::Type => Self::Type,
+            OwnFault::Algorithm => Self::Algorithm,
+            OwnFault::UnknownKey => Self::UnknownKey,
+            OwnFault::Signature => Self::Signature,
+        }
+    }
+}
+
 /// Verifies documents of one revocation, each of which must follow the one before it, and gives back what the
 /// last one says.
 ///
@@ -78,22 +89,7 @@ pub fn verify_revocation(documents: &[&str], key_set: &[u8]) -> Result<Revocatio
 }
 
 fn verify(text: &str, keys: &KeySet) -> Result<RevocationDocument, RevocationError> {
-    let (token, claims) = Token::within(text, LARGEST).map_err(|error| match error {
-        IdentityError::Algorithm => RevocationError::Algorithm,
-        _ => RevocationError::Malformed,
-    })?;
-    if token.header.token_type.as_deref() != Some(Purpose::Revocation.typ()) {
-        return Err(RevocationError::Type);
-    }
-    if !matches!(token.header.algorithm, JwtAlgorithm::EdDsa | JwtAlgorithm::Es256) {
-        return Err(RevocationError::Algorithm);
-    }
-    let id = token.header.key_id.as_deref().ok_or(RevocationError::Malformed)?;
-    let key = keys.find(Some(id), token.header.algorithm).map_err(|missing| match missing {
-        Missing::Unknown => RevocationError::UnknownKey,
-        Missing::OtherAlgorithm => RevocationError::Algorithm,
-    })?;
-    let claims = claims.verified_by(&token, key).map_err(|_| RevocationError::Signature)?;
+    let claims = verify_own(Token::within(text, LARGEST), Purpose::Revocation, keys)?;
     let document: RevocationDocument =
         serde_json::from_value(Value::Object(claims.all().clone())).map_err(|_| RevocationError::Claims)?;
     let first = document.serial == 1;

@@ -1,16 +1,17 @@
 //! Credential sources beyond stored secrets: what providers issue, stores lease and the gateway signs.
 
 mod asked;
-#[cfg(test)]
-mod fixture;
 pub mod grant;
 mod installation;
+mod kept;
 mod leases;
 mod ledger;
 mod minted;
 pub mod provider;
 mod role;
 mod taking_back;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What revocations leave behind: what goes back to outside parties, and the signed documents.
 
 use gateway_core::ports::StateError;
-use gateway_core::revocation::{Return, RevocationStatus, SignedRevocation};
+use gateway_core::revocation::{Return, RevocationRequest, RevocationStatus, SignedRevocation};
 use gateway_core::time::Timestamp;
 
 use super::session::{Row, Session, Value, corrupt};
@@ -26,6 +26,14 @@ const NEWEST: &str = "SELECT id, serial, status, requested_at, document FROM rev
     AND (requested_at < $1 OR (requested_at = $2 AND id > $3)) ORDER BY requested_at DESC, id LIMIT $4";
 const FORGET: &str =
     "DELETE FROM outside_returns WHERE revocation IS NULL AND due_at IS NULL AND filed_at < $1";
+
+const ASKED: &str = "SELECT content FROM revocation_requests ORDER BY requested_at, id LIMIT $1";
+const ANSWERED: &str = "DELETE FROM revocation_requests WHERE id = $1";
+
+async fn asked(session: &mut dyn Session, limit: u32) -> Result<Vec<RevocationRequest>, StateError> {
+    let rows = session.rows(ASKED, &[Value::Number(i64::from(limit))]).await?;
+    rows.into_iter().map(|mut row| serde_json::from_str(&row.text()?).map_err(corrupt)).collect()
+}
 
 async fn file(session: &mut dyn Session, returns: &[Return]) -> Result<(), StateError> {
     for one in returns {
@@ -146,6 +154,15 @@ macro_rules! revocations {
                 let limit = Value::Number(i64::from(limit));
                 let values = [Value::Number(time), Value::Number(time), Value::Text(id), limit];
                 documents(&mut *self.$reading().await?, NEWEST, &values).await
+            }
+
+            async fn asked(&self, limit: u32) -> Result<Vec<RevocationRequest>, StateError> {
+                asked(&mut *self.$reading().await?, limit).await
+            }
+
+            async fn answered(&self, id: &str) -> Result<(), StateError> {
+                let value = [Value::Text(id)];
+                Session::execute(&mut *self.$writing().await?, ANSWERED, &value).await.map(|_| ())
             }
 
             async fn forget_returns(&self, before: Timestamp) -> Result<u64, StateError> {

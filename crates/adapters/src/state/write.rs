@@ -6,6 +6,7 @@ use gateway_core::lock::LockRecord;
 use gateway_core::manifest::{Kind, ObjectKey, Spec};
 use gateway_core::ports::{Random, StateError};
 use gateway_core::review::ReviewRecord;
+use gateway_core::revocation::RevocationRequest;
 use gateway_core::rotation::VersionRecord;
 use gateway_core::state::{
     AgentTokenRecord, Approval, Change, GrantRecord, Lifecycle, Operation, OperatorTokenRecord, Pins,
@@ -54,6 +55,8 @@ const DROP_VERSION: &str = "DELETE FROM secret_versions WHERE environment = $1 A
     AND version = $4";
 const PUT_REVIEW: &str = "INSERT INTO binding_reviews (environment, binding, content) VALUES ($1, $2, $3) \
     ON CONFLICT (environment, binding) DO UPDATE SET content = excluded.content";
+const ASK_REVOCATION: &str =
+    "INSERT INTO revocation_requests (id, requested_at, content) VALUES ($1, $2, $3)";
 const INSERT_LOCK: &str = "INSERT INTO locks (id, selector, reason, author, created_at, until_at, ended_at, \
     ended_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const END_LOCK: &str = "UPDATE locks SET ended_at = $1, ended_by = $2 WHERE id = $3 AND ended_at IS NULL";
@@ -128,6 +131,7 @@ async fn apply(session: &mut dyn Session, operation: &Operation) -> Result<(), S
             let values = [Value::Number(end.at.micros()), Value::MaybeText(by), Value::Text(id)];
             one(session.execute(END_LOCK, &values).await?, "no lock of this id stands")
         }
+        Operation::AskRevocation(request) => ask_revocation(session, request).await,
         Operation::InsertOperatorToken(record) => insert_operator_token(session, record).await,
         Operation::EndOperatorToken { id, at } => {
             let values = [Value::Number(at.micros()), Value::Text(id)];
@@ -329,6 +333,13 @@ async fn put_review(session: &mut dyn Session, review: &ReviewRecord) -> Result<
         Value::Text(&content),
     ];
     session.execute(PUT_REVIEW, &values).await.map(|_| ())
+}
+
+async fn ask_revocation(session: &mut dyn Session, request: &RevocationRequest) -> Result<(), StateError> {
+    let content = json(request)?;
+    let values =
+        [Value::Text(&request.id), Value::Number(request.requested_at.micros()), Value::Text(&content)];
+    session.execute(ASK_REVOCATION, &values).await.map(|_| ())
 }
 
 async fn insert_lock(session: &mut dyn Session, lock: &LockRecord) -> Result<(), StateError> {

@@ -147,4 +147,4 @@ pub(super) fn only_version(
 }
 
 #[cfg(test)]
-pub(super) mod world;
+pub(super) mod tests;

@@ -3,7 +3,7 @@
 mod aws;
 #[expect(dead_code, reason = "the tests of sources use more of it")]
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
-#[path = "../../src/source/fixture.rs"]
+#[path = "../../src/source/tests/fixture.rs"]
 mod fixture;
 mod leases;
 mod openbao;

@@ -176,6 +176,7 @@ fn permit(epoch: u64, mode: &str, source: Value, providers: Vec<ProviderSpec>) -
         credential: CredentialNeed::Required,
         held: None,
         active_version: None,
+        is_held_back: false,
         pinned_server: Arc::new(server),
         pins: Pins {
             server: Revision(1),

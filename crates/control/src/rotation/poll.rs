@@ -9,6 +9,7 @@ use gateway_core::audit::EventKind;
 use gateway_core::id::EnvironmentName;
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::lifecycle::SeenVersion;
+use gateway_core::lock::LockFacts;
 use gateway_core::manifest::{BindingSpec, ObjectKey};
 use gateway_core::ports::RolledBack;
 use gateway_core::reference::{ResolvedReference, TemplateValues, VersionSelector};
@@ -22,6 +23,8 @@ use super::{RotationKeeper, Trouble, key_of};
 const LOOK: Duration = Duration::from_secs(60);
 /// How long a version that could not be tried waits at least.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How often a trial that is under way looks for a lock.
+const LOCK_LOOK: Duration = Duration::from_millis(20);
 /// How many stores are asked at a time.
 const AT_A_TIME: usize = 16;
 
@@ -62,6 +65,10 @@ impl RotationKeeper {
 
     async fn poll(&self, binding: &ActiveBinding) {
         let spec = &binding.spec;
+        // Neither its store nor its server is asked for anything while a lock stops all of it.
+        if self.is_locked(spec) {
+            return;
+        }
         // A store that does not answer says so at its own place; the present version goes on.
         let Ok(newest) = self.newest(spec).await else { return };
         let seen = seen(&newest);
@@ -148,7 +155,12 @@ impl RotationKeeper {
             Ok(pinned) => pinned,
             Err(refusal) => return Verdict::Unknown(refusal.code()),
         };
-        match self.trial().of(spec, &pinned).await {
+        let trial = self.trial();
+        let tried = tokio::select! {
+            tried = trial.of(spec, &pinned) => tried,
+            () = self.locked(spec) => Err(Code::LockActive.into()),
+        };
+        match tried {
             Ok(_) => {
                 // So that no call waits for the store once it decides; a failure here is met again there.
                 if let Ok(entry) = self.parts.stores.open(&spec.environment, &pinned.store) {
@@ -157,6 +169,19 @@ impl RotationKeeper {
                 Verdict::Taken
             }
             Err(refusal) => judged(refusal.code()),
+        }
+    }
+
+    /// Whether a lock stops everything under the binding now.
+    fn is_locked(&self, spec: &BindingSpec) -> bool {
+        let snapshot = self.parts.snapshots.current();
+        snapshot.locks().stopping(&LockFacts::of_own(spec), self.now()).is_some()
+    }
+
+    /// Comes back once a lock does.
+    async fn locked(&self, spec: &BindingSpec) {
+        while !self.is_locked(spec) {
+            tokio::time::sleep(LOCK_LOOK).await;
         }
     }
 

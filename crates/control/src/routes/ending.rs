@@ -15,8 +15,8 @@ use gateway_core::lifecycle::{self, Reach, Switched, about_grant};
 use gateway_core::manifest::{Kind, ObjectKey, ProviderSpec};
 use gateway_core::ports::Sequence;
 use gateway_core::refusal::Refusal;
-use gateway_core::revocation::{RevocationSubject, ThingEnded};
-use gateway_core::state::{GrantRecord, Lifecycle};
+use gateway_core::revocation::{RevocationRequest, RevocationSubject, ThingEnded};
+use gateway_core::state::{GrantRecord, Lifecycle, Operation};
 use gateway_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ use crate::context::ControlContext;
 use crate::entity::IfMatch;
 use crate::ports::{AuditOrder, AuditQuery};
 use crate::problem::Problem;
+use crate::underway::Underway;
 
 /// How long what runs may take to end.
 pub(super) const END_DEADLINE: Duration = Duration::from_secs(30);
@@ -101,10 +102,17 @@ pub(super) async fn end(
         return foresee(context, caller, &order).await;
     }
     let decided_at = context.now();
+    let by = &caller.0.name;
+    let revoked = order.status == Lifecycle::Revoked;
+    let underway = context.begin_revocation();
     let (switched, epoch) = context
         .commit(|state| {
             let switched = decide(context, caller, &order, state)?;
-            let change = switched.change.clone();
+            let mut change = switched.change.clone();
+            if revoked {
+                let asked = request(&underway, by, &order.key, &switched, decided_at, state.epoch);
+                change.operations.push(Operation::AskRevocation(Box::new(asked)));
+            }
             Ok((switched, Some(change)))
         })
         .await?;
@@ -113,16 +121,17 @@ pub(super) async fn end(
     ended.tokens = ended.tokens.saturating_add(switched.tokens);
     let replicas = context.everywhere(epoch, END_DEADLINE).await?;
     // Before the providers are asked: a replica that still used a grant would refresh it meanwhile.
-    Box::pin(give_back(context, caller, &switched.reach)).await;
+    Box::pin(give_back(context, by, &switched.reach)).await;
     let completed_at = context.now();
     let act = (order.status, completed_at);
-    let event = completed(Some(&caller.0.name), &order.key, switched.revision, ended, act);
+    let event = completed(Some(by), &order.key, switched.revision, ended, act);
     let completed = context.evidence(event).await;
-    let decided = decided_sequence(context, &order, switched.revision).await.or(drained);
-    let revoked = order.status == Lifecycle::Revoked;
+    let decided = decided_sequence(context, &order.key, order.status, switched.revision).await.or(drained);
     let pending = decided.is_none() || completed.is_none();
     let audit = Marks { decided, revoked: decided.filter(|_| revoked), completed, pending };
     let facts = Facts {
+        id: underway.id().to_owned(),
+        requested_by: by.clone(),
         subject: subject(&order.key, switched.revision),
         reach: switched.reach,
         things,
@@ -135,7 +144,7 @@ pub(super) async fn end(
         pending,
         replicas,
     };
-    let revocation = if revoked { Box::pin(tell(context, caller, facts)).await } else { None };
+    let revocation = if revoked { Box::pin(tell(context, facts)).await } else { None };
     Ok(json(&Done {
         object: order.key.to_string(),
         named: named(&order.key, switched.revision),
@@ -240,10 +249,10 @@ pub(super) async fn publish(
 
 /// Asks the providers for the tokens of all grants at once. Each was filed before its provider is asked: what takes
 /// too long is asked for again by itself.
-async fn give_back(context: &ControlContext, caller: &Caller, reach: &Reach) {
+pub(super) async fn give_back(context: &ControlContext, by: &OperatorName, reach: &Reach) {
     let all = reach.grants.iter().map(|(grant, provider)| async move {
         let given = context.grants.give_back(grant, provider.as_ref()).await;
-        context.evidence(returned(context, caller, grant, &given)).await;
+        context.evidence(returned(context, by, grant, &given)).await;
     });
     if tokio::time::timeout(GIVING_BACK, join_all(all)).await.is_err() {
         tracing::warn!("providers of grants did not answer in time; they are asked again");
@@ -253,12 +262,12 @@ async fn give_back(context: &ControlContext, caller: &Caller, reach: &Reach) {
 /// The evidence of what a provider answered about a grant.
 pub(super) fn returned(
     context: &ControlContext,
-    caller: &Caller,
+    by: &OperatorName,
     grant: &GrantRecord,
     given: &GivenBack,
 ) -> Event {
     let mut event = Event::new(EventKind::CredentialReturned, context.now());
-    event.operator = Some(caller.0.name.clone());
+    event.operator = Some(by.clone());
     event.decision = Some(Decision::Allow);
     let mut event = about_grant(&event, EventKind::CredentialReturned, grant);
     event.answer = Some(given.answer());
@@ -269,6 +278,26 @@ pub(super) fn returned(
 /// Of a single grant.
 pub(super) fn reach_of(grant: &GrantRecord, provider: Option<&ProviderSpec>) -> Reach {
     Reach { grants: vec![(grant.clone(), provider.cloned())], ..Reach::default() }
+}
+
+/// What goes on after a crash, written with the decision.
+fn request(
+    underway: &Underway,
+    by: &OperatorName,
+    key: &ObjectKey,
+    switched: &Switched,
+    requested_at: Timestamp,
+    before: Epoch,
+) -> RevocationRequest {
+    RevocationRequest {
+        id: underway.id().to_owned(),
+        subject: subject(key, switched.revision),
+        requested_by: by.clone(),
+        requested_at,
+        epoch: Epoch(before.0.saturating_add(1)),
+        reach: switched.reach.clone(),
+        tokens: switched.tokens,
+    }
 }
 
 fn subject(key: &ObjectKey, revision: Revision) -> RevocationSubject {
@@ -321,21 +350,37 @@ pub(super) fn completed(
 }
 
 /// Where the chain says that it was decided: other changes may have been drained with it, or by others.
-async fn decided_sequence(context: &ControlContext, order: &Order, revision: Revision) -> Option<Sequence> {
-    let kind = match (order.key.kind, order.status) {
+pub(super) async fn decided_sequence(
+    context: &ControlContext,
+    key: &ObjectKey,
+    status: Lifecycle,
+    revision: Revision,
+) -> Option<Sequence> {
+    let kind = match (key.kind, status) {
         (Kind::Binding, Lifecycle::Revoked) => EventKind::BindingRevoked,
         _ => EventKind::ObjectStatus,
     };
+    told_sequence(context, kind, key, status, revision).await
+}
+
+/// Where the chain says it of this revision, if it does so of late.
+pub(super) async fn told_sequence(
+    context: &ControlContext,
+    kind: EventKind,
+    key: &ObjectKey,
+    status: Lifecycle,
+    revision: Revision,
+) -> Option<Sequence> {
     let query = AuditQuery {
         kind: Some(kind),
-        environment: order.key.environment.as_ref().map(ToString::to_string),
+        environment: key.environment.as_ref().map(ToString::to_string),
         order: AuditOrder::NewestFirst,
         limit: Some(LOOKED_THROUGH),
         ..AuditQuery::default()
     };
     let found = context.audit_reader.search(&query).await.ok()?;
-    let same = |event: &Event| event.object.as_ref() == Some(&order.key) && event.revision == Some(revision);
-    let word = order.status.word();
+    let same = |event: &Event| event.object.as_ref() == Some(key) && event.revision == Some(revision);
+    let word = status.word();
     let told = |event: &Event| same(event) && event.status.as_deref() == Some(word);
     found.records.iter().find(|entry| told(&entry.event)).map(|entry| entry.sequence)
 }

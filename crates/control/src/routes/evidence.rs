@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gateway_core::audit::{Ended, EventKind};
-use gateway_core::id::Epoch;
+use gateway_core::id::{Epoch, OperatorName};
 use gateway_core::lifecycle::Reach;
 use gateway_core::manifest::Kind;
 use gateway_core::ports::{Sequence, StateError};
@@ -15,7 +15,6 @@ use gateway_core::revocation::{
 use gateway_core::time::Timestamp;
 use serde::Serialize;
 
-use crate::auth::Caller;
 use crate::context::ControlContext;
 use crate::ports::{AuditOrder, AuditQuery};
 
@@ -27,6 +26,9 @@ const SKEW: Duration = Duration::from_secs(5);
 
 /// What is known of a revocation when everything here has ended.
 pub(super) struct Facts {
+    /// The public id of its documents.
+    pub(super) id: String,
+    pub(super) requested_by: OperatorName,
     pub(super) subject: RevocationSubject,
     pub(super) reach: Reach,
     pub(super) things: Vec<ThingEnded>,
@@ -62,8 +64,8 @@ impl Told {
 }
 
 /// Signs and keeps the document; absent where that fails, which the log tells: the revocation holds all the same.
-pub(super) async fn tell(context: &ControlContext, caller: &Caller, facts: Facts) -> Option<Told> {
-    match write(context, caller, facts).await {
+pub(super) async fn tell(context: &ControlContext, facts: Facts) -> Option<Told> {
+    match write(context, facts).await {
         Ok(signed) => Some(Told::of(signed)),
         Err(refusal) => {
             tracing::error!(inside = refusal.inside().unwrap_or(""), "a revocation has no signed document");
@@ -72,8 +74,8 @@ pub(super) async fn tell(context: &ControlContext, caller: &Caller, facts: Facts
     }
 }
 
-async fn write(context: &ControlContext, caller: &Caller, facts: Facts) -> Result<SignedRevocation, Refusal> {
-    let id = context.token_id();
+async fn write(context: &ControlContext, facts: Facts) -> Result<SignedRevocation, Refusal> {
+    let id = facts.id.clone();
     let outside = collect(context, &id, &facts).await.map_err(unavailable)?;
     let (first_call, last_call) = calls(context, &facts.subject).await;
     let document = RevocationDocument {
@@ -85,7 +87,7 @@ async fn write(context: &ControlContext, caller: &Caller, facts: Facts) -> Resul
         previous: None,
         status: RevocationStatus::of(&outside),
         subject: facts.subject,
-        requested_by: caller.0.name.clone(),
+        requested_by: facts.requested_by,
         requested_at: facts.requested_at,
         ended_at: facts.ended_at,
         epoch: facts.epoch,
@@ -98,6 +100,9 @@ async fn write(context: &ControlContext, caller: &Caller, facts: Facts) -> Resul
         replicas: facts.replicas,
     };
     let signed = context.documents.write(&document).await?;
+    if let Err(error) = context.documents.records.answered(&signed.id).await {
+        tracing::warn!(%error, "a revocation is still marked as one without a document; it is looked at again");
+    }
     // What was settled while the document was being written.
     let newest = context.documents.advance(&signed.id).await?;
     Ok(newest.unwrap_or(signed))

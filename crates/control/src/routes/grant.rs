@@ -6,13 +6,13 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use gateway_core::audit::{Decision, Ended, Event, EventKind};
 use gateway_core::grant::GivenBack;
-use gateway_core::id::{EnvironmentName, Epoch, ProviderName};
+use gateway_core::id::{EnvironmentName, Epoch, OperatorName, ProviderName};
 use gateway_core::lifecycle::{Reach, end_grant, may_touch, rule};
 use gateway_core::manifest::{Kind, ObjectKey, ProviderSpec, Spec};
 use gateway_core::operator::Role;
 use gateway_core::ports::Sequence;
-use gateway_core::revocation::{Return, RevocationSubject, ThingEnded};
-use gateway_core::state::{GrantEnd, GrantEndReason, GrantRecord, State as Objects};
+use gateway_core::revocation::{Return, RevocationRequest, RevocationSubject, ThingEnded};
+use gateway_core::state::{GrantEnd, GrantEndReason, GrantRecord, Operation, State as Objects};
 use gateway_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -27,6 +27,7 @@ use crate::context::ControlContext;
 use crate::entity::{EntityTag, IfMatch};
 use crate::page::{Cursor, Limit, Page, place_in_time};
 use crate::problem::Problem;
+use crate::underway::Underway;
 
 /// How long what runs on the grant may take to end.
 const END_DEADLINE: Duration = Duration::from_secs(5);
@@ -160,6 +161,8 @@ pub(crate) async fn revoke(
     let mut event = Event::new(EventKind::GrantEnded, end.at);
     event.operator = Some(caller.0.name.clone());
     event.decision = Some(Decision::Allow);
+    let by = &caller.0.name;
+    let underway = context.begin_revocation();
     let ((grant, provider), epoch) = context
         .commit(|state| {
             let grant = find(state, &id, &caller)?;
@@ -169,7 +172,13 @@ pub(crate) async fn revoke(
                 return Err(Problem::about(&rule::OPERATOR_FORBIDDEN, &provider_of(grant), why));
             }
             only_if.check(&EntityTag::of_grant(grant))?;
-            Ok(((grant.clone(), provider_spec(&record.spec)), end_grant(state, &id, end, &event)))
+            let provider = provider_spec(&record.spec);
+            let mut change = end_grant(state, &id, end, &event);
+            if let Some(change) = &mut change {
+                let asked = request(&underway, by, grant, provider.as_ref(), end.at, state.epoch);
+                change.operations.push(Operation::AskRevocation(Box::new(asked)));
+            }
+            Ok(((grant.clone(), provider), change))
         })
         .await?;
     if let Some(epoch) = epoch {
@@ -180,12 +189,13 @@ pub(crate) async fn revoke(
     // Before the provider is asked: a replica that still used the grant would refresh it meanwhile.
     let replicas = context.everywhere(epoch, super::ending::END_DEADLINE).await?;
     let given_back = context.grants.give_back(&grant, provider.as_ref()).await;
-    let mut event = returned(&context, &caller, &grant, &given_back);
+    let mut event = returned(&context, by, &grant, &given_back);
     event.ended = Some(ended);
     let audit = context.evidence(event).await;
     let reach = reach_of(&grant, provider.as_ref());
-    let facts = facts(&grant, reach, ended, end.at, epoch, audit, context.now(), replicas);
-    let revocation = documented(&context, &caller, &grant, facts).await;
+    let asked = (underway.id(), by);
+    let facts = facts(asked, &grant, reach, ended, end.at, epoch, audit, context.now(), replicas);
+    let revocation = documented(&context, &grant, facts).await;
     let grant = GrantRecord { ended: grant.ended.or(Some(end)), ..grant };
     let revoked_at_provider = given_back.is_revoked();
     Ok(json(&Revoked {
@@ -200,6 +210,7 @@ pub(crate) async fn revoke(
 
 #[expect(clippy::too_many_arguments, reason = "each is one fact of the document")]
 fn facts(
+    (id, by): (&str, &OperatorName),
     grant: &GrantRecord,
     reach: Reach,
     ended: Ended,
@@ -209,17 +220,17 @@ fn facts(
     ended_at: Timestamp,
     replicas: Vec<String>,
 ) -> Facts {
-    let environment = Some(grant.environment.clone());
     let thing = ThingEnded {
         kind: "grant".to_owned(),
-        environment: environment.clone(),
+        environment: Some(grant.environment.clone()),
         name: grant.id.clone(),
         ended,
         stored_secret: None,
     };
-    let name = grant.id.clone();
     Facts {
-        subject: RevocationSubject { kind: "Grant".to_owned(), environment, name, revision: None },
+        id: id.to_owned(),
+        requested_by: by.clone(),
+        subject: subject(grant),
         reach,
         things: vec![thing],
         ended,
@@ -233,18 +244,41 @@ fn facts(
     }
 }
 
-/// A grant that ended before has its document: what the provider said now brings it forward.
-async fn documented(
-    context: &ControlContext,
-    caller: &Caller,
+/// What goes on after a crash, written with the decision.
+fn request(
+    underway: &Underway,
+    by: &OperatorName,
     grant: &GrantRecord,
-    facts: Facts,
-) -> Option<Told> {
+    provider: Option<&ProviderSpec>,
+    requested_at: Timestamp,
+    before: Epoch,
+) -> RevocationRequest {
+    RevocationRequest {
+        id: underway.id().to_owned(),
+        subject: subject(grant),
+        requested_by: by.clone(),
+        requested_at,
+        epoch: Epoch(before.0.saturating_add(1)),
+        reach: reach_of(grant, provider),
+        tokens: 0,
+    }
+}
+
+fn subject(grant: &GrantRecord) -> RevocationSubject {
+    let (environment, name) = (Some(grant.environment.clone()), grant.id.clone());
+    RevocationSubject { kind: "Grant".to_owned(), environment, name, revision: None }
+}
+
+/// A grant that ended before has its document: what the provider said now brings it forward.
+async fn documented(context: &ControlContext, grant: &GrantRecord, facts: Facts) -> Option<Told> {
     let id = Return::id_of("grant", &grant.id);
     let filed = context.documents.records.filed(&id).await.ok().flatten();
     match filed.and_then(|one| one.revocation) {
-        None => Box::pin(tell(context, caller, facts)).await,
+        None => Box::pin(tell(context, facts)).await,
         Some(revocation) => {
+            if let Err(error) = context.documents.records.answered(&facts.id).await {
+                tracing::warn!(%error, "a revocation is still marked as one without a document");
+            }
             let newest = context.documents.advance(&revocation).await;
             let newest = newest.inspect_err(|refusal| {
                 tracing::error!(

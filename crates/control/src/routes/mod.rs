@@ -41,6 +41,7 @@ pub(crate) mod session;
 pub(crate) mod store;
 pub(crate) mod summary;
 pub(crate) mod token;
+pub(crate) mod unfinished;
 pub(crate) mod versions;
 pub(crate) mod waiting;
 pub(crate) mod whole;

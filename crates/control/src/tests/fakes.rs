@@ -151,6 +151,8 @@ pub(super) struct Live {
     pub(super) sessions: Mutex<Vec<LiveSession>>,
     pub(super) ended: Mutex<Vec<String>>,
     pub(super) stuck: AtomicBool,
+    /// Whether ending a binding never comes back.
+    pub(super) hangs: AtomicBool,
     pub(super) in_use: Mutex<Vec<VersionId>>,
     pub(super) rolled_back: Mutex<Vec<RolledBack>>,
 }
@@ -158,6 +160,9 @@ pub(super) struct Live {
 #[async_trait]
 impl LiveTraffic for Live {
     async fn end(&self, _: &EnvironmentName, name: &BindingName, _: Duration) -> Result<Ended, Refusal> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.ended.lock().unwrap().push(name.to_string());
         if self.stuck.load(Ordering::SeqCst) {
             return Err(Code::Internal.into());
@@ -242,6 +247,8 @@ pub(super) struct Probe {
     pub(super) refuses: AtomicBool,
     /// Answers to nobody.
     pub(super) unreachable: AtomicBool,
+    /// Never answers.
+    pub(super) hangs: AtomicBool,
     pub(super) tries: AtomicU64,
 }
 
@@ -249,6 +256,9 @@ pub(super) struct Probe {
 impl CredentialProbe for Probe {
     async fn probe(&self, _: &Permit, _: Candidate<'_>) -> Result<(), Refusal> {
         self.tries.fetch_add(1, Ordering::SeqCst);
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if self.unreachable.load(Ordering::SeqCst) {
             return Err(Code::UpstreamUnreachable.into());
         }

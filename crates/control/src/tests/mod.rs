@@ -155,6 +155,7 @@ impl Office {
             audit_reader: Arc::clone(&chain) as _,
             tickets: Arc::clone(&state) as _,
             documents: documents.clone(),
+            revoking: crate::Revoking::default(),
             compiler: Arc::new(Compiler),
             snapshots: Arc::clone(&world) as _,
             operators: Arc::clone(&people) as _,

@@ -74,7 +74,7 @@ async fn an_approver_reviews_what_was_read_and_the_author_does_not() {
     let card = office.get("carol", BINDING).await.body;
     assert_eq!(
         (&card["review"]["stage"], &card["review"]["by"]),
-        (&json!("current"), &json!(["bob"])),
+        (&json!("current"), &json!(["idp|bob"])),
         "{card}"
     );
     assert_eq!(office.get("carol", "/v1/bindings?review=due").await.body["items"], json!([]));

@@ -203,3 +203,92 @@ async fn a_mapping_that_is_revoked_never_comes_back() {
     assert_eq!(document(&answer).subject.to_string(), "Workload/deploy");
     assert_eq!(office.apply("alice", &[mapping]).await.code(), "binding.revoked_name");
 }
+
+/// Another process on the same records.
+fn next_process(office: &Office, alone: bool) -> crate::RevocationFinisher {
+    crate::RevocationFinisher::new(Arc::clone(&office.context), alone)
+}
+
+async fn newest(office: &Office) -> Vec<RevocationDocument> {
+    let kept = office.state.newest(None, 100).await.unwrap();
+    kept.iter().map(|signed| signed.document().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_revocation_whose_process_died_after_its_decision_gets_its_document_from_the_next_one() {
+    let office = Office::production().await;
+    // Killed while it waits for what runs: the future is dropped where it stands.
+    office.live.hangs.store(true, Ordering::SeqCst);
+    let dying = office.post("alice", SERVER, Value::Null);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), dying).await.is_err(), "it hangs");
+    office.live.hangs.store(false, Ordering::SeqCst);
+    assert!(newest(&office).await.is_empty());
+    let asked = office.state.asked(10).await.unwrap();
+    assert_eq!((asked.len(), asked[0].subject.to_string()), (1, "Server/production/github".to_owned()));
+    next_process(&office, true).round().await;
+    let documents = newest(&office).await;
+    assert_eq!((documents.len(), &documents[0].revocation), (1, &asked[0].id));
+    assert_eq!(documents[0].requested_by.as_str(), "idp|alice");
+    assert_eq!(documents[0].requested_at, asked[0].requested_at, "when it was decided, not when it was told");
+    assert_eq!((documents[0].things[0].name.as_str(), documents[0].epoch), ("bot-github@1", asked[0].epoch));
+    assert!(documents[0].audit.decided.is_some() && documents[0].audit.completed.is_some());
+    assert!(office.live.ended.lock().unwrap().contains(&"bot-github".to_owned()));
+    assert!(office.saw(EventKind::RevocationCompleted) && office.saw(EventKind::RevocationSigned));
+    next_process(&office, true).round().await;
+    assert_eq!((newest(&office).await.len(), office.state.asked(10).await.unwrap().len()), (1, 0), "once");
+}
+
+#[tokio::test]
+async fn what_did_not_end_in_time_is_carried_to_its_end_by_itself() {
+    let office = Office::production().await;
+    office.world.others_lag.store(true, Ordering::SeqCst);
+    assert_eq!(office.post("alice", SERVER, Value::Null).await.status, 503);
+    let finisher = next_process(&office, true);
+    finisher.round().await;
+    assert!(newest(&office).await.is_empty(), "a replica still lags");
+    office.world.others_lag.store(false, Ordering::SeqCst);
+    finisher.round().await;
+    assert_eq!(newest(&office).await.len(), 1);
+}
+
+#[tokio::test]
+async fn another_replica_has_its_time_before_anybody_takes_over() {
+    let office = Office::production().await;
+    office.world.others_lag.store(true, Ordering::SeqCst);
+    assert_eq!(office.post("alice", SERVER, Value::Null).await.status, 503);
+    office.world.others_lag.store(false, Ordering::SeqCst);
+    let finisher = next_process(&office, false);
+    finisher.round().await;
+    assert!(newest(&office).await.is_empty());
+    office.plain.1.fetch_add(181, Ordering::SeqCst);
+    finisher.round().await;
+    assert_eq!(newest(&office).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_document_that_was_kept_is_not_written_again() {
+    let office = Office::production().await;
+    let answer = office.post("alice", SERVER, Value::Null).await;
+    assert_eq!(answer.status, 200);
+    assert!(office.state.asked(10).await.unwrap().is_empty(), "what is told is struck out");
+    // Died between keeping and striking out.
+    let document = document(&answer);
+    let left = gateway_core::revocation::RevocationRequest {
+        id: document.revocation.clone(),
+        subject: document.subject.clone(),
+        requested_by: document.requested_by.clone(),
+        requested_at: document.requested_at,
+        epoch: document.epoch,
+        reach: gateway_core::lifecycle::Reach::default(),
+        tokens: 0,
+    };
+    let expected = office.state.now().epoch;
+    let operations = vec![gateway_core::state::Operation::AskRevocation(Box::new(left))];
+    office
+        .state
+        .commit(gateway_core::state::Change { expected, operations, events: Vec::new() })
+        .await
+        .unwrap();
+    next_process(&office, true).round().await;
+    assert_eq!((newest(&office).await.len(), office.state.asked(10).await.unwrap().len()), (1, 0));
+}

@@ -149,6 +149,33 @@ async fn a_server_that_cannot_be_reached_says_nothing_about_a_version() {
 }
 
 #[tokio::test]
+async fn a_locked_binding_asks_neither_its_store_nor_its_server_and_a_trial_under_way_is_given_up() {
+    let (office, keeper) = Office::watched(json!({"watch": "1s"})).await;
+    let selector = json!({"environment": "production", "server": "github"});
+    let lock = json!({"selector": selector, "reason": "a key leaked", "seconds": 3_600});
+    let made = office.post("alice", "/v1/locks", lock.clone()).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    office.newest("8");
+    let fetched = office.vault.fetched.lock().unwrap().len();
+    office.put_forward(2);
+    keeper.round().await;
+    assert_eq!((office.tries(), office.states().len()), (0, 1));
+    assert_eq!(office.vault.fetched.lock().unwrap().len(), fetched, "nor the store");
+    // An operator's own rotation goes on: it is what mends a leaked key.
+    let lift = format!("/v1/locks/{}/lift", made.body["lock"]["id"].as_str().unwrap());
+    assert_eq!(office.post("bob", &lift, Value::Null).await.status, 200);
+    office.probe.hangs.store(true, Ordering::SeqCst);
+    office.put_forward(2);
+    let ((), made) = tokio::join!(keeper.round(), office.post("alice", "/v1/locks", lock));
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(office.states(), [("7".into(), VersionState::Active), ("8".into(), VersionState::Staged)]);
+    assert_eq!(office.state.now().versions[1].reason.as_deref(), Some("lock.active"));
+    office.probe.hangs.store(false, Ordering::SeqCst);
+    let rotated = office.post("alice", &format!("{BINDING}/rotate"), Value::Null).await;
+    assert_eq!(rotated.status, 200, "whoever locks a leaked key rotates it next: {}", rotated.body);
+}
+
+#[tokio::test]
 async fn one_replica_tries_at_a_time() {
     let (office, keeper) = Office::watched(json!({"watch": "1s"})).await;
     office.newest("8");

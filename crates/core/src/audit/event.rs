@@ -12,6 +12,7 @@ use crate::id::{
 };
 use crate::lease::VersionId;
 use crate::manifest::{ContentHash, CredentialMode, ObjectKey, Risk};
+use crate::receipt::ReceiptMode;
 use crate::reference::SecretReference;
 use crate::secret::Fingerprint;
 use crate::time::Timestamp;
@@ -281,6 +282,10 @@ pub struct Event {
     /// The hash of the route the call took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route_id: Option<ContentHash>,
+    /// The kind of receipt that goes with the message, where its route asks for one. What cannot be signed is not sent,
+    /// and its outcome says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ReceiptMode>,
     /// The epoch the decision was made under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
@@ -362,6 +367,7 @@ impl Event {
             fingerprint: None,
             store_request_id: None,
             route_id: None,
+            receipt: None,
             epoch: None,
             object: None,
             revision: None,

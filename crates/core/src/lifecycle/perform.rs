@@ -83,6 +83,8 @@ pub fn perform(state: &mut State, operation: &Operation) -> Result<(), StateErro
             lock.ok_or_else(|| missing(id))?.ended = Some(end.clone());
             Ok(())
         }
+        // It stands beside the state, and decides nothing.
+        Operation::AskRevocation(_) => Ok(()),
         Operation::InsertOperatorToken(token) => {
             state.operator_tokens.push(token.clone());
             Ok(())

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::Context;
 use super::draft::Draft;
 use super::grants::about as about_grant;
@@ -17,7 +19,8 @@ use crate::state::{
 };
 
 /// What is to be ended on every replica once a change of status is committed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Reach {
     /// The bindings whose traffic ends.
     pub bindings: Vec<ReachedBinding>,
@@ -28,7 +31,8 @@ pub struct Reach {
 }
 
 /// One binding in reach.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReachedBinding {
     /// Its environment.
     pub environment: EnvironmentName,

@@ -66,6 +66,20 @@ pub struct LockFacts<'a> {
     pub provider: Option<&'a ProviderName>,
 }
 
+impl<'a> LockFacts<'a> {
+    /// Of what the gateway does for a binding by itself: nobody calls, and no tool.
+    pub const fn of_own(binding: &'a BindingSpec) -> Self {
+        Self {
+            environment: Some(&binding.environment),
+            server: Some(&binding.server),
+            actor: None,
+            tool: None,
+            binding: Some(binding),
+            provider: None,
+        }
+    }
+}
+
 fn same<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
     wanted.is_none() || wanted == found
 }
@@ -112,13 +126,7 @@ impl LockSelector {
     /// Whether all that it asks for of the place is this binding, whoever calls and whichever tool.
     pub fn is_place(&self, binding: &BindingSpec) -> bool {
         let place = Self { tool: None, ..self.without_party() };
-        let facts = LockFacts {
-            environment: Some(&binding.environment),
-            server: Some(&binding.server),
-            binding: Some(binding),
-            ..LockFacts::default()
-        };
-        place.is_empty() || place.matches(&facts)
+        place.is_empty() || place.matches(&LockFacts::of_own(binding))
     }
 
     fn without_party(&self) -> Self {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::StateError;
 use crate::refusal::Refusal;
-use crate::revocation::{Attempt, Return, SignedRevocation};
+use crate::revocation::{Attempt, Return, RevocationRequest, SignedRevocation};
 use crate::time::Timestamp;
 
 /// What revocations leave behind, shared by all replicas: what goes back to outside parties, and the signed
@@ -72,6 +72,18 @@ pub trait Revocations: Send + Sync + fmt::Debug {
         after: Option<(Timestamp, &str)>,
         limit: u32,
     ) -> Result<Vec<SignedRevocation>, StateError>;
+
+    /// The revocations that were decided and have no document yet, the longest asked for first.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn asked(&self, limit: u32) -> Result<Vec<RevocationRequest>, StateError>;
+
+    /// Strikes out one whose document is kept; one that is gone already is no mistake.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn answered(&self, id: &str) -> Result<(), StateError>;
 
     /// Deletes what is done with, belongs to no revocation and was filed before; says how many.
     ///

@@ -10,7 +10,7 @@ use crate::manifest::{
     Spec,
 };
 use crate::policy::{PolicyCompiler, PolicySource};
-use crate::rotation::{active_version, held_reference};
+use crate::rotation::{active_version, held_reference, is_held};
 use crate::state::{Lifecycle, Pins, RevisionRecord, State};
 
 pub(super) fn environment_view(
@@ -80,6 +80,7 @@ fn active_binding(
     let Door { server, route_id } = pinned.or_insert_with(|| door(state, spec, pins.server)).clone()?;
     let providers = pinned_providers(state, spec, pins)?;
     let (held, active_version) = (held_reference(state, spec), active_version(state, spec));
+    let is_held_back = is_held(state, spec);
     let same = known.filter(|known| {
         known.revision == record.revision
             && known.spec == *spec
@@ -88,6 +89,7 @@ fn active_binding(
             && known.providers == providers
             && known.held == held
             && known.active_version.as_ref() == active_version
+            && known.is_held_back == is_held_back
     });
     if let Some(known) = same {
         return Some(Arc::clone(known));
@@ -103,6 +105,7 @@ fn active_binding(
         providers,
         held,
         active_version: active_version.cloned(),
+        is_held_back,
     }))
 }
 

@@ -10,8 +10,8 @@ use gateway_adapters::audit::Durability;
 use gateway_adapters::store::StoreConfig;
 use gateway_console::PREFIX;
 use gateway_control::{
-    ControlContext, Presentation, ReviewKeeper, RotationKeeper, RotationParts, StoredOperators,
-    control_router,
+    ControlContext, Presentation, ReviewKeeper, RevocationFinisher, Revoking, RotationKeeper, RotationParts,
+    StoredOperators, control_router,
 };
 use gateway_core::lifecycle::Facts;
 use gateway_login::context::Source;
@@ -36,12 +36,13 @@ use crate::config::Config;
 
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
-/// Binds the listener and serves it until `stopped` says so; looks after the reviews of bindings beside it.
+/// Binds the listener and serves it until `stopped` says so; looks after the reviews of bindings and
+/// after revocations that were left without their document beside it.
 pub(super) async fn serve(
     config: &Config,
     parts: &Parts,
     stopped: watch::Receiver<bool>,
-) -> Result<(SocketAddr, [JoinHandle<()>; 2]), StartError> {
+) -> Result<(SocketAddr, [JoinHandle<()>; 3]), StartError> {
     let address = config.control.listen;
     let cannot = |error| StartError::machine(format!("listen on {address}"), error);
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
@@ -59,8 +60,10 @@ pub(super) async fn serve(
         let pages = console::router(section, &context, parts)?;
         router = below(router, pages);
     }
-    let reviews = tokio::spawn(ReviewKeeper::new(context).keep());
-    Ok((bound, [tokio::spawn(accept(listener, tls, router, stopped)), reviews]))
+    let reviews = tokio::spawn(ReviewKeeper::new(Arc::clone(&context)).keep());
+    let finisher = RevocationFinisher::new(context, parts.replicas.is_none());
+    let serving = tokio::spawn(accept(listener, tls, router, stopped));
+    Ok((bound, [serving, reviews, tokio::spawn(finisher.keep())]))
 }
 
 /// The pages below their paths, the API everywhere else.
@@ -102,6 +105,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
         }),
         tickets: parts.tickets.clone(),
         documents: parts.documents(),
+        revoking: Revoking::default(),
         compiler: parts.compiler.clone(),
         snapshots: Arc::new(Current(parts.gateway.clone())),
         operators: Arc::new(Operators {
@@ -118,6 +122,7 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
             traces: parts.traces.clone(),
             stores: parts.stores.clone(),
             checkpointer,
+            replicas: parts.replicas.clone(),
         }),
         clock: Arc::new(SystemClock),
         random: parts.entropy.clone(),

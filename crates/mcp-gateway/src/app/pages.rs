@@ -13,6 +13,7 @@ use gateway_core::time::Clock as _;
 use gateway_proxy::gateway::Gateway;
 
 use super::process;
+use super::replicas::{Moment, Replicas};
 use super::system::SystemClock;
 
 /// Health, figures and public keys.
@@ -25,6 +26,7 @@ pub(super) struct Pages {
     pub(super) traces: Option<Arc<TraceExporter>>,
     pub(super) stores: Arc<Stores>,
     pub(super) checkpointer: Arc<Checkpointer>,
+    pub(super) replicas: Option<Arc<Replicas>>,
 }
 
 #[async_trait]
@@ -58,7 +60,8 @@ impl StatusPages for Pages {
         let mut all = self.gateway.figures();
         all.value(Figure::Epoch, self.gateway.world.epoch());
         all.value(Figure::StateAge, self.gateway.world.age(SystemClock.now()).as_secs_f64());
-        self.reviews(&mut all);
+        self.replicas(&mut all);
+        self.bindings(&mut all);
         self.stores(&mut all);
         self.evidence(&mut all);
         self.sinks(&mut all);
@@ -79,8 +82,22 @@ impl StatusPages for Pages {
 }
 
 impl Pages {
-    fn reviews(&self, all: &mut Exposition) {
+    fn replicas(&self, all: &mut Exposition) {
+        let others = self.replicas.as_ref().map_or(0, |replicas| replicas.others(Moment::now()));
+        all.value(Figure::Replicas, others.saturating_add(1));
+    }
+
+    fn bindings(&self, all: &mut Exposition) {
         let (world, now) = (self.gateway.world.current(), SystemClock.now());
+        let locks = world.snapshot.locks().iter().filter(|lock| lock.stands_at(now)).count();
+        all.value(Figure::Locks, locks);
+        let looked_after = world.snapshot.looked_after();
+        let overdue = looked_after.iter().filter(|binding| binding.rotation_due(now)).count();
+        all.value(Figure::RotationsOverdue, overdue);
+        // A watched binding is always held at the version that the server took.
+        let held = looked_after.iter().filter(|binding| binding.is_held_back).count();
+        all.value(Figure::RotationsHeld, held);
+        all.value(Figure::VersionsDraining, world.snapshot.draining().len());
         let count = |stage| world.snapshot.reviews().iter().filter(|one| one.stage(now) == stage).count();
         all.value(Figure::ReviewsDue, count(ReviewStage::Due));
         all.value(Figure::ReviewsOverdue, count(ReviewStage::Overdue));

@@ -106,6 +106,7 @@ impl StatePublisher {
         }
         self.gateway.world.install(snapshot);
         self.gateway.live.wake_all();
+        self.log_out_departed(&before);
         let Some(replicas) = &self.replicas else {
             self.gateway.world.confirm(now.at, now.steady);
             return Ok(());
@@ -120,6 +121,16 @@ impl StatePublisher {
             report(&replicas, &gateway, now).await;
         });
         Ok(())
+    }
+
+    /// Callers whose mapping ended are logged out where a store was opened as them; beside the publishing, for no call
+    /// of theirs is let in any more.
+    fn log_out_departed(&self, before: &Snapshot) {
+        let gone = Departures::between(before, &self.gateway.world.current().snapshot).workloads;
+        if !gone.is_empty() {
+            let gateway = Arc::clone(&self.gateway);
+            tokio::spawn(async move { gateway.log_out_workloads(&gone).await });
+        }
     }
 
     /// Says that this replica serves, and hears who else does. Whether it could be said; where there can be no other

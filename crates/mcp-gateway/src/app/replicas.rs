@@ -163,6 +163,12 @@ impl Replicas {
         Ok(())
     }
 
+    /// How many others may serve now, as far as they were heard.
+    pub(super) fn others(&self, now: Moment) -> usize {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.values().filter(|one| self.may_serve(one, now)).count()
+    }
+
     fn may_serve(&self, heard: &Heard, now: Moment) -> bool {
         now.steady.saturating_duration_since(heard.since) < self.silence()
     }

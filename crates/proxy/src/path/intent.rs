@@ -7,6 +7,7 @@ use gateway_core::id::ToolName;
 use gateway_core::lease::VersionId;
 use gateway_core::policy::{Permit, Subject};
 use gateway_core::ports::Sequence;
+use gateway_core::receipt::ReceiptMode;
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::time::Timestamp;
 
@@ -74,6 +75,7 @@ fn describe(
     event.secret_version = version.map(|(version, _)| version.clone());
     event.store_request_id = version.and_then(|(_, request)| request.cloned());
     event.route_id = Some(binding.route_id);
+    event.receipt = ReceiptMode::of(&binding.route);
     event.epoch = Some(permit.epoch());
     if matches!(permit.subject(), Subject::System) {
         event.source_address = None;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gateway_core::actor::Actor;
+use gateway_core::actor::{Actor, UserIdentity};
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::connect::{ConnectPages, ConnectWish};
 use gateway_core::id::{AgentName, BindingName, EnvironmentName};
@@ -170,8 +170,13 @@ impl CallerStore for FakeStore {
 
     async fn end_callers(&self, whose: &(dyn for<'a> Fn(&'a Actor) -> bool + Sync)) -> u32 {
         let agent = |name: &str| Actor { agent: Some(AgentName::parse(name).unwrap()), ..Actor::default() };
-        let ended = ["bot", "helper"].into_iter().filter(|name| whose(&agent(name)));
-        self.callers.lock().unwrap().extend(ended.map(|name| format!("{name} ends")));
+        let workload = Actor { workload: Some("runner".parse().unwrap()), ..Actor::default() };
+        let carol = UserIdentity { issuer: "https://idp".into(), subject: "carol".into() };
+        let user = Actor { user: Some(carol), ..Actor::default() };
+        let known =
+            [("bot", agent("bot")), ("helper", agent("helper")), ("runner", workload), ("carol", user)];
+        let ended = known.iter().filter(|(_, actor)| whose(actor));
+        self.callers.lock().unwrap().extend(ended.map(|(name, _)| format!("{name} ends")));
         2
     }
 }

@@ -345,3 +345,30 @@ async fn what_a_lock_or_a_revocation_overtakes_before_the_bytes_leave_is_not_sen
     .await;
     assert_eq!(rotated, (200, String::new(), 1), "what was rotated meanwhile ends as it began");
 }
+
+#[tokio::test]
+async fn callers_that_a_lock_stops_are_logged_out_of_the_stores_that_were_opened_as_them() {
+    let upstream = agreeable().await;
+    let mut broker = broker(upstream.address).await;
+    broker.store.of_callers.store(true, std::sync::atomic::Ordering::SeqCst);
+    for (selector, ended) in [
+        (json!({"user": "https://idp|carol"}), vec!["carol ends"]),
+        (json!({"workload": "runner"}), vec!["runner ends"]),
+        (json!({"agent": "bot", "store": "local"}), vec!["bot ends"]),
+        (json!({"store": "local"}), vec!["bot ends", "helper ends", "runner ends", "carol ends"]),
+        (json!({"everything": true}), vec!["bot ends", "helper ends", "runner ends", "carol ends"]),
+        // Another store, one tool, or a place: the same login opens other doors.
+        (json!({"agent": "bot", "store": "elsewhere"}), vec![]),
+        (json!({"user": "https://idp|carol", "tool": "echo"}), vec![]),
+        (json!({"environment": "dev", "server": "tools"}), vec![]),
+    ] {
+        let lock = lock(&mut broker, selector.clone());
+        broker.store.callers.lock().unwrap().clear();
+        broker.gateway.end_locked(&lock, PATIENCE).await.unwrap();
+        assert_eq!(*broker.store.callers.lock().unwrap(), ended, "{selector}");
+        lift(&mut broker);
+    }
+    broker.store.callers.lock().unwrap().clear();
+    broker.gateway.log_out_workloads(&["runner".parse().unwrap(), "other".parse().unwrap()]).await;
+    assert_eq!(*broker.store.callers.lock().unwrap(), ["runner ends"]);
+}

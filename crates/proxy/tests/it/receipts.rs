@@ -11,7 +11,7 @@ use gateway_core::id::BindingName;
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::policy::{Permit, SystemUse};
 use gateway_core::ports::{Candidate, CredentialProbe as _};
-use gateway_core::receipt::{ContentDigest, HEADER};
+use gateway_core::receipt::{ContentDigest, HEADER, ReceiptMode};
 use gateway_core::refusal::Code;
 use gateway_core::secret::Secret;
 use gateway_proxy::probe::Prober;
@@ -49,7 +49,7 @@ async fn a_server_that_asks_is_told_what_the_evidence_says() {
     let seen = upstream.last();
     let said = receipt(&seen);
     let intent = broker.audit.events.lock().unwrap()[0].clone();
-    assert_eq!(intent.kind, EventKind::Intent);
+    assert_eq!((intent.kind, intent.receipt), (EventKind::Intent, Some(ReceiptMode::Header)));
     let id = intent.request_id.unwrap().to_string();
     assert_eq!(seen.headers["x-request-id"], id.as_str());
     assert!(said["jti"].as_str().unwrap().starts_with(&format!("{id}.")), "{said}");

@@ -5,10 +5,10 @@ use std::time::Duration;
 use gateway_core::lease::{SecretVersion, VersionId};
 use gateway_core::secret::Secret;
 use gateway_core::time::Timestamp;
-use serde::de::DeserializeOwned;
 
+use crate::source::kept::{document, fields, value};
 use crate::source::provider::Tokens;
-use crate::store::json_text::{Fields, append_quoted, secret_field};
+use crate::store::json_text::secret_field;
 
 /// The field that the tokens are kept in.
 pub(super) const FIELD: &str = "grant";
@@ -32,6 +32,12 @@ pub(super) struct GrantTokens {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the stored tokens of the grant cannot be read: `{0}`")]
 pub(super) struct Unreadable(&'static str);
+
+impl From<&'static str> for Unreadable {
+    fn from(field: &'static str) -> Self {
+        Self(field)
+    }
+}
 
 impl GrantTokens {
     /// The tokens of a first answer.
@@ -78,10 +84,8 @@ impl GrantTokens {
     }
 
     /// Reads what the store holds.
-    #[expect(clippy::disallowed_methods, reason = "the stored document is taken apart into its tokens")]
     pub(super) fn read(document: &Secret) -> Result<Self, Unreadable> {
-        let fields: Fields<'_> =
-            serde_json::from_slice(document.expose()).map_err(|_| Unreadable("document"))?;
+        let fields = fields(document).ok_or(Unreadable("document"))?;
         let there = |name: &str| fields.get(name).is_some_and(|raw| raw.get() != "null");
         let token = |name: &'static str| secret_field(&fields, name).map_err(|_| Unreadable(name));
         Ok(Self {
@@ -95,35 +99,15 @@ impl GrantTokens {
     }
 
     /// Writes what the store shall hold.
-    #[expect(clippy::disallowed_methods, reason = "the tokens go into the document that the store keeps")]
     pub(super) fn write(&self) -> Option<Secret> {
         let plain = serde_json::json!({
             "issued_at": self.issued_at, "expires_at": self.expires_at,
             "scopes": self.scopes, "resource": self.resource,
         });
-        let plain = plain.to_string();
         let tokens =
             [("access_token", Some(&self.access_token)), ("refresh_token", self.refresh_token.as_ref())];
-        let length: usize = tokens.iter().filter_map(|(_, token)| token.map(Secret::len)).sum();
-        // Large enough never to move: an escape is at most sixfold.
-        let mut document =
-            Vec::with_capacity(length.saturating_mul(6).saturating_add(plain.len()).saturating_add(64));
-        document.extend_from_slice(plain.strip_suffix('}')?.as_bytes());
-        for (name, token) in tokens {
-            let Some(token) = token else { continue };
-            document.push(b',');
-            append_quoted(&mut document, name);
-            document.push(b':');
-            append_quoted(&mut document, std::str::from_utf8(token.expose()).ok()?);
-        }
-        document.push(b'}');
-        Some(Secret::new(document))
+        document(&plain, &tokens)
     }
-}
-
-fn value<T: DeserializeOwned>(fields: &Fields<'_>, name: &'static str) -> Result<T, Unreadable> {
-    let raw = fields.get(name).ok_or(Unreadable(name))?;
-    serde_json::from_str(raw.get()).map_err(|_| Unreadable(name))
 }
 
 #[cfg(test)]

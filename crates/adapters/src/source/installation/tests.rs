@@ -18,10 +18,10 @@ use rcgen::{KeyPair, PKCS_RSA_SHA256, PublicKeyData as _, RsaKeySize};
 use serde_json::{Value, json};
 
 use super::ask;
-use crate::source::fixture::{Chain, Counting, Use, actor, agent, binding_asking, text};
 use crate::source::leases::Leases;
 use crate::source::ledger::Ledger;
 use crate::source::provider::{ProviderClient, ProviderSettings};
+use crate::source::tests::fixture::{Chain, Counting, Use, actor, agent, binding_asking, text};
 
 const TOKENS: &str = "/app/installations/42/access_tokens";
 const END: &str = "/installation/token";

@@ -22,9 +22,9 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::Leases;
-use crate::source::fixture::{Chain, Counting, Use, actor, agent, binding, text};
 use crate::source::ledger::Ledger;
 use crate::source::role;
+use crate::source::tests::fixture::{Chain, Counting, Use, actor, agent, binding, text};
 
 /// Makes accounts that hold for a minute.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Minted;
 use crate::signing::Signer;
-use crate::source::fixture::{Counting, Use, actor, agent, binding, text};
+use crate::source::tests::fixture::{Counting, Use, actor, agent, binding, text};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 

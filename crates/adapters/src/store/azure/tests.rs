@@ -6,7 +6,7 @@ use gateway_testkit::stubs::{AzureStub, CloudStub, Validity};
 use serde_json::json;
 
 use super::*;
-use crate::store::cloud::world::{World, pinned, reach, real_clock, reference, staged};
+use crate::store::cloud::tests::world::{World, pinned, reach, real_clock, reference, staged};
 
 fn federation(stub: &AzureStub) -> AzureLogin {
     AzureLogin::Federation(ClientAssertion {

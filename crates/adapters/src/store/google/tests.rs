@@ -8,7 +8,7 @@ use gateway_testkit::stubs::{CloudStub, GoogleStub};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::store::cloud::world::{World, pinned, reach, real_clock, reference, staged};
+use crate::store::cloud::tests::world::{World, pinned, reach, real_clock, reference, staged};
 
 fn federation(stub: &GoogleStub, account: Option<&str>) -> GoogleLogin {
     GoogleLogin::Federation(Federation {

@@ -7,7 +7,7 @@ use gateway_testkit::gate::Mode;
 use gateway_testkit::stubs::{CloudStub, KubernetesStub};
 
 use super::*;
-use crate::store::cloud::world::{World, pinned, reach, real_clock, reference, staged};
+use crate::store::cloud::tests::world::{World, pinned, reach, real_clock, reference, staged};
 
 async fn world() -> World<KubernetesStub> {
     let (stub, clock) = (KubernetesStub::start().await, real_clock());

@@ -7,7 +7,7 @@ use gateway_testkit::stubs::{CloudStub, OnePasswordStub};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::store::cloud::world::{World, pinned, reach, real_clock, reference, staged};
+use crate::store::cloud::tests::world::{World, pinned, reach, real_clock, reference, staged};
 
 async fn world_in(root: &'static str) -> World<OnePasswordStub> {
     let (stub, clock) = (OnePasswordStub::start().await, real_clock());

@@ -115,6 +115,10 @@ fn path(answer: &Value) -> View {
     for record in records {
         let step = text(record, "/event/kind").replace('_', " ");
         steps.row([text(record, "/sequence"), time(&text(record, "/event/time")), step, words(record)]);
+        if text(record, "/event/kind") == "intent" && !text(record, "/event/receipt").is_empty() {
+            // No record of its own: the intent says that one is signed before anything is sent.
+            steps.row([String::new(), String::new(), "receipt".to_owned(), receipt(record, records)]);
+        }
     }
     let mut view = View::default().title("The path of one call").fields([
         ("request", text(answer, "/request_id")),
@@ -166,6 +170,17 @@ fn words(record: &Value) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
+/// What became of the receipt that an intent promises: without it nothing was sent.
+fn receipt(intent: &Value, records: &[Value]) -> String {
+    let mode = text(intent, "/event/receipt");
+    let unsigned = |record: &Value| text(record, "/event/reason") == "receipt.unavailable";
+    if records.iter().any(unsigned) {
+        return format!("{mode}: could not be signed, and nothing was sent");
+    }
+    let id = text(intent, "/event/request_id");
+    format!("{mode}: signed and sent with the message; its `jti` begins with {id}.")
+}
+
 /// How the call came out, in a word.
 fn ended(records: &[Value]) -> String {
     let kinds: Vec<String> = records.iter().map(|record| text(record, "/event/kind")).collect();
@@ -210,6 +225,23 @@ mod tests {
             assert!(shown.contains(part), "{part} is not in {shown}");
         }
         assert!(!shown.contains("redactions"), "{shown}");
+    }
+
+    #[test]
+    fn a_receipt_is_a_step_of_its_own_where_the_intent_promises_one() {
+        let intent = json!({"kind": "intent", "request_id": "r-1", "receipt": "pseudonymous"});
+        let shown = |events: &[Value]| {
+            let records: Vec<Value> = events.iter().cloned().map(|event| record(1, event)).collect();
+            path(&json!({"request_id": "r-1", "records": records, "behind": []})).plain()
+        };
+        let signed = shown(&[intent.clone(), json!({"kind": "outcome"})]);
+        assert!(
+            signed.contains("pseudonymous: signed and sent with the message; its `jti` begins with r-1."),
+            "{signed}"
+        );
+        let unsigned = shown(&[intent, json!({"kind": "refused", "reason": "receipt.unavailable"})]);
+        assert!(unsigned.contains("could not be signed, and nothing was sent"), "{unsigned}");
+        assert!(!shown(&[json!({"kind": "intent", "request_id": "r-1"})]).contains("receipt"));
     }
 
     #[test]

@@ -5,12 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_core::id::{Epoch, Revision};
+use gateway_core::lifecycle::{Reach, ReachedBinding};
 use gateway_core::ports::Revocations;
 use gateway_core::revocation::{
-    Attempt, Return, ReturnKind, ReturnState, ReturnSubject, RevocationStatus, SignedRevocation, Way,
+    Attempt, Return, ReturnKind, ReturnState, ReturnSubject, RevocationRequest, RevocationStatus,
+    RevocationSubject, SignedRevocation, Way,
 };
+use gateway_core::state::{Change, Operation};
 
-use super::{NOW, StateDatabase};
+use super::{NOW, StateDatabase, write};
 
 fn lease(number: u32, seconds: u64) -> Return {
     let subject = ReturnSubject {
@@ -121,4 +125,46 @@ pub(super) async fn documents_stay_as_they_are(database: &dyn StateDatabase) {
         assert!(database.raw(sql).await.is_err(), "{sql}");
     }
     assert_eq!(revocations.documents("r-1").await.unwrap(), [signed("r-1", 1, 0)]);
+}
+
+fn request(id: &str, seconds: u64) -> RevocationRequest {
+    RevocationRequest {
+        id: id.to_owned(),
+        subject: RevocationSubject {
+            kind: "Server".to_owned(),
+            environment: Some("dev".parse().unwrap()),
+            name: "github".to_owned(),
+            revision: Some(Revision(2)),
+        },
+        requested_by: "https://idp|alice".parse().unwrap(),
+        requested_at: NOW.plus(Duration::from_secs(seconds)),
+        epoch: Epoch(1),
+        reach: Reach {
+            bindings: vec![ReachedBinding {
+                environment: "dev".parse().unwrap(),
+                binding: "triage@3".to_owned().try_into().unwrap(),
+                stored_secret: Some("vault://kv/a#b".to_owned()),
+            }],
+            ..Reach::default()
+        },
+        tokens: 4,
+    }
+}
+
+/// What is asked for is written with the change or not at all, found by every handle after a restart, and struck out once.
+pub async fn a_revocation_without_a_document_is_left_to_the_next(database: &dyn StateDatabase) {
+    let state = database.open().await;
+    let ask = |request: &RevocationRequest| vec![Operation::AskRevocation(Box::new(request.clone()))];
+    let (late, early) = (request("late", 5), request("early", 0));
+    write(&*state, ask(&late)).await.unwrap();
+    write(&*state, ask(&early)).await.unwrap();
+    let stale = Change { expected: Epoch(0), operations: ask(&request("never", 1)), events: Vec::new() };
+    assert!(state.commit(stale).await.is_err(), "another epoch");
+    drop(state);
+    let records = database.revocations().await;
+    assert_eq!(records.asked(10).await.unwrap(), [early.clone(), late.clone()]);
+    assert_eq!(records.asked(1).await.unwrap(), std::slice::from_ref(&early));
+    records.answered("early").await.unwrap();
+    records.answered("early").await.unwrap();
+    assert_eq!(database.revocations().await.asked(10).await.unwrap(), [late]);
 }

@@ -2,10 +2,10 @@
 
 use gateway_core::secret::Secret;
 use gateway_core::time::Timestamp;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::store::json_text::{Fields, append_quoted, secret_field};
+use crate::source::kept::{document, fields, value};
+use crate::store::json_text::secret_field;
 
 /// The field that it is kept in.
 pub(super) const FIELD: &str = "client";
@@ -56,6 +56,12 @@ impl Proof {
 #[error("the stored registration cannot be read: `{0}`")]
 pub(super) struct Unreadable(&'static str);
 
+impl From<&'static str> for Unreadable {
+    fn from(field: &'static str) -> Self {
+        Self(field)
+    }
+}
+
 impl Registered {
     /// Whether the provider has let its secret expire.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
@@ -63,10 +69,8 @@ impl Registered {
     }
 
     /// Reads what the store holds.
-    #[expect(clippy::disallowed_methods, reason = "the stored document is taken apart into id and secret")]
     pub(super) fn read(document: &Secret) -> Result<Self, Unreadable> {
-        let fields: Fields<'_> =
-            serde_json::from_slice(document.expose()).map_err(|_| Unreadable("document"))?;
+        let fields = fields(document).ok_or(Unreadable("document"))?;
         let secret = || secret_field(&fields, "client_secret").map_err(|_| Unreadable("client_secret"));
         let method: String = value(&fields, "authentication")?;
         let proof = match method.as_str() {
@@ -89,30 +93,13 @@ impl Registered {
     }
 
     /// Writes what the store shall hold; nothing where the secret is no text.
-    #[expect(clippy::disallowed_methods, reason = "the secret goes into the document that the store keeps")]
     pub(super) fn write(&self) -> Option<Secret> {
         let plain = json!({
             "client_id": self.id, "authentication": self.proof.word(),
             "registered_at": self.registered_at, "secret_expires_at": self.secret_expires_at,
         });
-        let plain = plain.to_string();
-        let length = self.proof.secret().map_or(0, Secret::len);
-        // Large enough never to move: an escape is at most sixfold.
-        let mut document =
-            Vec::with_capacity(length.saturating_mul(6).saturating_add(plain.len()).saturating_add(64));
-        document.extend_from_slice(plain.strip_suffix('}')?.as_bytes());
-        if let Some(secret) = self.proof.secret() {
-            document.extend_from_slice(b",\"client_secret\":");
-            append_quoted(&mut document, std::str::from_utf8(secret.expose()).ok()?);
-        }
-        document.push(b'}');
-        Some(Secret::new(document))
+        document(&plain, &[("client_secret", self.proof.secret())])
     }
-}
-
-fn value<T: DeserializeOwned>(fields: &Fields<'_>, name: &'static str) -> Result<T, Unreadable> {
-    let raw = fields.get(name).ok_or(Unreadable(name))?;
-    serde_json::from_str(raw.get()).map_err(|_| Unreadable(name))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use gateway_testkit::memory_state::MemoryState;
 
 use super::*;
 use crate::signing::Signer;
-use crate::source::fixture::Chain;
+use crate::source::tests::fixture::Chain;
 
 pub(super) const PUBLIC: &str = "https://mcp.example/";
 pub(super) const REDIRECT: &str = "https://mcp.example/connect/callback";

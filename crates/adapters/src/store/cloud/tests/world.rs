@@ -14,7 +14,7 @@ use gateway_testkit::contract::store::{RETRY_AFTER, StoreWorld, Trouble, one_fet
 use gateway_testkit::gate::{Answer, Mode};
 use gateway_testkit::stubs::CloudStub;
 
-use super::Reach;
+use crate::store::cloud::Reach;
 use crate::store::{CacheLimits, Cached};
 
 /// A store on a stub.

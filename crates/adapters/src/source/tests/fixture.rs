@@ -41,7 +41,7 @@ fn record(spec: Value, revision: u32) -> RevisionRecord {
 }
 
 /// The binding `main` of `dev` on a server with tools of every risk.
-pub(super) fn binding(source: Value, revision: u32, change: impl FnOnce(&mut Value)) -> Arc<ActiveBinding> {
+pub(crate) fn binding(source: Value, revision: u32, change: impl FnOnce(&mut Value)) -> Arc<ActiveBinding> {
     let mut spec = json!({
         "kind": "Binding", "name": "main", "environment": "dev", "server": "tools",
         "actor": {"agents": ["planner", "writer"]}, "mode": "agent_scoped", "source": source,
@@ -53,7 +53,7 @@ pub(super) fn binding(source: Value, revision: u32, change: impl FnOnce(&mut Val
 }
 
 /// The same, with the provider that it asks.
-pub(super) fn binding_asking(source: Value, provider: Value) -> Arc<ActiveBinding> {
+pub(crate) fn binding_asking(source: Value, provider: Value) -> Arc<ActiveBinding> {
     let provider = record(provider, 1);
     let mut binding = record(
         json!({
@@ -89,7 +89,7 @@ fn active(more: Vec<RevisionRecord>) -> Arc<ActiveBinding> {
 }
 
 /// An agent that owns these tools of the server.
-pub(super) fn agent(name: &str, tools: Value) -> Arc<AgentSpec> {
+pub(crate) fn agent(name: &str, tools: Value) -> Arc<AgentSpec> {
     let spec = json!({
         "name": name, "environments": ["dev"], "owner": "planning", "risk_ceiling": "destructive",
         "proofs": ["agent_token"], "tools": tools
@@ -97,26 +97,26 @@ pub(super) fn agent(name: &str, tools: Value) -> Arc<AgentSpec> {
     Arc::new(serde_json::from_value(spec).unwrap())
 }
 
-pub(super) fn actor(agent: &str) -> Actor {
+pub(crate) fn actor(agent: &str) -> Actor {
     Actor { agent: Some(AgentName::parse(agent).unwrap()), ..Actor::default() }
 }
 
 /// One use, by an actor.
-pub(super) struct Use {
-    pub(super) permit: Permit,
-    pub(super) actor: Option<Actor>,
-    pub(super) agent: Option<Arc<AgentSpec>>,
+pub(crate) struct Use {
+    pub(crate) permit: Permit,
+    pub(crate) actor: Option<Actor>,
+    pub(crate) agent: Option<Arc<AgentSpec>>,
     request_id: RequestId,
 }
 
 impl Use {
-    pub(super) fn new(binding: &Arc<ActiveBinding>, actor: Actor, agent: Arc<AgentSpec>) -> Self {
+    pub(crate) fn new(binding: &Arc<ActiveBinding>, actor: Actor, agent: Arc<AgentSpec>) -> Self {
         let permit = Permit::for_system(SystemUse::Probe, Arc::clone(binding), Epoch(1));
         let request_id = RequestId::mint(Timestamp::from_seconds(0), [7; 10]);
         Self { permit, actor: Some(actor), agent: Some(agent), request_id }
     }
 
-    pub(super) fn wish(&self, now: Timestamp) -> CredentialWish<'_> {
+    pub(crate) fn wish(&self, now: Timestamp) -> CredentialWish<'_> {
         CredentialWish {
             permit: &self.permit,
             actor: self.actor.as_ref(),
@@ -130,21 +130,21 @@ impl Use {
 
 /// Keeps the events, or refuses them.
 #[derive(Debug, Default)]
-pub(super) struct Chain {
+pub(crate) struct Chain {
     events: Mutex<Vec<Event>>,
     broken: AtomicBool,
 }
 
 impl Chain {
-    pub(super) fn break_down(&self) {
+    pub(crate) fn break_down(&self) {
         self.broken.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.events.lock().unwrap().clone()
     }
 
-    pub(super) fn kinds(&self) -> Vec<EventKind> {
+    pub(crate) fn kinds(&self) -> Vec<EventKind> {
         self.events().iter().map(|event| event.kind).collect()
     }
 }
@@ -167,7 +167,7 @@ impl AuditSink for Chain {
 
 /// Counts, where randomness is wanted.
 #[derive(Debug, Default)]
-pub(super) struct Counting(std::sync::atomic::AtomicU8);
+pub(crate) struct Counting(std::sync::atomic::AtomicU8);
 
 impl Random for Counting {
     fn fill(&self, bytes: &mut [u8]) {
@@ -176,6 +176,6 @@ impl Random for Counting {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tests look at what would be injected")]
-pub(super) fn text(secret: &Secret) -> String {
+pub(crate) fn text(secret: &Secret) -> String {
     String::from_utf8(secret.expose().to_vec()).unwrap()
 }

@@ -1,0 +1,3 @@
+//! What the tests of the sources share.
+
+pub(super) mod fixture;

@@ -1,0 +1,3 @@
+//! What the tests of the clouds' stores share.
+
+pub(in crate::store) mod world;
