@@ -137,3 +137,60 @@ impl Keeper {
         answered.map_err(|error| Trouble::new(Code::KeyringAbsent).because(error))?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Condvar, Mutex};
+
+    use url::Url;
+
+    use super::*;
+
+    /// One that waits for its person.
+    #[derive(Debug, Default)]
+    struct Locked(Mutex<bool>, Condvar);
+
+    impl Keyring for Locked {
+        fn read(&self, _: &str) -> Result<Option<Secret>, Trouble> {
+            let open = self.0.lock().unwrap();
+            drop(self.1.wait_while(open, |open| !*open).unwrap());
+            Ok(None)
+        }
+
+        fn write(&self, _: &str, _: &Secret) -> Result<(), Trouble> {
+            Ok(())
+        }
+
+        fn remove(&self, _: &str) -> Result<bool, Trouble> {
+            Ok(false)
+        }
+
+        fn is_shared(&self) -> bool {
+            true
+        }
+    }
+
+    fn door() -> Door {
+        Door::parse(Url::parse("https://g.example/mcp/dev/x").unwrap(), false).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_keyring_that_nobody_unlocks_is_named_and_holds_nothing_up() {
+        let locked = Arc::new(Locked::default());
+        let keeper = Keeper::of(locked.clone(), Notes::into(std::io::sink()));
+        let refused = keeper.unlocked_within(Duration::from_millis(50)).read(&door()).await.unwrap_err();
+        assert_eq!(refused.code, Code::KeyringLocked);
+        // Or the runtime would wait for the thread at its end.
+        *locked.0.lock().unwrap() = true;
+        locked.1.notify_all();
+    }
+
+    #[tokio::test]
+    async fn memory_keeps_a_login_for_its_door_alone() {
+        let keyring = memory::Memory::default();
+        keyring.write("https://a", &Secret::copy_from(b"document")).unwrap();
+        assert_eq!(keyring.read("https://a").unwrap().unwrap().len(), 8);
+        assert!(keyring.read("https://b").unwrap().is_none());
+        assert!(keyring.remove("https://a").unwrap() && !keyring.remove("https://a").unwrap());
+    }
+}

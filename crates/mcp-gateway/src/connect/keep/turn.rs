@@ -3,7 +3,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -26,9 +26,12 @@ impl Turn {
     /// # Errors
     /// Another process does not let go in time, or there is no place for the lock.
     pub async fn take(door: &Door, within: Duration) -> Result<Self, Trouble> {
+        Self::take_in(&folder()?, door, within).await
+    }
+
+    async fn take_in(folder: &Path, door: &Door, within: Duration) -> Result<Self, Trouble> {
         let refused = |error: std::io::Error| Trouble::new(Code::TurnLate).because(error);
-        let folder = folder()?;
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(refused)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(refused)?;
         let name = hex::encode(Sha256::digest(door.as_str().as_bytes()));
         let path = folder.join(format!("{}.lock", name.get(..32).unwrap_or_default()));
         let mut open = OpenOptions::new();
@@ -56,4 +59,46 @@ fn folder() -> Result<PathBuf, Trouble> {
         .or_else(|| Some(set("HOME")?.join(".cache")))
         .ok_or_else(|| Trouble::new(Code::TurnLate).because("there is no home directory for the lock"))?;
     Ok(base.join("mcp-gateway").join("connect"))
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    fn door(name: &str) -> Door {
+        Door::parse(Url::parse(&format!("https://g.example/mcp/dev/{name}")).unwrap(), false).unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_has_the_turn_of_a_door_and_the_next_gets_it_when_it_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("a").join("b");
+        let now = Duration::ZERO;
+        let turn = Turn::take_in(&place, &door("x"), now).await.unwrap();
+        let refused = Turn::take_in(&place, &door("x"), now).await.unwrap_err();
+        assert_eq!(refused.code, Code::TurnLate);
+        Turn::take_in(&place, &door("y"), now).await.expect("another door has a turn of its own");
+        let (other, wanted) = (place.clone(), door("x"));
+        let waiting =
+            tokio::spawn(async move { Turn::take_in(&other, &wanted, Duration::from_secs(20)).await });
+        drop(turn);
+        waiting.await.unwrap().expect("the turn was let go");
+        for file in std::fs::read_dir(&place).unwrap() {
+            assert_eq!(file.unwrap().metadata().unwrap().len(), 0, "a lock holds nothing");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_in_the_place_of_the_lock_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Turn::take_in(folder.path(), &door("x"), Duration::ZERO).await.unwrap());
+        let lock = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        std::fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &lock).unwrap();
+        let refused = Turn::take_in(folder.path(), &door("x"), Duration::ZERO).await.unwrap_err();
+        assert_eq!(refused.code, Code::TurnLate);
+        assert!(!folder.path().join("elsewhere").exists());
+    }
 }
