@@ -125,3 +125,6 @@ impl Connection {
         &self.access
     }
 }
+
+#[cfg(test)]
+mod tests;
