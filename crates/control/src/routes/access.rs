@@ -99,10 +99,12 @@ impl WhatQuery {
         let mut found = found.into_iter().flatten();
         match (found.next(), found.next()) {
             (Some(Subject::User(user)), None) if !user.contains('|') => {
-                Err(Problem::malformed("a user is written as `issuer|subject`"))
+                Err(Problem::contradictory("a user is written as `issuer|subject`"))
             }
             (Some(subject), None) => Ok(subject),
-            _ => Err(Problem::malformed("exactly one of `agent`, `workload`, `group` and `user` is needed")),
+            _ => Err(Problem::contradictory(
+                "exactly one of `agent`, `workload`, `group` and `user` is needed",
+            )),
         }
     }
 }

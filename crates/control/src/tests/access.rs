@@ -90,7 +90,7 @@ async fn an_agent_without_a_living_token_gets_nowhere_by_it() {
 #[tokio::test]
 async fn a_lock_bars_whom_it_stops() {
     let office = office().await;
-    let lock = json!({"selector": {"agent": "bot"}, "reason": "it loops", "seconds": 600});
+    let lock = json!({"selector": {"environment": "production", "agent": "bot"}, "reason": "it loops", "seconds": 600});
     let made = office.post("alice", "/v1/locks", lock).await;
     assert!(made.status < 300, "{}", made.body);
     let told = office.get("alice", &format!("{WHO}list")).await;
@@ -138,10 +138,11 @@ async fn what_one_may_not_see_looks_like_what_is_not_there() {
 #[tokio::test]
 async fn refuses_questions_that_ask_nothing_or_two_things() {
     let office = office().await;
+    for path in ["/v1/access/what", "/v1/access/what?agent=bot&group=x", "/v1/access/what?user=nobody"] {
+        let told = office.get("alice", path).await;
+        assert_eq!((told.status, told.code()), (422, "request.contradictory"), "{path}: {}", told.body);
+    }
     for path in [
-        "/v1/access/what",
-        "/v1/access/what?agent=bot&group=x",
-        "/v1/access/what?user=nobody",
         "/v1/access/what?agent=Not%20A%20Name",
         "/v1/access/who?environment=production&server=github",
         "/v1/access/who?environment=production&server=github&tool=list&more=1",

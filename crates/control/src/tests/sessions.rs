@@ -95,7 +95,7 @@ async fn who_may_not_edit_the_server_ends_nothing() {
 async fn all_of_an_actor_are_ended_and_streams_go_with_their_session() {
     let office = office().await;
     let bare = office.post("alice", "/v1/sessions/terminate", json!({})).await;
-    assert_eq!(bare.status, 400, "ending everything is never meant by saying nothing");
+    assert_eq!(bare.status, 422, "ending everything is never meant by saying nothing");
     let answer = office.post("alice", "/v1/sessions/terminate", json!({"actor": "https://idp|eve"})).await;
     let ended: Vec<_> = answer.body["terminated"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
     assert_eq!(ended, ["s1"]);

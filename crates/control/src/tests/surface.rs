@@ -22,15 +22,21 @@ fn the_document_lists_every_route() {
     GET /livez
     GET /metrics
     GET /readyz
+    GET /v1/access/what
+    GET /v1/access/who
     GET /v1/agents
+    GET /v1/agents/{name}/calls
     GET /v1/agents/{name}/tokens
     GET /v1/audit
     GET /v1/audit/tail
     GET /v1/bindings
     GET /v1/bindings/{environment}/{name}
     GET /v1/bindings/{environment}/{name}/effect
+    GET /v1/bindings/{environment}/{name}/health
     GET /v1/bindings/{environment}/{name}/versions
+    GET /v1/calls
     GET /v1/environments
+    GET /v1/expiring
     GET /v1/export
     GET /v1/grants
     GET /v1/locks
@@ -43,7 +49,11 @@ fn the_document_lists_every_route() {
     GET /v1/revocations
     GET /v1/revocations/{id}
     GET /v1/servers
+    GET /v1/servers/{environment}/{name}/calls
     GET /v1/sessions
+    GET /v1/stores
+    GET /v1/summary
+    GET /v1/waiting
     GET /v1/workloads
     POST /v1/agents/{name}/disable
     POST /v1/agents/{name}/enable
@@ -55,6 +65,7 @@ fn the_document_lists_every_route() {
     POST /v1/bindings/{environment}/{name}/disable
     POST /v1/bindings/{environment}/{name}/enable
     POST /v1/bindings/{environment}/{name}/explain
+    POST /v1/bindings/{environment}/{name}/review
     POST /v1/bindings/{environment}/{name}/revoke
     POST /v1/bindings/{environment}/{name}/rotate
     POST /v1/bindings/{environment}/{name}/validate
@@ -66,13 +77,16 @@ fn the_document_lists_every_route() {
     POST /v1/login
     POST /v1/objects/{kind}/{environment}/{name}/approve
     POST /v1/policies/check
+    POST /v1/policies/diff
     POST /v1/policies/explain
     POST /v1/policies/test
+    POST /v1/promote
     POST /v1/secrets
     POST /v1/secrets/check
     POST /v1/servers/{environment}/{name}/revoke
     POST /v1/sessions/terminate
     POST /v1/sessions/{id}/terminate
+    POST /v1/stores/{name}/probe
     POST /v1/workloads/explain
     POST /v1/workloads/{name}/disable
     POST /v1/workloads/{name}/enable
