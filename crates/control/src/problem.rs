@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use gateway_core::lifecycle::{Finding, Rule};
 use gateway_core::manifest::ObjectKey;
 use gateway_core::ports::StateError;
-use gateway_core::refusal::Refusal;
+use gateway_core::refusal::{Code, Refusal};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -177,7 +177,7 @@ impl Problem {
 
     /// What was to be answered cannot be answered.
     pub(crate) fn senseless() -> Self {
-        Self::from(Refusal::new(gateway_core::refusal::Code::Internal))
+        Self::from(Refusal::new(Code::Internal))
     }
 
     pub(crate) fn no_route() -> Self {
@@ -235,8 +235,10 @@ impl From<Vec<Finding>> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let row = refusal.code().row();
-        // A refusal of the data path's table keeps its code; a 401 there is about another door.
-        let status = if row.status < 400 || row.status == 401 { 422 } else { row.status };
+        // A refusal of the data path's table keeps its code; a 401 there is about another door, and a reference that no
+        // store takes is what the operator wrote, not an outage.
+        let written = refusal.code() == Code::SecretReferenceRefused;
+        let status = if row.status < 400 || row.status == 401 || written { 422 } else { row.status };
         if let Some(inside) = refusal.inside() {
             tracing::warn!(code = row.code, inside, "refused");
         }

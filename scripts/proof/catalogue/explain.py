@@ -152,7 +152,7 @@ def locked(world):
     demand(barred and barred[0]["refusal"] == "lock.active", f"locked: {told}")
     binding_name, answer = world.knock(("agent", "steady-bot"), "tracker", "echo")
     demand(binding_name is None and answer.code() == "lock.active", f"locked: {answer.status} {answer.text[:200]}")
-    lifted = world.gateway.api("POST", f"/locks/{made.json()['id']}/lift")
+    lifted = world.gateway.api("POST", f"/locks/{made.json()['lock']['id']}/lift")
     demand(lifted.status < 300, f"the end of the lock: {lifted.status} {lifted.text[:300]}")
 
 

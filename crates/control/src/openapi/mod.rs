@@ -139,7 +139,11 @@ fn parameter(path: &str, place: &str, name: &str) -> Option<Value> {
         ("query", "minutes" | "days") => whole(u64::from(u32::MAX)),
         ("query", "cursor") => tagged("Cursor"),
         ("query", "revision") if path.ends_with("/effect") => tagged("Revision"),
-        ("query", "environment") if audit || is_kind(path) => tagged("Name"),
+        ("query", "environment") if audit || is_kind(path) || path == "/v1/calls" => tagged("Name"),
+        ("query", "environment" | "server" | "agent" | "workload") if path.starts_with("/v1/access/") => {
+            tagged("Name")
+        }
+        ("query", "tool") if path.starts_with("/v1/access/") => tagged("ToolName"),
         ("query", "status") if !audit => tagged("Lifecycle"),
         ("query", "review") => words::<ReviewStage>(),
         ("query", "kind") => words::<EventKind>(),
