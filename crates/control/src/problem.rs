@@ -237,7 +237,7 @@ impl From<Refusal> for Problem {
         let row = refusal.code().row();
         // A refusal of the data path's table keeps its code; a 401 there is about another door, and a reference that no
         // store takes is what the operator wrote, not an outage.
-        let written = refusal.code() == Code::SecretReferenceRefused;
+        let written = refusal.code() == Code::ReferenceRefused;
         let status = if row.status < 400 || row.status == 401 || written { 422 } else { row.status };
         if let Some(inside) = refusal.inside() {
             tracing::warn!(code = row.code, inside, "refused");
