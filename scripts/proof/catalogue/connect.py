@@ -349,5 +349,6 @@ def logged_out(stage, office, desktop):
 
 CLAIMS = (
     Claim("connect", "clients that only speak stdio reach a server behind the gateway: their person logs in once, in the "
-                     "browser, the login stays in the keyring and nowhere else, and no tampered answer becomes one", judge),
+                     "browser, the login stays in the keyring and nowhere else, and no tampered answer becomes one", judge,
+          slow=True),
 )

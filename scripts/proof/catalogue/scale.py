@@ -32,5 +32,5 @@ def judge(stage):
 CLAIMS = (
     Claim("scale", "at 10,000 bindings and a million records (1,000 and 50,000 with --quick) every page of the console and "
                    "every read of the API behind them answers within 100 ms, also beside calls and changes; a revocation "
-                   "blocks at once; a call costs what it costs on a small state", judge),
+                   "blocks at once; a call costs what it costs on a small state", judge, slow=True),
 )

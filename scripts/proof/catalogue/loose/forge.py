@@ -51,8 +51,9 @@ class Forge:
 
     def make(self, kind):
         made = self._made(kind)
-        # A key without a digit or a capital exists, but a run must not depend on the luck of one.
-        while not (any(c.isdigit() for c in made) and any(c.isalpha() for c in made)):
+        # A key that looks like words exists (four of a thousand with 32 letters and digits, found by chance alone), but a
+        # run must not depend on the luck of one.
+        while not (any(c.isdigit() for c in made) and any(c.isalpha() for c in made)) or kind.startswith("base62") and wordy(made):
             made = self._made(kind)
         self.last[kind] = made
         return made
@@ -153,3 +154,9 @@ EXAMPLES = {
     "jwt": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ"
            + ".SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c",
 }
+
+
+def wordy(made):
+    """Few digits, or long runs of letters of one case."""
+    sorts = ["d" if c.isdigit() else "u" if c.isupper() else "l" for c in made]
+    return sorts.count("d") < 3 or sum(a != b for a, b in zip(sorts, sorts[1:])) * 2 < len(made)
