@@ -90,7 +90,7 @@ def attempt(desktop, door, *more, seconds=60, **order):
 
 
 def judge(stage):
-    office, desktop = Office(stage, "connect"), Desktop(stage, "alice")
+    office, desktop = Office(stage, "desktop"), Desktop(stage, "alice")
     said = [each(stage, office, desktop) for each in (
         first_and_later, together_once, restarted, asked_by_the_server, refused, strange_doors, keyrings, logged_out)]
     office.gateway.keep_metrics()
@@ -162,7 +162,7 @@ def restarted(stage, office, desktop):
 
 def asked_by_the_server(stage, office, desktop):
     """What a server asks its client for passes in both directions."""
-    upstream = Everything(stage, "connect")
+    upstream = Everything(stage, "desktop")
     upstream.accept(office.credential)
     office.gateway.apply(together(f"""kind: Server
 name: everything
@@ -170,7 +170,7 @@ environment: dev
 owner: platform
 route: {{ url: "{upstream.url}", addresses: [loopback], generation: legacy }}
 tools: {{ default_risk: read }}
-""", office.binding("connect", "everything")))
+""", office.binding("desktop", "everything")))
     door = office.gateway.door("dev", "everything")
     calls = json.dumps([["trigger-elicitation-request", {}],
                         ["trigger-sampling-request", {"prompt": "by hand", "maxTokens": 5}],
@@ -348,7 +348,7 @@ def logged_out(stage, office, desktop):
 
 
 CLAIMS = (
-    Claim("connect", "clients that only speak stdio reach a server behind the gateway: their person logs in once, in the "
+    Claim("desktop", "clients that only speak stdio reach a server behind the gateway: their person logs in once, in the "
                      "browser, the login stays in the keyring and nowhere else, and no tampered answer becomes one", judge,
           slow=True),
 )
