@@ -58,7 +58,8 @@ class World:
             of_group("editors", "editors", "issues", "echo, add_comment"),
             of_group("approvers", "approvers", "tracker", "echo, whoami"),
         ))
-        file = self.gateway.folder / "token-bot.token"
+        # Its owner's, like every token that the prover hands out.
+        file = self.stage.folder / "tokens" / "explain-token-bot"
         self.gateway.cli("agent", "token", "issue", "token-bot", "--environment", "dev", "--write", file)
         own = stage.mint.also("an agent's token", file.read_text().strip())
         self.tokens = {}

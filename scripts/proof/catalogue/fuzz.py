@@ -72,6 +72,7 @@ def fuzz(stage, gateway, who, name):
     command = [
         parts.folder() / "schemathesis" / "bin" / "schemathesis", "--config-file", folder / "schemathesis.toml", "run",
         f"{gateway.control}/v1/openapi.json", "--max-examples", QUICK if stage.quick else EXAMPLES, "--workers", 2,
+        "--request-timeout", 30,
         "--no-color", "--phases", "examples,coverage,fuzzing,stateful" if name else "examples,coverage,fuzzing",
         # The cases of the coverage phase alone are what a stranger needs: he is never let in.
         "--generation-database", "none",
@@ -117,5 +118,5 @@ path = "report.json"
 
 CLAIMS = (
     Claim("api-fuzz", "schemathesis finds no server error and no answer whose status, type, header or shape the OpenAPI "
-                      "document does not say", judge),
+                      "document does not say", judge, slow=True),
 )
