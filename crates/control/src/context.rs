@@ -13,7 +13,7 @@ use gateway_core::ports::{
     StateWriter, Tickets,
 };
 use gateway_core::secret::FingerprintKey;
-use gateway_core::state::State;
+use gateway_core::state::{Change, State};
 use gateway_core::stores::Stores;
 use gateway_core::time::{Clock, Timestamp};
 
@@ -22,6 +22,9 @@ use crate::masking::Presentation;
 use crate::ports::{AuditReader, OperatorVerifier, SnapshotSource, StatusPages, TokenMinter};
 use crate::trial::Trial;
 use crate::underway::Revoking;
+
+/// How often evidence is filed anew because another replica was faster.
+const OUTBOX_TRIES: usize = 5;
 
 /// Everything the control plane is wired to.
 #[derive(Debug)]
@@ -102,6 +105,18 @@ impl ControlContext {
     /// Records what has happened; where the chain cannot be written now, in the state's outbox, from
     /// which it is drained later. Absent means pending.
     pub(crate) async fn evidence(&self, event: Event) -> Option<Sequence> {
-        crate::documents::evidence(&*self.audit, &*self.state, event).await
+        match self.audit.record(event.clone()).await {
+            Ok(sequence) => return Some(sequence),
+            Err(error) => tracing::error!(%error, "evidence goes to the outbox"),
+        }
+        for _ in 0..OUTBOX_TRIES {
+            let Ok(expected) = self.state.epoch().await else { continue };
+            let change = Change { expected, operations: Vec::new(), events: vec![event.clone()] };
+            if self.state.commit(change).await.is_ok() {
+                return None;
+            }
+        }
+        tracing::error!(kind = ?event.kind, "evidence could be written nowhere");
+        None
     }
 }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use gateway_core::audit::{Event, EventKind};
+use gateway_core::id::Epoch;
 use gateway_core::manifest::ContentHash;
-use gateway_core::ports::{AuditSink, DocumentSigner, Revocations, Sequence, StateError, StateWriter};
+use gateway_core::ports::{DocumentSigner, Publisher, Revocations, StateError};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::revocation::{OutsideEnd, RevocationDocument, SignedRevocation};
-use gateway_core::state::Change;
 use gateway_core::time::Clock;
 
 /// How often a document is written anew because another replica was faster.
@@ -21,10 +21,8 @@ pub struct Documents {
     pub records: Arc<dyn Revocations>,
     /// Who signs them.
     pub signer: Arc<dyn DocumentSigner>,
-    /// Where evidence goes.
-    pub audit: Arc<dyn AuditSink>,
-    /// The state, where evidence waits while it cannot go there.
-    pub state: Arc<dyn StateWriter>,
+    /// Brings their evidence from the outbox into the chain.
+    pub publisher: Arc<dyn Publisher>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who they are from: the gateway's public URL.
@@ -32,17 +30,23 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// Signs and keeps a document, and records its hash.
+    /// Signs and keeps a document together with its evidence. That is in the chain when this answers; where the chain
+    /// cannot be written now, it waits in the outbox.
     ///
     /// # Errors
     /// No key signs, the records do not answer, or there is such a document already.
     pub async fn write(&self, document: &RevocationDocument) -> Result<SignedRevocation, Refusal> {
         let jws = self.signer.sign_revocation(&document.claims())?;
         let signed = SignedRevocation::of(document, jws);
-        if !self.records.keep(&signed).await.map_err(unavailable)? {
+        let evidence = about(document, &signed, &*self.clock);
+        if !self.records.keep(&signed, evidence).await.map_err(unavailable)? {
             return Err(unavailable(StateError::Conflict));
         }
-        evidence(&*self.audit, &*self.state, about(document, &signed, &*self.clock)).await;
+        // Any state will do: it is about the outbox.
+        if let Err(refusal) = self.publisher.publish(Epoch::default()).await {
+            let inside = refusal.inside().unwrap_or("");
+            tracing::error!(inside, "the evidence of a revocation's document waits in the outbox");
+        }
         Ok(signed)
     }
 
@@ -90,26 +94,4 @@ fn unavailable(error: StateError) -> Refusal {
 
 fn is_conflict(refusal: &Refusal) -> bool {
     refusal.inside() == Some(StateError::Conflict.to_string().as_str())
-}
-
-/// Records what has happened; where the chain cannot be written now, in the state's outbox, from which it is
-/// drained later. Absent means pending.
-pub(crate) async fn evidence(
-    audit: &dyn AuditSink,
-    state: &dyn StateWriter,
-    event: Event,
-) -> Option<Sequence> {
-    match audit.record(event.clone()).await {
-        Ok(sequence) => return Some(sequence),
-        Err(error) => tracing::error!(%error, "evidence goes to the outbox"),
-    }
-    for _ in 0..TRIES {
-        let Ok(expected) = state.epoch().await else { continue };
-        let change = Change { expected, operations: Vec::new(), events: vec![event.clone()] };
-        if state.commit(change).await.is_ok() {
-            return None;
-        }
-    }
-    tracing::error!(kind = ?event.kind, "evidence could be written nowhere");
-    None
 }

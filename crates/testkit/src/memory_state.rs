@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gateway_core::audit::Event;
 use gateway_core::id::Epoch;
 use gateway_core::lifecycle::commit;
 use gateway_core::ports::{Revocations, StateError, StateReader, StateWriter, Ticket, TicketKind, Tickets};
@@ -36,6 +37,15 @@ struct Inner {
 impl Default for MemoryState {
     fn default() -> Self {
         Self { inner: Mutex::default(), moved: watch::Sender::new(Epoch::default()) }
+    }
+}
+
+impl Inner {
+    fn file(&mut self, mut event: Event) {
+        self.filed += 1;
+        let id = format!("outbox-{}", self.filed);
+        event.outbox_id = Some(id.clone());
+        self.outbox.push(OutboxEntry { id, event });
     }
 }
 
@@ -111,11 +121,8 @@ impl StateWriter for MemoryState {
                 inner.requests.push((**request).clone());
             }
         }
-        for mut event in change.events {
-            inner.filed += 1;
-            let id = format!("outbox-{}", inner.filed);
-            event.outbox_id = Some(id.clone());
-            inner.outbox.push(OutboxEntry { id, event });
+        for event in change.events {
+            inner.file(event);
         }
         let epoch = inner.state.epoch;
         drop(inner);
@@ -226,11 +233,13 @@ impl Revocations for MemoryState {
         Ok(sorted(self.up()?.returns.iter().filter(|one| one.revocation.as_deref() == Some(revocation))))
     }
 
-    async fn keep(&self, signed: &SignedRevocation) -> Result<bool, StateError> {
+    async fn keep(&self, signed: &SignedRevocation, evidence: Event) -> Result<bool, StateError> {
         let mut inner = self.up()?;
         let there = inner.documents.iter().any(|old| (&old.id, old.serial) == (&signed.id, signed.serial));
         if !there {
             inner.documents.push(signed.clone());
+            inner.requests.retain(|request| request.id != signed.id);
+            inner.file(evidence);
         }
         Ok(!there)
     }

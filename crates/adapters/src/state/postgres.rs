@@ -12,7 +12,7 @@ use gateway_core::state::{Change, OutboxEntry, State};
 use gateway_core::time::Clock;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions as _, PgPool, Postgres};
+use sqlx::{ConnectOptions as _, PgPool, Postgres, Transaction};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
@@ -38,7 +38,7 @@ pub struct PostgresState {
     /// Absent until somebody waits, and after the connection was lost.
     listener: Mutex<Option<PgListener>>,
     clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
+    pub(super) random: Arc<dyn Random>,
 }
 
 impl PostgresState {
@@ -67,6 +67,10 @@ impl PostgresState {
 
     pub(super) async fn connection(&self) -> Result<PoolConnection<Postgres>, StateError> {
         self.pool.acquire().await.map_err(from_sqlx)
+    }
+
+    pub(super) async fn transaction(&self) -> Result<Transaction<'static, Postgres>, StateError> {
+        self.pool.begin().await.map_err(from_sqlx)
     }
 
     /// Waits until the server says that something was committed, or the connection that would have
@@ -188,7 +192,7 @@ impl StateReader for PostgresState {
 impl StateWriter for PostgresState {
     /// The row of the epoch is locked first, so writers take turns and the outbox is in their order.
     async fn commit(&self, change: Change) -> Result<Epoch, StateError> {
-        let mut transaction = self.pool.begin().await.map_err(from_sqlx)?;
+        let mut transaction = self.transaction().await?;
         let epoch = write::change(&mut *transaction, change, &*self.random).await?;
         transaction.execute(NOTIFY, &[Value::Text(&epoch.to_string())]).await?;
         transaction.commit().await.map_err(from_sqlx)?;
@@ -201,7 +205,7 @@ impl StateWriter for PostgresState {
     }
 
     async fn drained(&self, ids: &[String]) -> Result<(), StateError> {
-        let mut transaction = self.pool.begin().await.map_err(from_sqlx)?;
+        let mut transaction = self.transaction().await?;
         write::drained(&mut *transaction, ids).await?;
         transaction.commit().await.map_err(from_sqlx)
     }

@@ -1,10 +1,13 @@
 //! What revocations leave behind: what goes back to outside parties, and the signed documents.
 
-use gateway_core::ports::StateError;
+use gateway_core::audit::Event;
+use gateway_core::ports::{Random, StateError};
 use gateway_core::revocation::{Return, RevocationRequest, RevocationStatus, SignedRevocation};
 use gateway_core::time::Timestamp;
 
+use super::failure::from_sqlx;
 use super::session::{Row, Session, Value, corrupt};
+use super::write;
 
 const FILE: &str = "INSERT INTO outside_returns (id, revocation, state, filed_at, due_at, content) \
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
@@ -70,7 +73,13 @@ fn content(one: &Return) -> Result<String, StateError> {
     serde_json::to_string(one).map_err(|error| StateError::Constraint(error.to_string()))
 }
 
-async fn keep(session: &mut dyn Session, signed: &SignedRevocation) -> Result<bool, StateError> {
+/// Within a transaction of the caller's.
+async fn keep(
+    session: &mut dyn Session,
+    signed: &SignedRevocation,
+    evidence: Event,
+    random: &dyn Random,
+) -> Result<bool, StateError> {
     let values = [
         Value::Text(&signed.id),
         Value::Number(i64::from(signed.serial)),
@@ -78,7 +87,12 @@ async fn keep(session: &mut dyn Session, signed: &SignedRevocation) -> Result<bo
         Value::Number(signed.requested_at.micros()),
         Value::Text(&signed.jws),
     ];
-    Ok(session.execute(KEEP, &values).await? == 1)
+    if session.execute(KEEP, &values).await? != 1 {
+        return Ok(false);
+    }
+    session.execute(ANSWERED, &[Value::Text(&signed.id)]).await?;
+    write::file(session, evidence, random).await?;
+    Ok(true)
 }
 
 async fn documents(
@@ -136,8 +150,11 @@ macro_rules! revocations {
                 returns(&mut *self.$reading().await?, RETURNS_OF, &[Value::Text(revocation)]).await
             }
 
-            async fn keep(&self, signed: &SignedRevocation) -> Result<bool, StateError> {
-                keep(&mut *self.$writing().await?, signed).await
+            async fn keep(&self, signed: &SignedRevocation, evidence: Event) -> Result<bool, StateError> {
+                let mut transaction = self.transaction().await?;
+                let kept = keep(&mut *transaction, signed, evidence, &*self.random).await?;
+                transaction.commit().await.map_err(from_sqlx)?;
+                Ok(kept)
             }
 
             async fn documents(&self, revocation: &str) -> Result<Vec<SignedRevocation>, StateError> {

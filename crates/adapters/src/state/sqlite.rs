@@ -15,7 +15,7 @@ use gateway_core::state::{Change, OutboxEntry, State};
 use gateway_core::time::Clock;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Sqlite, SqlitePool};
+use sqlx::{ConnectOptions as _, Sqlite, SqlitePool, Transaction};
 use tokio::sync::watch;
 
 use super::failure::from_sqlx;
@@ -33,7 +33,7 @@ pub struct SqliteState {
     pub(super) readers: SqlitePool,
     committed: watch::Sender<Epoch>,
     clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
+    pub(super) random: Arc<dyn Random>,
 }
 
 impl SqliteState {
@@ -75,6 +75,11 @@ impl SqliteState {
 
     pub(super) async fn writing(&self) -> Result<PoolConnection<Sqlite>, StateError> {
         self.writer.acquire().await.map_err(from_sqlx)
+    }
+
+    /// Locked from its first statement on: it waits for another writer now, and never fails for one later.
+    pub(super) async fn transaction(&self) -> Result<Transaction<'static, Sqlite>, StateError> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(from_sqlx)
     }
 }
 
@@ -130,7 +135,7 @@ impl StateReader for SqliteState {
 #[async_trait]
 impl StateWriter for SqliteState {
     async fn commit(&self, change: Change) -> Result<Epoch, StateError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(from_sqlx)?;
+        let mut transaction = self.transaction().await?;
         let epoch = write::change(&mut *transaction, change, &*self.random).await?;
         transaction.commit().await.map_err(from_sqlx)?;
         self.committed.send_modify(|newest| *newest = epoch.max(*newest));
@@ -143,7 +148,7 @@ impl StateWriter for SqliteState {
     }
 
     async fn drained(&self, ids: &[String]) -> Result<(), StateError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(from_sqlx)?;
+        let mut transaction = self.transaction().await?;
         write::drained(&mut *transaction, ids).await?;
         transaction.commit().await.map_err(from_sqlx)
     }

@@ -362,7 +362,11 @@ async fn insert_lock(session: &mut dyn Session, lock: &LockRecord) -> Result<(),
 }
 
 /// Files the event under a random id that it also carries, so that draining twice is seen.
-async fn file(session: &mut dyn Session, mut event: Event, random: &dyn Random) -> Result<(), StateError> {
+pub(super) async fn file(
+    session: &mut dyn Session,
+    mut event: Event,
+    random: &dyn Random,
+) -> Result<(), StateError> {
     let mut bytes = [0_u8; 16];
     random.fill(&mut bytes);
     let id = hex::encode(bytes);

@@ -100,9 +100,6 @@ async fn write(context: &ControlContext, facts: Facts) -> Result<SignedRevocatio
         replicas: facts.replicas,
     };
     let signed = context.documents.write(&document).await?;
-    if let Err(error) = context.documents.records.answered(&signed.id).await {
-        tracing::warn!(%error, "a revocation is still marked as one without a document; it is looked at again");
-    }
     // What was settled while the document was being written.
     let newest = context.documents.advance(&signed.id).await?;
     Ok(newest.unwrap_or(signed))

@@ -15,7 +15,7 @@ use crate::problem::Problem;
 pub(crate) async fn finish(context: &ControlContext, request: &RevocationRequest) -> Result<(), Problem> {
     let records = &context.documents.records;
     if !records.documents(&request.id).await?.is_empty() {
-        // It died between keeping the document and striking this out.
+        // An older gateway died between keeping the document and striking this out.
         return Ok(records.answered(&request.id).await?);
     }
     let (things, _) = Box::pin(stop(context, &request.reach, Some(request.epoch))).await?;

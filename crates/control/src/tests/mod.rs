@@ -136,8 +136,7 @@ impl Office {
         let documents = Documents {
             records: Arc::clone(&state) as _,
             signer: Arc::clone(&plain) as _,
-            audit: Arc::clone(&chain) as _,
-            state: Arc::clone(&state) as _,
+            publisher: Arc::clone(&world) as _,
             clock: Arc::clone(&plain) as _,
             issuer: "https://mcp.example".to_owned(),
         };

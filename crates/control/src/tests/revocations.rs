@@ -163,12 +163,27 @@ async fn a_revocation_holds_where_its_document_cannot_be_kept() {
         })
         .collect();
     for one in &taken {
-        office.state.keep(one).await.unwrap();
+        office.state.keep(one, Event::new(EventKind::RevocationSigned, now())).await.unwrap();
     }
     let answer = office.post("alice", SERVER, Value::Null).await;
     assert_eq!((answer.status, &answer.body["revocation"]), (200, &Value::Null), "{}", answer.body);
     assert!(office.saw(EventKind::RevocationCompleted));
+    assert!(!office.saw(EventKind::RevocationSigned));
     assert!(office.state.outbox(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_evidence_of_a_document_waits_while_the_chain_cannot_be_written() {
+    let office = Office::production().await;
+    let answer = office.post("alice", SERVER, Value::Null).await;
+    assert_eq!((answer.status, office.state.outbox(10).await.unwrap().len()), (200, 0));
+    office.chain.down.store(true, Ordering::SeqCst);
+    let mut next = document(&answer);
+    next.serial = 2;
+    office.documents.write(&next).await.unwrap();
+    let waiting = office.state.outbox(10).await.unwrap();
+    let waiting: Vec<_> = waiting.iter().map(|one| (one.event.kind, one.event.revocation.clone())).collect();
+    assert_eq!(waiting, [(EventKind::RevocationSigned, Some(format!("{}.2", next.revocation)))]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use super::StateError;
+use crate::audit::Event;
 use crate::refusal::Refusal;
 use crate::revocation::{Attempt, Return, RevocationRequest, SignedRevocation};
 use crate::time::Timestamp;
@@ -50,11 +51,13 @@ pub trait Revocations: Send + Sync + fmt::Debug {
     /// See [`StateError`].
     async fn returns_of(&self, revocation: &str) -> Result<Vec<Return>, StateError>;
 
-    /// Keeps a signed document; `false` where there is one of this revocation and serial.
+    /// Keeps a signed document; `false` where there is one of this revocation and serial. In the same step it files
+    /// the document's evidence in the outbox and strikes out that it was asked for: a crash leaves all of it or
+    /// nothing.
     ///
     /// # Errors
     /// See [`StateError`].
-    async fn keep(&self, signed: &SignedRevocation) -> Result<bool, StateError>;
+    async fn keep(&self, signed: &SignedRevocation, evidence: Event) -> Result<bool, StateError>;
 
     /// Every document of a revocation, the first one first.
     ///
@@ -79,7 +82,8 @@ pub trait Revocations: Send + Sync + fmt::Debug {
     /// See [`StateError`].
     async fn asked(&self, limit: u32) -> Result<Vec<RevocationRequest>, StateError>;
 
-    /// Strikes out one whose document is kept; one that is gone already is no mistake.
+    /// Strikes out one that gets no document of its own, for an earlier one goes on; one that is gone already is no
+    /// mistake.
     ///
     /// # Errors
     /// See [`StateError`].

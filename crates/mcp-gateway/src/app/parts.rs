@@ -174,8 +174,7 @@ impl Parts {
         Documents {
             records: Arc::clone(&self.revocations),
             signer: self.signer.clone(),
-            audit: self.audit.clone(),
-            state: Arc::clone(&self.state),
+            publisher: Arc::clone(&self.publisher) as _,
             clock: Arc::new(SystemClock),
             issuer: self.public_url.trim_end_matches('/').to_owned(),
         }

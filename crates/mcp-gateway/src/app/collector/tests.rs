@@ -2,7 +2,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use gateway_core::ports::{AuditError, DocumentSigner, Sequence};
+use gateway_core::id::Epoch;
+use gateway_core::ports::{AuditError, DocumentSigner, Publisher, Sequence};
 use gateway_core::refusal::Refusal;
 use gateway_core::revocation::{
     DocumentAudit, OutsideEnd, ReturnKind, ReturnSubject, RevocationDocument, RevocationStatus,
@@ -51,6 +52,21 @@ impl TakesBack for Party {
     }
 
     async fn settle(&self) {}
+}
+
+/// Leaves the evidence of documents in the outbox.
+#[derive(Debug)]
+struct Nowhere;
+
+#[async_trait]
+impl Publisher for Nowhere {
+    async fn publish(&self, _: Epoch) -> Result<Option<Sequence>, Refusal> {
+        Ok(None)
+    }
+
+    async fn everywhere(&self, _: Epoch, _: Duration) -> Result<(), Refusal> {
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -108,8 +124,7 @@ impl Story {
         let documents = Documents {
             records: self.state.clone(),
             signer: Arc::new(Pen),
-            audit: self.chain.clone(),
-            state: self.state.clone(),
+            publisher: Arc::new(Nowhere),
             clock: self.clock.clone(),
             issuer: "https://mcp.example".to_owned(),
         };

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_core::audit::{Event, EventKind};
 use gateway_core::id::{Epoch, Revision};
 use gateway_core::lifecycle::{Reach, ReachedBinding};
 use gateway_core::ports::Revocations;
@@ -88,7 +89,7 @@ async fn documents_are_kept_once_and_listed_by_their_newest(one: &dyn Revocation
         (signed("r-2", 1, 9), true),
         (signed("r-1", 2, 0), true),
     ] {
-        assert_eq!(one.keep(&document).await.unwrap(), kept, "{document:?}");
+        assert_eq!(one.keep(&document, evidence()).await.unwrap(), kept, "{document:?}");
     }
     assert_eq!(other.documents("r-1").await.unwrap(), [signed("r-1", 1, 0), signed("r-1", 2, 0)]);
     assert!(other.documents("r-3").await.unwrap().is_empty());
@@ -120,11 +121,15 @@ async fn what_is_done_with_is_forgotten_unless_it_is_evidence(
 /// What the database itself sees to.
 pub(super) async fn documents_stay_as_they_are(database: &dyn StateDatabase) {
     let revocations = database.revocations().await;
-    assert!(revocations.keep(&signed("r-1", 1, 0)).await.unwrap());
+    assert!(revocations.keep(&signed("r-1", 1, 0), evidence()).await.unwrap());
     for sql in ["DELETE FROM revocations", "UPDATE revocations SET document = 'another'"] {
         assert!(database.raw(sql).await.is_err(), "{sql}");
     }
     assert_eq!(revocations.documents("r-1").await.unwrap(), [signed("r-1", 1, 0)]);
+}
+
+fn evidence() -> Event {
+    Event::new(EventKind::RevocationSigned, NOW)
 }
 
 fn request(id: &str, seconds: u64) -> RevocationRequest {
@@ -166,5 +171,14 @@ pub async fn a_revocation_without_a_document_is_left_to_the_next(database: &dyn 
     assert_eq!(records.asked(1).await.unwrap(), std::slice::from_ref(&early));
     records.answered("early").await.unwrap();
     records.answered("early").await.unwrap();
-    assert_eq!(database.revocations().await.asked(10).await.unwrap(), [late]);
+    assert_eq!(database.revocations().await.asked(10).await.unwrap(), std::slice::from_ref(&late));
+    // Its document strikes it out, and its evidence waits from then on, once.
+    let state = database.open().await;
+    let waiting = async || state.outbox(10).await.unwrap().into_iter().map(|entry| entry.event.kind);
+    let before = waiting().await.count();
+    for kept in [true, false] {
+        assert_eq!(records.keep(&signed(&late.id, 1, 5), evidence()).await.unwrap(), kept);
+        assert!(database.revocations().await.asked(10).await.unwrap().is_empty());
+        assert_eq!(waiting().await.skip(before).collect::<Vec<_>>(), [EventKind::RevocationSigned]);
+    }
 }
