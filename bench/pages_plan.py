@@ -38,6 +38,11 @@ MORE = {
         "?agent=nobody", "?agent=agent-021&user=nobody",
     ],
 }
+# Reads that answer a question, and none without one.
+QUESTIONS = {
+    "/v1/access/who": ["?environment=dev&server=server-000&tool=tool-05"],
+    "/v1/access/what": ["?agent=agent-021", "?workload=runner-02"],
+}
 # Pages by cursor are walked so far, and the last one is measured like any other.
 DEEP = 25
 FURTHER = re.compile(r'<a[^>]*href="([^"]+)"[^>]*>\s*(?:Further|Older|Next)[^<]*</a>')
@@ -117,5 +122,8 @@ def reads(reader):
     demand(status == 200, f"the API's description: {status}")
     paths = json.loads(body)["paths"]
     found = [path for path, acts in paths.items() if path.startswith("/v1/") and "get" in acts and "{" not in path]
-    return sorted(found) + ["/v1/bindings/dev/binding-00000", "/v1/bindings?limit=500", "/v1/audit?limit=1000",
-                            "/v1/audit?agent=nobody"]
+    missing = [path for path in QUESTIONS if path not in found]
+    demand(not missing, f"the API has no {missing} any more")
+    asked = [path + question for path in sorted(found) for question in QUESTIONS.get(path, [""])]
+    return asked + ["/v1/bindings/dev/binding-00000", "/v1/bindings?limit=500", "/v1/audit?limit=1000",
+                    "/v1/audit?agent=nobody"]

@@ -19,6 +19,9 @@ use gateway_core::time::{Clock, Timestamp};
 
 use super::read::{ENDED_GRANTS_KEPT, ENDED_LOCKS_KEPT};
 
+/// How long a reading may wait for a commit that is under way: about what a reading of a large state costs.
+const CARRIED_OUT_WITHIN: Duration = Duration::from_millis(200);
+
 /// A state that is read once for each epoch.
 pub struct Remembered {
     inner: Arc<dyn StateWriter>,
@@ -26,6 +29,8 @@ pub struct Remembered {
     newest: Mutex<Option<Kept>>,
     /// One reading at a time: many pages ask at once, and each reading costs as much as the state is large.
     reading: tokio::sync::Mutex<()>,
+    /// Held while something is being committed and carried out. Others see its epoch before it is carried out here.
+    committing: tokio::sync::Mutex<()>,
 }
 
 /// A state without what was over at a time.
@@ -44,7 +49,8 @@ impl fmt::Debug for Remembered {
 impl Remembered {
     /// Of this backend, which drops by this clock what is over.
     pub fn new(inner: Arc<dyn StateWriter>, clock: Arc<dyn Clock>) -> Self {
-        Self { inner, clock, newest: Mutex::default(), reading: tokio::sync::Mutex::default() }
+        let (reading, committing) = Default::default();
+        Self { inner, clock, newest: Mutex::default(), reading, committing }
     }
 
     fn place(&self) -> MutexGuard<'_, Option<Kept>> {
@@ -78,19 +84,20 @@ impl Remembered {
 
     /// Carries out on the kept state what was committed. Where it is not the one that the change was made for, or
     /// cannot be brought to where the database is, the next reading reads everything.
-    fn advance(&self, expected: Epoch, committed: Epoch, operations: Vec<Operation>) {
-        let Some(mut kept) = self.place().clone().filter(|kept| kept.state.epoch == expected) else { return };
+    async fn advance(&self, expected: Epoch, committed: Epoch, operations: Vec<Operation>) {
+        let Some(kept) = self.place().clone().filter(|kept| kept.state.epoch == expected) else { return };
         let change = Change { expected, operations, events: Vec::new() };
-        let next = Arc::make_mut(&mut kept.state);
-        if let Err(error) = lifecycle::commit(next, &change) {
-            tracing::error!(%error, "a committed change does not fit the state that was read; it is read again");
-            *self.place() = None;
-            return;
-        }
         let now = self.clock.now();
-        drop_what_is_over(next, now);
-        next.put_in_order();
-        kept.as_of = kept.as_of.max(now);
+        // Takes as long as the state is large, and calls must not wait for it.
+        let carried = tokio::task::spawn_blocking(move || kept.carry_out(&change, now)).await;
+        let kept = match carried.map_err(|error| StateError::Unavailable(error.to_string())).flatten() {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::error!(%error, "a committed change does not fit the state that was read; it is read again");
+                *self.place() = None;
+                return;
+            }
+        };
         let mut place = self.place();
         // Somebody may have read a later one meanwhile.
         if kept.state.epoch == committed
@@ -98,6 +105,17 @@ impl Remembered {
         {
             *place = Some(kept);
         }
+    }
+}
+
+impl Kept {
+    fn carry_out(mut self, change: &Change, now: Timestamp) -> Result<Self, StateError> {
+        let next = Arc::make_mut(&mut self.state);
+        lifecycle::commit(next, change)?;
+        drop_what_is_over(next, now);
+        next.put_in_order();
+        self.as_of = self.as_of.max(now);
+        Ok(self)
     }
 }
 
@@ -126,6 +144,11 @@ fn back(now: Timestamp, micros: i64) -> Timestamp {
 impl StateReader for Remembered {
     async fn load(&self) -> Result<Arc<State>, StateError> {
         let epoch = self.epoch().await?;
+        if let Some(state) = self.kept(epoch) {
+            return Ok(state);
+        }
+        // Most likely it is ours, and about to be kept. Another replica's must not wait for a database that hangs.
+        let _ = tokio::time::timeout(CARRIED_OUT_WITHIN, self.committing.lock()).await;
         if let Some(state) = self.kept(epoch) {
             return Ok(state);
         }
@@ -161,8 +184,9 @@ impl StateReader for Remembered {
 impl StateWriter for Remembered {
     async fn commit(&self, change: Change) -> Result<Epoch, StateError> {
         let (expected, operations) = (change.expected, change.operations.clone());
+        let _turn = self.committing.lock().await;
         let epoch = self.inner.commit(change).await?;
-        self.advance(expected, epoch, operations);
+        self.advance(expected, epoch, operations).await;
         Ok(epoch)
     }
 

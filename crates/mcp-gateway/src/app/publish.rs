@@ -1,5 +1,6 @@
 //! State to snapshot, and outbox to chain: how a committed change comes to decide.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use gateway_core::policy::PolicyCompiler;
 use gateway_core::ports::{AuditSink as _, LiveTraffic as _, Publisher, Sequence, StateWriter};
 use gateway_core::refusal::{Code, Refusal};
 use gateway_core::snapshot::Snapshot;
+use gateway_core::state::State;
 use gateway_proxy::gateway::Gateway;
 use tokio::sync::Mutex;
 
@@ -95,8 +97,7 @@ impl StatePublisher {
         let unavailable = |why: String| Refusal::new(Code::StateStale).because(why);
         let state = self.state.load().await.map_err(|error| unavailable(error.to_string()))?;
         let before = Arc::clone(&self.gateway.world.current().snapshot);
-        let snapshot = Snapshot::build_beside(Some(&before), &state, &*self.compiler, &self.served)
-            .map_err(|error| Refusal::new(Code::Internal).because(error))?;
+        let snapshot = self.build(Arc::clone(&before), state).await?;
         if snapshot.epoch < at_least {
             return Err(unavailable("the state read is older than the change".to_owned()));
         }
@@ -121,6 +122,15 @@ impl StatePublisher {
             report(&replicas, &gateway, now).await;
         });
         Ok(())
+    }
+
+    /// Takes as long as the state is large, and calls must not wait for it.
+    async fn build(&self, before: Arc<Snapshot>, state: Arc<State>) -> Result<Snapshot, Refusal> {
+        let (compiler, served) = (Arc::clone(&self.compiler), self.served.clone());
+        let built = move || Snapshot::build_beside(Some(&before), &state, &*compiler, &served);
+        let built = tokio::task::spawn_blocking(built).await;
+        let internal = |error: &dyn fmt::Display| Refusal::new(Code::Internal).because(error.to_string());
+        built.map_err(|error| internal(&error))?.map_err(|error| internal(&error))
     }
 
     /// Callers whose mapping ended are logged out where a store was opened as them; beside the publishing, for no call

@@ -60,6 +60,9 @@ struct Watched {
     behind: Mutex<Arc<MemoryState>>,
     loads: AtomicUsize,
     loses_answers: AtomicBool,
+    /// Whether others get a look at what was committed before its committer does.
+    lingers: AtomicBool,
+    hangs: AtomicBool,
 }
 
 impl Watched {
@@ -101,7 +104,13 @@ impl StateReader for Watched {
 #[async_trait]
 impl StateWriter for Watched {
     async fn commit(&self, change: Change) -> Result<Epoch, StateError> {
+        if self.hangs.load(Ordering::SeqCst) {
+            return std::future::pending().await;
+        }
         let epoch = self.behind().commit(change).await?;
+        for _ in 0..if self.lingers.load(Ordering::SeqCst) { 50 } else { 0 } {
+            tokio::task::yield_now().await;
+        }
         if self.loses_answers.load(Ordering::SeqCst) {
             return Err(StateError::Unavailable("the answer was lost".to_owned()));
         }
@@ -185,6 +194,34 @@ async fn another_replicas_commit_is_never_missed() {
             assert_eq!(seen, (round + 1, round + 1), "{who}, round {round}");
         }
     }
+}
+
+#[tokio::test]
+async fn who_sees_a_commit_before_it_is_carried_out_reads_nothing() {
+    let (watched, state) = remembered();
+    state.load().await.unwrap();
+    watched.lingers.store(true, Ordering::SeqCst);
+    let reader = Arc::clone(&state);
+    let reader = tokio::spawn(async move {
+        reader.changed(Epoch(0), Duration::from_secs(60)).await.unwrap();
+        reader.load().await.unwrap().epoch
+    });
+    write(&*state, environment("dev")).await.unwrap();
+    assert_eq!((reader.await.unwrap(), watched.loads()), (Epoch(1), 1));
+}
+
+#[tokio::test]
+async fn a_commit_that_hangs_keeps_nobody_from_anothers() {
+    let (watched, state) = remembered();
+    state.load().await.unwrap();
+    watched.hangs.store(true, Ordering::SeqCst);
+    let hanging = Arc::clone(&state);
+    let hanging = tokio::spawn(async move { write(&*hanging, environment("never")).await });
+    tokio::task::yield_now().await;
+    write(&*watched.behind(), environment("dev")).await.unwrap();
+    let read = tokio::time::timeout(Duration::from_secs(30), state.load()).await;
+    assert_eq!(read.expect("it is not held up").unwrap().epoch, Epoch(1));
+    hanging.abort();
 }
 
 #[tokio::test]
