@@ -1,5 +1,7 @@
 //! Reading bodies and queries without ever repeating what was sent.
 
+use std::marker::PhantomData;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -9,7 +11,8 @@ use gateway_core::secret::Secret;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 
 use crate::problem::Problem;
 
@@ -34,6 +37,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 #[expect(clippy::disallowed_methods, reason = "a request body is parsed once, right here")]
 fn parse<T: DeserializeOwned>(body: &Secret) -> Result<T, Problem> {
     let bytes = if body.is_empty() { b"{}" } else { body.expose() };
+    // Every body is an object; a struct would be read from an array too, its fields by their places.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(Problem::malformed("a value has the wrong type or form: expected an object"));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let shape = shape(&error);
         // Text is all that the document asks for: which texts are references is a rule of ours.
@@ -75,6 +82,45 @@ pub(crate) fn shape(error: &serde_json::Error) -> String {
         Some(expected) => format!("a value has the wrong type or form: expected {expected}"),
         None => format!("not the JSON that was expected, at line {} column {}", error.line(), error.column()),
     }
+}
+
+/// A struct that is read from an object alone: by itself it would be read from an array too, its fields by their
+/// places.
+struct Named<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Named<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Named<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Named)
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+/// An object within a body.
+pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Named::deserialize(deserializer).map(|Named(found)| found)
+}
+
+/// Objects within a body.
+pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let found = Vec::<Named<T>>::deserialize(deserializer)?;
+    Ok(found.into_iter().map(|Named(found)| found).collect())
 }
 
 /// A whole number: `2` and `2.0` are the same (JSON Schema, section 6.1.1).

@@ -17,10 +17,12 @@ use gateway_core::time::Timestamp;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tracing::Instrument as _;
 
 use crate::auth::Caller;
 use crate::context::ControlContext;
 use crate::problem::Problem;
+use crate::wrote::{Wrote, watched};
 
 /// The header.
 const NAME: &str = "idempotency-key";
@@ -81,8 +83,14 @@ pub(crate) async fn once(
     match claimed(&context, request).await {
         Ok(Claim::Free(request)) => next.run(request).await,
         Ok(Claim::Ours(request, ticket)) => {
-            let answer = next.run(request).await;
-            settled(&context, ticket, answer).await
+            // A caller who goes away, which is what a key is for, must not end the act halfway: it is carried to its
+            // end, and its answer is there when the caller comes back.
+            let act = async move {
+                let (answer, wrote) = watched(next.run(request)).await;
+                settled(&context, ticket, answer, wrote).await
+            };
+            let done = tokio::spawn(act.in_current_span()).await;
+            done.unwrap_or_else(|_| Problem::senseless().into_response())
         }
         Ok(Claim::Before(answer)) => answer,
         Err(problem) => problem.into_response(),
@@ -168,12 +176,9 @@ fn again(answered: Answered) -> Result<Response, Problem> {
 }
 
 /// Keeps the answer of what was done; lets go of the key where nothing was.
-async fn settled(context: &ControlContext, ticket: Ticket, answer: Response) -> Response {
+async fn settled(context: &ControlContext, ticket: Ticket, answer: Response, wrote: Wrote) -> Response {
     let status = answer.status();
-    let undone = status.is_client_error()
-        || matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
-        || (status.is_server_error() && answer.headers().contains_key(header::RETRY_AFTER));
-    if undone {
+    if !status.is_success() && wrote == Wrote::Nothing {
         let taken = context.tickets.take(TicketKind::Idempotency, &ticket.key, context.now()).await;
         if let Err(error) = taken {
             tracing::warn!(%error, "a key for one act stays claimed although nothing was done");
@@ -181,7 +186,7 @@ async fn settled(context: &ControlContext, ticket: Ticket, answer: Response) -> 
         return answer;
     }
     if !status.is_success() {
-        // Written, and not in force everywhere: the next request must not write it again.
+        // Written, or perhaps, and not in force everywhere: the next request must not write it again.
         return answer;
     }
     let (parts, body) = answer.into_parts();

@@ -23,6 +23,7 @@ mod trial;
 mod underway;
 mod unfinished;
 mod write;
+mod wrote;
 
 pub use context::ControlContext;
 pub use documents::Documents;

@@ -298,10 +298,14 @@ fn crosses_boundary(code: &str) -> bool {
     apart.contains(&code) || code.starts_with("production.") || code.starts_with("promotion.")
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let rendered = Rendered {
+impl Problem {
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn rendered(&self) -> Rendered<'_> {
+        let status = self.status();
+        Rendered {
             r#type: format!("urn:mcp-gateway:problem:{}", self.code),
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
@@ -311,8 +315,19 @@ impl IntoResponse for Problem {
             fixer: self.fixer,
             etag: self.etag.as_deref(),
             findings: &self.findings,
-        };
-        let body = serde_json::to_vec(&rendered).unwrap_or_default();
+        }
+    }
+
+    /// Its body.
+    pub(crate) fn shown(&self) -> serde_json::Value {
+        serde_json::to_value(self.rendered()).unwrap_or_default()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let body = serde_json::to_vec(&self.rendered()).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -12,6 +12,7 @@ use gateway_core::state::{Change, State};
 
 use crate::context::ControlContext;
 use crate::problem::Problem;
+use crate::wrote::{back_to, writes};
 
 /// How often a decision is made anew because somebody else was faster.
 pub(crate) const TRIES: usize = 5;
@@ -63,13 +64,23 @@ impl ControlContext {
             let state = self.state.load().await?;
             let (value, change) = decide(&state)?;
             let Some(change) = change else { return Ok((value, None)) };
-            match self.state.commit(change).await {
+            match self.taken(change).await {
                 Ok(epoch) => return Ok((value, Some(epoch))),
                 Err(StateError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Err(Problem::busy())
+    }
+
+    /// Hands an operator's change to the state, once.
+    pub(crate) async fn taken(&self, change: Change) -> Result<Epoch, StateError> {
+        let before = writes();
+        let taken = self.state.commit(change).await;
+        if matches!(taken, Err(StateError::Conflict | StateError::Constraint(_))) {
+            back_to(before);
+        }
+        taken
     }
 
     /// Whether the state would still make a snapshot after the change; a state that does not must

@@ -3,7 +3,9 @@
 //! everywhere.
 
 use gateway_core::audit::{Decision, EventKind};
+use gateway_core::lifecycle::rule;
 use gateway_core::manifest::Kind;
+use gateway_core::refusal::{Code, Refusal};
 use gateway_core::review::ReviewStage;
 use gateway_core::state::Lifecycle;
 use serde::de::DeserializeOwned;
@@ -11,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::idempotency::takes_key;
 use crate::ports::AuditOrder;
+use crate::problem::Problem;
 
 mod operation;
 
@@ -20,6 +23,10 @@ use operation::Operation;
 const SCHEMAS: &str = include_str!("schemas.json");
 /// The schema of each good answer, by operation and status.
 const ANSWERS: &str = include_str!("answers.json");
+/// With what one goes on after an answer, and which of its fields that takes.
+const LINKS: &str = include_str!("links.json");
+/// An entity tag in a header.
+const TAG: &str = "^([*]|\"[a-z0-9-]{1,64}\")$";
 
 /// Every refusal that an operation can answer with, and when.
 const REFUSALS: [(u16, &str); 14] = [
@@ -45,12 +52,12 @@ const REFUSALS: [(u16, &str); 14] = [
 /// The whole document.
 pub(crate) fn completed(api: &utoipa::openapi::OpenApi) -> Value {
     let mut document = serde_json::to_value(api).unwrap_or_default();
-    let answers = parsed(ANSWERS);
+    let tables = Tables { answers: parsed(ANSWERS), links: parsed(LINKS) };
     if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
         for (path, item) in paths {
             for (method, operation) in item.as_object_mut().into_iter().flatten() {
                 if let Some(fields) = operation.as_object_mut() {
-                    complete(&method.to_uppercase(), path, fields, &answers);
+                    complete(&method.to_uppercase(), path, fields, &tables);
                 }
             }
         }
@@ -69,7 +76,13 @@ pub(crate) fn completed(api: &utoipa::openapi::OpenApi) -> Value {
     document
 }
 
-fn complete(method: &str, path: &str, fields: &mut Map<String, Value>, answers: &Map<String, Value>) {
+/// What the tables say of operations, by their names.
+struct Tables {
+    answers: Map<String, Value>,
+    links: Map<String, Value>,
+}
+
+fn complete(method: &str, path: &str, fields: &mut Map<String, Value>, tables: &Tables) {
     let name = format!("{method} {path}");
     let mut operation = Operation { method, path, fields };
     operation.name();
@@ -83,23 +96,24 @@ fn complete(method: &str, path: &str, fields: &mut Map<String, Value>, answers: 
                 | "/v1/locks/{id}"
         );
         let key = takes_key(method, path);
+        let tag = json!({"type": "string", "format": "entity-tag", "pattern": TAG, "example": "\"3-0f1e2d3c4b5a6978\""});
         for (says, name, schema, about) in [
             (
                 if_match,
                 "If-Match",
-                json!({"type": "string", "pattern": "^([*]|\"[a-z0-9-]{1,64}\")$"}),
+                tag.clone(),
                 "Act only where it still is as it was read: the `etag` in double quotes, or `*`",
             ),
             (
                 method == "GET" && reads_one,
                 "If-None-Match",
-                json!({"type": "string", "pattern": "^([*]|\"[a-z0-9-]{1,64}\")$"}),
+                tag.clone(),
                 "Answer 304 where it still is as it was read",
             ),
             (
                 key,
                 "Idempotency-Key",
-                json!({"type": "string", "pattern": "^[A-Za-z0-9._:-]{8,128}$"}),
+                json!({"type": "string", "pattern": "^[A-Za-z0-9._:-]{8,128}$", "example": "8e03978e-40d5-43dd-bc93-6894a57f9324"}),
                 "Sent again with the same key, the request is done once and answered alike, for a day",
             ),
         ] {
@@ -109,7 +123,7 @@ fn complete(method: &str, path: &str, fields: &mut Map<String, Value>, answers: 
         }
         operation.refusals(if_match, method == "GET" && reads_one, key);
     }
-    operation.answers(answers.get(&name));
+    operation.answers(tables.answers.get(&name), tables.links.get(&name));
 }
 
 /// Whether the act is on one thing that has a tag.
@@ -144,6 +158,7 @@ fn parameter(path: &str, place: &str, name: &str) -> Option<Value> {
             tagged("Name")
         }
         ("query", "tool") if path.starts_with("/v1/access/") => tagged("ToolName"),
+        ("query", "group") if path.starts_with("/v1/access/") => tagged("GroupName"),
         ("query", "status") if !audit => tagged("Lifecycle"),
         ("query", "review") => words::<ReviewStage>(),
         ("query", "kind") => words::<EventKind>(),
@@ -162,8 +177,9 @@ fn is_kind(path: &str) -> bool {
 
 fn refusals() -> Value {
     let refusals = REFUSALS.iter().map(|(status, about)| {
-        let content =
-            json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
+        let schema = json!({"$ref": "#/components/schemas/Problem"});
+        let example = problem(*status).as_ref().map(Problem::shown);
+        let content = json!({"application/problem+json": {"schema": schema, "example": example}});
         let mut answer = json!({"description": about, "content": content});
         if let (true, Some(answer)) = (matches!(status, 429 | 503), answer.as_object_mut()) {
             answer.insert(
@@ -174,6 +190,30 @@ fn refusals() -> Value {
         (format!("Refused{status}"), answer)
     });
     Value::Object(refusals.collect())
+}
+
+/// A refusal with this status, as it is answered.
+fn problem(status: u16) -> Option<Problem> {
+    Some(match status {
+        400 => Problem::malformed("a value has the wrong type or form: expected a whole number"),
+        401 => Problem::unauthenticated("no bearer token was sent"),
+        403 => Problem::new(&rule::OPERATOR_FORBIDDEN, "this takes the role `approver`"),
+        404 => Problem::new(&rule::OBJECT_UNKNOWN, "no such object"),
+        409 => Problem::new(
+            &rule::IDEMPOTENCY_UNFINISHED,
+            "the first request with this key has not been answered",
+        ),
+        412 => Problem::new(&rule::OBJECT_CHANGED, "it has changed since it was read"),
+        413 => Problem::too_large(),
+        415 => Problem::content_type(),
+        422 => Problem::new(&rule::PAGE_CURSOR, "this is no cursor of this list"),
+        429 => Problem::new(&rule::IDEMPOTENCY_FULL, "no further keys are kept now"),
+        500 => Problem::senseless(),
+        502 => Refusal::new(Code::UpstreamUnreachable).into(),
+        503 => Problem::busy(),
+        504 => Refusal::new(Code::UpstreamTimeout).into(),
+        _ => return None,
+    })
 }
 
 fn headers() -> Value {

@@ -4,6 +4,13 @@ use serde_json::{Map, Value, json};
 
 use super::REFUSALS;
 
+/// The id of an operation.
+pub(super) fn id(method: &str, path: &str) -> String {
+    let words = path.trim_start_matches("/v1").split(['/', '.', '-', '{', '}']);
+    let words = words.filter(|word| !word.is_empty()).map(str::to_owned);
+    [method.to_lowercase()].into_iter().chain(words).collect::<Vec<_>>().join("_")
+}
+
 /// An operation, under its method and path.
 pub(super) struct Operation<'a> {
     pub(super) method: &'a str,
@@ -14,14 +21,7 @@ pub(super) struct Operation<'a> {
 impl Operation<'_> {
     /// Gives it an id of its own: many routes have handlers of the same name.
     pub(super) fn name(&mut self) {
-        let words = self
-            .path
-            .trim_start_matches("/v1")
-            .split(['/', '.', '-', '{', '}'])
-            .filter(|word| !word.is_empty());
-        let id: Vec<String> =
-            [self.method.to_lowercase()].into_iter().chain(words.map(str::to_owned)).collect();
-        self.fields.insert("operationId".to_owned(), json!(id.join("_")));
+        self.fields.insert("operationId".to_owned(), json!(id(self.method, self.path)));
     }
 
     /// Completes the schemas of its parameters.
@@ -69,7 +69,7 @@ impl Operation<'_> {
             415 => body,
             422 => acts || takes("query"),
             429 => key,
-            500 => false,
+            500 => true,
             502 | 504 => outside,
             _ => false,
         };
@@ -86,8 +86,8 @@ impl Operation<'_> {
         }
     }
 
-    /// Gives its good answers their shapes and headers.
-    pub(super) fn answers(&mut self, shapes: Option<&Value>) {
+    /// Gives its good answers their shapes, their headers, and what one may go on with.
+    pub(super) fn answers(&mut self, shapes: Option<&Value>, links: Option<&Value>) {
         let parameters = self.fields.get("parameters").and_then(Value::as_array);
         let named = |name: &str| {
             parameters.is_some_and(|all| {
@@ -105,6 +105,16 @@ impl Operation<'_> {
             .filter(|(_, sent)| *sent)
             .map(|(name, _)| (name.to_owned(), json!({"$ref": format!("#/components/headers/{name}")})))
             .collect();
+        let mut links: Map<String, Value> = links
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .map(|(name, link)| (name.clone(), linked(link)))
+            .collect();
+        if named("cursor") {
+            let next = json!({"to": format!("{} {}", self.method, self.path), "with": {"cursor": "$response.body#/next"}});
+            links.insert("next".to_owned(), linked(&next));
+        }
         let Some(responses) = self.fields.get_mut("responses").and_then(Value::as_object_mut) else { return };
         for (status, answer) in responses.iter_mut().filter(|(_, answer)| answer.get("$ref").is_none()) {
             let Some(answer) = answer.as_object_mut() else { continue };
@@ -112,7 +122,21 @@ impl Operation<'_> {
             if let Some(shape) = shapes.and_then(|shapes| shapes.get(status)).and_then(Value::as_str) {
                 let schema = json!({"$ref": format!("#/components/schemas/{shape}")});
                 answer.insert("content".to_owned(), json!({"application/json": {"schema": schema}}));
+                if status.starts_with('2') && !links.is_empty() {
+                    answer.insert("links".to_owned(), Value::Object(links.clone()));
+                }
             }
         }
     }
+}
+
+/// A link of the table, as OpenAPI writes it: which operation (`to`), its parameters (`with`) and its body.
+fn linked(link: &Value) -> Value {
+    let to = link.get("to").and_then(Value::as_str).unwrap_or_default();
+    let (method, path) = to.split_once(' ').unwrap_or_default();
+    let mut linked = json!({"operationId": id(method, path), "parameters": link.get("with")});
+    if let (Some(body), Some(fields)) = (link.get("body"), linked.as_object_mut()) {
+        fields.insert("requestBody".to_owned(), body.clone());
+    }
+    linked
 }

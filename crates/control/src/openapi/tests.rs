@@ -103,3 +103,51 @@ fn acts_take_a_precondition_and_a_key() {
     }
     assert!(!keyed.contains(&"POST /v1/secrets".to_owned()));
 }
+
+#[test]
+fn every_refusal_shows_an_answer_of_its_status() {
+    let document = openapi_document();
+    for (status, _) in REFUSALS {
+        let content = &document["components"]["responses"][format!("Refused{status}")]["content"];
+        let example = &content["application/problem+json"]["example"];
+        assert_eq!(example["status"], status, "{example}");
+        for field in ["type", "title", "code", "detail", "hint", "fixer"] {
+            assert!(example[field].as_str().is_some_and(|text| !text.is_empty()), "{status}: {field}");
+        }
+    }
+}
+
+#[test]
+fn every_link_leads_to_an_operation_and_names_its_parameters() {
+    let document = openapi_document();
+    let all = operations(&document);
+    let mut found = 0;
+    for (name, operation) in &all {
+        let responses = operation["responses"].as_object().unwrap().values();
+        for (title, link) in responses.filter_map(|answer| answer["links"].as_object()).flatten() {
+            let target = all.iter().find(|(_, one)| one["operationId"] == link["operationId"]);
+            let (_, target) = target.unwrap_or_else(|| panic!("{name}: {title} leads nowhere"));
+            let takes: BTreeSet<&str> = target["parameters"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one["name"].as_str().unwrap())
+                .collect();
+            for parameter in link["parameters"].as_object().unwrap().keys() {
+                assert!(takes.contains(parameter.as_str()), "{name}: {title} gives {parameter}");
+            }
+            assert!(
+                link.get("requestBody").is_none() || target.get("requestBody").is_some(),
+                "{name}: {title}"
+            );
+            found += 1;
+        }
+    }
+    assert!(found > 40, "{found}");
+    for name in parsed(LINKS).keys() {
+        assert!(
+            all.iter().any(|(known, one)| known == name && one["responses"].to_string().contains("links")),
+            "{name}"
+        );
+    }
+}

@@ -66,6 +66,11 @@ pub(super) fn read_specs(values: Vec<Value>) -> Result<Declared, Problem> {
     let mut declared = Declared::default();
     let mut findings = Vec::new();
     for (index, mut value) in values.into_iter().enumerate() {
+        if !value.is_object() {
+            let message = format!("object {index}: a value has the wrong type or form: expected an object");
+            findings.push(Finding::general(&rule::MANIFEST_MALFORMED, message));
+            continue;
+        }
         // No field of an object, but what the author has seen of it.
         let etag = value.as_object_mut().and_then(|fields| fields.remove("etag"));
         let etag = etag.map(serde_json::from_value::<String>).transpose();

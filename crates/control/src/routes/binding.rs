@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{BindingPath, Shared, binding_key, json};
 use crate::auth::Caller;
-use crate::body::{Body, Query};
+use crate::body::{Body, Query, object};
 use crate::context::ControlContext;
 use crate::entity::{EntityTag, IfNoneMatch, Tagged};
 use crate::masking::shown as presented;
@@ -238,7 +238,7 @@ impl WhoBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExplainBody {
     /// Who would call.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     actor: WhoBody,
     /// The tool; exclusive with `method`.
     #[serde(default)]

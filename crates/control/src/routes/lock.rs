@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::ending::{END_DEADLINE, publish};
 use super::{Shared, json, status};
 use crate::auth::Caller;
-use crate::body::{Body, Query, maybe_whole};
+use crate::body::{Body, Query, maybe_whole, object};
 use crate::context::ControlContext;
 use crate::entity::{EntityTag, IfMatch, IfNoneMatch};
 use crate::page::{Cursor, Limit, Page, place_in_time};
@@ -30,6 +30,7 @@ pub(crate) struct LockBody {
     /// What it stops: `everything`, or any of `environment`, `server`, `tool` (`*` within a name), `binding`,
     /// `provider`, `store`, `agent`, `user`, `workload` and `surface`, all of which must hold.
     #[schema(value_type = Value)]
+    #[serde(deserialize_with = "object")]
     selector: LockSelector,
     /// Why, for operators.
     reason: String,

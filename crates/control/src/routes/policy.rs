@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::binding::ExplainBody;
 use super::{Shared, json};
 use crate::auth::Caller;
-use crate::body::Body;
+use crate::body::{Body, objects};
 use crate::context::ControlContext;
 use crate::problem::Problem;
 
@@ -31,6 +31,7 @@ pub(crate) struct PolicyText {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckBody {
     /// The texts of one environment.
+    #[serde(deserialize_with = "objects")]
     policies: Vec<PolicyText>,
 }
 
@@ -124,6 +125,7 @@ pub(crate) struct Case {
 #[serde(deny_unknown_fields)]
 pub(crate) struct TestBody {
     /// The cases.
+    #[serde(deserialize_with = "objects")]
     cases: Vec<Case>,
 }
 

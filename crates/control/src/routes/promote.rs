@@ -20,7 +20,7 @@ use super::apply::{check_policies, read_specs, visible};
 use super::foresight::{Foresight, Window, foresee};
 use super::{Shared, json};
 use crate::auth::Caller;
-use crate::body::Body;
+use crate::body::{Body, object};
 use crate::context::ControlContext;
 use crate::problem::Problem;
 
@@ -39,7 +39,7 @@ pub(crate) struct PromotionBody {
     select: Vec<String>,
     /// What the target has in the place of what the source has: `references`, `routes`, `providers`, `workloads`,
     /// `agents`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     #[schema(value_type = Object, example = json!({"references": {"vault-dev://kv/github#token": "vault-staging://kv/github#token"}}))]
     map: PromotionMap,
     /// The manifests of the source, where it stands on another gateway; absent means what decides here.

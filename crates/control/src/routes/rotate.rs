@@ -82,7 +82,7 @@ pub(crate) async fn rotate(
             }
         };
         let change = stamped(rotation.change, &state, &key, (&caller.0.name, context.now()), tried.as_ref())?;
-        match context.state.commit(change).await {
+        match context.taken(change).await {
             Ok(epoch) => {
                 context.publish(epoch).await?;
                 if tried.is_some() {

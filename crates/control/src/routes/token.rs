@@ -18,7 +18,7 @@ use super::binding::visible;
 use super::login::minted;
 use super::{Shared, status};
 use crate::auth::Caller;
-use crate::body::{Body, Query, whole};
+use crate::body::{Body, Query, objects, whole};
 use crate::idempotency::ShownOnce;
 use crate::page::{Limit, Page, PageQuery, place_in_time};
 use crate::ports::TokenKind;
@@ -29,6 +29,7 @@ use crate::problem::Problem;
 pub(crate) struct TokenBody {
     /// The doors it opens: `environment`, and `servers` where not all of them.
     #[schema(value_type = Vec<Value>)]
+    #[serde(deserialize_with = "objects")]
     entries: Vec<Entry>,
     /// How long it holds, in seconds; at most 90 days.
     #[serde(deserialize_with = "whole")]

@@ -147,3 +147,41 @@ async fn methods_and_bodies_that_do_not_exist_are_told_apart() {
         assert_eq!((answer.status, answer.code()), (400, "request.malformed"), "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn an_array_is_no_object_wherever_one_is_asked_for() {
+    let office = Office::production().await;
+    let call = |actor: Value| json!({"environment": "production", "server": "github", "actor": actor, "tool": "list"});
+    let fits = json!({"agent": "bot"});
+    assert_eq!(office.post("carol", "/v1/policies/explain", call(fits.clone())).await.status, 200);
+    let explain = format!("{CARD}/explain");
+    let mut test = call(json!([null, null]));
+    test["expect"] = json!("allow");
+    for (who, path, body) in [
+        ("carol", "/v1/policies/explain", call(json!([null, null]))),
+        ("carol", "/v1/policies/test", json!({"cases": [test]})),
+        ("carol", "/v1/policies/test", json!([[]])),
+        (
+            "carol",
+            "/v1/policies/check",
+            json!({"policies": [["a", "permit (principal, action, resource);"]]}),
+        ),
+        ("carol", &explain, json!({"actor": ["bot"], "tool": "list"})),
+        ("carol", &explain, json!([{"agent": "bot"}, "list", null])),
+        ("alice", "/v1/locks", json!({"selector": [true], "reason": "r", "seconds": 60})),
+        ("alice", "/v1/agents/bot/tokens", json!({"entries": [["production"]], "lifetime_seconds": 60})),
+        ("alice", "/v1/promote", json!({"from": "production", "to": "dev", "map": [{}]})),
+        ("bob", &format!("{CARD}/approve"), json!([1])),
+    ] {
+        let answer = office.post(who, path, body.clone()).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (400, "request.malformed"),
+            "{path} {body}: {}",
+            answer.body
+        );
+    }
+    let answer = office.apply("alice", &[json!(["Environment", "dev"])]).await;
+    assert_eq!((answer.status, answer.code()), (422, "manifest.malformed"));
+    assert_eq!(office.state.now().locks.len(), 0);
+}

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use gateway_core::ports::{TicketKind, Tickets as _};
 use gateway_core::time::Clock as _;
 
@@ -85,4 +86,52 @@ async fn what_may_have_been_done_is_not_done_again() {
     let again = keyed(&office, "root", &path, KEY, Value::Null).await;
     assert_eq!((again.status, again.code()), (409, "idempotency.unfinished"));
     assert_eq!(again.headers["retry-after"], "1");
+}
+
+#[tokio::test]
+async fn an_act_whose_caller_goes_away_is_carried_to_its_end() {
+    let office = Office::production().await;
+    {
+        let mut first = Box::pin(keyed(&office, "alice", "/v1/locks", KEY, lock()));
+        assert!(first.as_mut().now_or_never().is_none(), "it cannot be answered at once");
+        // And here the connection breaks.
+    }
+    let mut again = keyed(&office, "alice", "/v1/locks", KEY, lock()).await;
+    for _ in 0..1_000 {
+        if again.status != 409 {
+            break;
+        }
+        tokio::task::yield_now().await;
+        again = keyed(&office, "alice", "/v1/locks", KEY, lock()).await;
+    }
+    assert_eq!(again.status, 201, "{}", again.body);
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(office.state.now().locks.len(), 1);
+}
+
+#[tokio::test]
+async fn twins_at_the_same_time_are_one_act() {
+    let office = Office::production().await;
+    let twins = (0..8).map(|_| keyed(&office, "alice", "/v1/locks", KEY, lock()));
+    let answers = futures::future::join_all(twins).await;
+    let made =
+        answers.iter().filter(|one| one.status == 201 && !one.headers.contains_key("idempotency-replayed"));
+    assert_eq!(made.count(), 1);
+    for answer in &answers {
+        let told = (answer.status, answer.code());
+        assert!(matches!(told, (201, _) | (409, "idempotency.unfinished")), "{told:?}");
+    }
+    assert_eq!(office.state.now().locks.len(), 1);
+}
+
+#[tokio::test]
+async fn a_rotation_that_is_written_keeps_its_key_whatever_is_answered() {
+    let office = Office::production().await;
+    let path = format!("{BINDING}/rotate");
+    office.world.chain.down.store(true, Ordering::SeqCst);
+    let first = keyed(&office, "alice", &path, KEY, json!({})).await;
+    assert_eq!(first.status, 503, "{}", first.body);
+    office.world.chain.down.store(false, Ordering::SeqCst);
+    let again = keyed(&office, "alice", &path, KEY, json!({})).await;
+    assert_eq!((again.status, again.code()), (409, "idempotency.unfinished"), "{}", again.body);
 }
