@@ -20,7 +20,7 @@ use crate::manifest::{ContentHash, Kind, ObjectKey, Spec};
 use crate::operator::RoleGrant;
 use crate::reference::SecretReference;
 use crate::review::ReviewRecord;
-use crate::revocation::RevocationRequest;
+use crate::revocation::{Return, RevocationRequest};
 use crate::rotation::VersionRecord;
 use crate::time::Timestamp;
 
@@ -446,6 +446,13 @@ pub enum Operation {
     /// Writes down a revocation that is to be carried to its end and to get a document; no part of the state that is
     /// read.
     AskRevocation(Box<RevocationRequest>),
+    /// Writes down what goes back to an outside party; no part of the state that is read.
+    FileReturn(Box<Return>),
+    /// Strikes out what needs to go back no more, unless it is evidence of a revocation.
+    DropReturn {
+        /// Its id.
+        id: String,
+    },
     /// Uses up or revokes an operator token by its id.
     EndOperatorToken {
         /// The token's id.

@@ -47,6 +47,17 @@ impl Inner {
         event.outbox_id = Some(id.clone());
         self.outbox.push(OutboxEntry { id, event });
     }
+
+    fn file_return(&mut self, one: &Return) {
+        match self.returns.iter_mut().find(|old| old.id == one.id) {
+            Some(old) => *old = Return { revocation: old.revocation.clone(), ..one.clone() },
+            None => self.returns.push(one.clone()),
+        }
+    }
+
+    fn drop_return(&mut self, id: &str) {
+        self.returns.retain(|one| one.id != id || one.revocation.is_some());
+    }
 }
 
 impl MemoryState {
@@ -117,8 +128,11 @@ impl StateWriter for MemoryState {
         commit(&mut after, &change)?;
         inner.state = after;
         for operation in &change.operations {
-            if let Operation::AskRevocation(request) = operation {
-                inner.requests.push((**request).clone());
+            match operation {
+                Operation::AskRevocation(request) => inner.requests.push((**request).clone()),
+                Operation::FileReturn(one) => inner.file_return(one),
+                Operation::DropReturn { id } => inner.drop_return(id),
+                _ => {}
             }
         }
         for event in change.events {
@@ -192,14 +206,16 @@ impl Tickets for MemoryState {
 
 #[async_trait]
 impl Revocations for MemoryState {
-    async fn file(&self, returns: &[Return]) -> Result<(), StateError> {
+    async fn settle(
+        &self,
+        returns: &[Return],
+        dropped: &[String],
+        evidence: Vec<Event>,
+    ) -> Result<(), StateError> {
         let mut inner = self.up()?;
-        for one in returns {
-            match inner.returns.iter_mut().find(|old| old.id == one.id) {
-                Some(old) => *old = Return { revocation: old.revocation.clone(), ..one.clone() },
-                None => inner.returns.push(one.clone()),
-            }
-        }
+        returns.iter().for_each(|one| inner.file_return(one));
+        dropped.iter().for_each(|id| inner.drop_return(id));
+        evidence.into_iter().for_each(|event| inner.file(event));
         Ok(())
     }
 

@@ -41,6 +41,11 @@ pub(super) trait Lessor: Send + Sync {
     async fn renew(&self, kept: &Kept) -> Result<Duration, Refusal>;
     /// Takes it back. One that is gone is taken back.
     async fn take_back(&self, kept: &Kept) -> Result<(), Refusal>;
+    /// How another process takes it back, where that needs nothing but to know of it: then it is filed when it is
+    /// made, and outlives whoever holds it.
+    fn known_way(&self, _: &Kept) -> Option<Way> {
+        None
+    }
     /// How it is taken back later, by whichever process; puts what that needs where it waits.
     ///
     /// # Errors
@@ -207,6 +212,8 @@ impl Leases {
                 issued.store_request_id.clone_from(&lease.material.store_request_id);
                 self.note(issued);
                 let kept = Arc::new(Kept::new(lease, now));
+                // Before anybody uses it: a process that dies must not leave an account that nobody knows of.
+                self.ledger.file(slot.standing(&kept, now).into_iter().collect()).await;
                 if slot.keep(&kept, now) {
                     return Ok(Arc::clone(&kept.material));
                 }
@@ -239,6 +246,7 @@ impl Leases {
         // Close to its maximal life a lease is granted less and less.
         let lasts = granted.saturating_mul(2) >= kept.duration;
         let renewed = Arc::new(kept.renewed(now, granted));
+        self.ledger.file(slot.standing(&renewed, now).into_iter().collect()).await;
         (lasts && slot.keep_renewed(&renewed)).then(|| Arc::clone(&renewed.material))
     }
 
@@ -278,14 +286,15 @@ impl Leases {
         });
         let all: Vec<Return> = futures::future::join_all(endings).await.into_iter().flatten().collect();
         let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        self.ledger.file(self.summed(all)).await;
+        let (over, open): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.state == ReturnState::Ended);
+        // They stand no more: the sum takes the place of each.
+        let dropped = over.iter().map(|one| one.id.clone()).collect();
+        self.ledger.settle(self.summed(over, open), dropped).await;
         count
     }
 
     /// What was taken back at once is filed in sum, by binding; the rest one by one.
-    fn summed(&self, all: Vec<Return>) -> Vec<Return> {
-        let (over, mut filed): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|one| one.state == ReturnState::Ended);
+    fn summed(&self, over: Vec<Return>, mut filed: Vec<Return>) -> Vec<Return> {
         let mut sums: Vec<Return> = Vec::new();
         for one in over {
             match sums.iter_mut().find(|sum| sum.subject == one.subject && sum.party == one.party) {

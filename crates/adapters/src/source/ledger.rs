@@ -4,7 +4,7 @@
 //! records hold that place and never the token. Without such a place it is said to be irrevocable.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gateway_core::lease::SecretVersion;
@@ -33,7 +33,25 @@ pub(super) struct Ledger {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
     /// What the records did not take yet.
-    unfiled: Mutex<Vec<Return>>,
+    unfiled: Mutex<Unfiled>,
+}
+
+/// What is to be filed, and what is to be struck out.
+#[derive(Default)]
+struct Unfiled {
+    returns: Vec<Return>,
+    dropped: Vec<String>,
+}
+
+impl Unfiled {
+    fn add(&mut self, more: Self) {
+        self.returns.extend(more.returns);
+        self.dropped.extend(more.dropped);
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.returns.is_empty() && self.dropped.is_empty()
+    }
 }
 
 impl fmt::Debug for Ledger {
@@ -54,23 +72,32 @@ impl Ledger {
 
     /// Files; what the records do not take now is filed later.
     pub(super) async fn file(&self, returns: Vec<Return>) {
-        let mut waiting = std::mem::take(&mut *self.unfiled.lock().unwrap_or_else(PoisonError::into_inner));
-        waiting.extend(returns);
+        self.settle(returns, Vec::new()).await;
+    }
+
+    /// Files what goes back, and strikes out what needs to go back no more, in one step.
+    pub(super) async fn settle(&self, returns: Vec<Return>, dropped: Vec<String>) {
+        let mut waiting = std::mem::take(&mut *self.unfiled());
+        waiting.add(Unfiled { returns, dropped });
         if waiting.is_empty() {
             return;
         }
         for _ in 0..TRIES {
-            match self.records.file(&waiting).await {
+            match self.records.settle(&waiting.returns, &waiting.dropped, Vec::new()).await {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(%error, "what goes back to outside parties could not be filed"),
             }
         }
-        self.unfiled.lock().unwrap_or_else(PoisonError::into_inner).extend(waiting);
+        self.unfiled().add(waiting);
     }
 
     /// Whether something waits to be filed.
     pub(super) fn has_unfiled(&self) -> bool {
-        !self.unfiled.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self.unfiled().is_empty()
+    }
+
+    fn unfiled(&self) -> MutexGuard<'_, Unfiled> {
+        self.unfiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A return after its first try.

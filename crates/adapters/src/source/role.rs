@@ -95,6 +95,10 @@ impl Lessor for Role {
         Ok(self.store()?.revoke(&kept.id).await?)
     }
 
+    fn known_way(&self, kept: &Kept) -> Option<Way> {
+        Some(Way::Lease { store: self.place.store.clone(), lease: kept.id.clone() })
+    }
+
     async fn way_back(&self, _: &str, kept: &Kept) -> Result<Way, Refusal> {
         Ok(Way::Lease { store: self.place.store.clone(), lease: kept.id.clone() })
     }

@@ -59,6 +59,7 @@ impl TakesBack for Sources {
                 self.discarding(attempt, provider, place).await
             }
             Way::Grant { provider, grant } => self.grants.ask_back(grant, Some(provider.as_ref())).await.1,
+            Way::Delete { grant } => self.grants.delete_ended(grant).await,
             Way::Nobody => Attempt::new(ReturnState::Irrevocable, "not_offered"),
         }
     }
@@ -68,7 +69,7 @@ impl TakesBack for Sources {
             Way::Token { provider, place } | Way::Installation { provider, place } => {
                 self.ledger.discard(provider, place).await;
             }
-            Way::Lease { .. } | Way::Grant { .. } | Way::Nobody => {}
+            Way::Lease { .. } | Way::Grant { .. } | Way::Delete { .. } | Way::Nobody => {}
         }
     }
 

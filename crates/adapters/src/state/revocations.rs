@@ -30,6 +30,7 @@ const NEWEST: &str = "SELECT id, serial, status, requested_at, document FROM rev
 const FORGET: &str =
     "DELETE FROM outside_returns WHERE revocation IS NULL AND due_at IS NULL AND filed_at < $1";
 
+const DROP: &str = "DELETE FROM outside_returns WHERE id = $1 AND revocation IS NULL";
 const ASKED: &str = "SELECT content FROM revocation_requests ORDER BY requested_at, id LIMIT $1";
 const ANSWERED: &str = "DELETE FROM revocation_requests WHERE id = $1";
 
@@ -38,18 +39,41 @@ async fn asked(session: &mut dyn Session, limit: u32) -> Result<Vec<RevocationRe
     rows.into_iter().map(|mut row| serde_json::from_str(&row.text()?).map_err(corrupt)).collect()
 }
 
-async fn file(session: &mut dyn Session, returns: &[Return]) -> Result<(), StateError> {
+/// Files one that goes back, or brings it up to date.
+pub(super) async fn file(session: &mut dyn Session, one: &Return) -> Result<(), StateError> {
+    let content = content(one)?;
+    let values = [
+        Value::Text(&one.id),
+        Value::MaybeText(one.revocation.as_deref()),
+        Value::Text(one.state.word()),
+        Value::Number(one.filed_at.micros()),
+        Value::MaybeNumber(one.due_at.map(Timestamp::micros)),
+        Value::Text(&content),
+    ];
+    session.execute(FILE, &values).await.map(|_| ())
+}
+
+/// Strikes one out that is nobody's evidence.
+pub(super) async fn drop_return(session: &mut dyn Session, id: &str) -> Result<(), StateError> {
+    session.execute(DROP, &[Value::Text(id)]).await.map(|_| ())
+}
+
+/// Within a transaction of the caller's.
+async fn settle(
+    session: &mut dyn Session,
+    returns: &[Return],
+    dropped: &[String],
+    evidence: Vec<Event>,
+    random: &dyn Random,
+) -> Result<(), StateError> {
     for one in returns {
-        let content = content(one)?;
-        let values = [
-            Value::Text(&one.id),
-            Value::MaybeText(one.revocation.as_deref()),
-            Value::Text(one.state.word()),
-            Value::Number(one.filed_at.micros()),
-            Value::MaybeNumber(one.due_at.map(Timestamp::micros)),
-            Value::Text(&content),
-        ];
-        session.execute(FILE, &values).await?;
+        file(session, one).await?;
+    }
+    for id in dropped {
+        drop_return(session, id).await?;
+    }
+    for event in evidence {
+        write::file(session, event, random).await?;
     }
     Ok(())
 }
@@ -119,8 +143,15 @@ macro_rules! revocations {
     ($state:ty, $reading:ident, $writing:ident) => {
         #[async_trait::async_trait]
         impl gateway_core::ports::Revocations for $state {
-            async fn file(&self, returns: &[Return]) -> Result<(), StateError> {
-                file(&mut *self.$writing().await?, returns).await
+            async fn settle(
+                &self,
+                returns: &[Return],
+                dropped: &[String],
+                evidence: Vec<Event>,
+            ) -> Result<(), StateError> {
+                let mut transaction = self.transaction().await?;
+                settle(&mut *transaction, returns, dropped, evidence, &*self.random).await?;
+                transaction.commit().await.map_err(from_sqlx)
             }
 
             async fn filed(&self, id: &str) -> Result<Option<Return>, StateError> {

@@ -16,6 +16,7 @@ use gateway_core::time::Timestamp;
 use serde::Serialize;
 
 use super::read::status;
+use super::revocations;
 use super::session::{Session, Value};
 
 const SWAP_EPOCH: &str = "UPDATE state_epoch SET epoch = epoch + 1 WHERE one = 1 AND epoch = $1";
@@ -132,6 +133,8 @@ async fn apply(session: &mut dyn Session, operation: &Operation) -> Result<(), S
             one(session.execute(END_LOCK, &values).await?, "no lock of this id stands")
         }
         Operation::AskRevocation(request) => ask_revocation(session, request).await,
+        Operation::FileReturn(one) => revocations::file(session, one).await,
+        Operation::DropReturn { id } => revocations::drop_return(session, id).await,
         Operation::InsertOperatorToken(record) => insert_operator_token(session, record).await,
         Operation::EndOperatorToken { id, at } => {
             let values = [Value::Number(at.micros()), Value::Text(id)];

@@ -113,9 +113,17 @@ async fn collect(context: &ControlContext, id: &str, facts: &Facts) -> Result<Ve
         let fresh = one.filed_at.micros() >= since;
         covers(&facts.reach, one) && (fresh || one.state.is_open())
     };
-    let filed = records.unassigned().await?;
-    let ids: Vec<String> = filed.into_iter().filter(ours).map(|one| one.id).collect();
+    let mut filed = records.unassigned().await?;
+    filed.retain(ours);
+    let ids: Vec<String> = filed.iter().map(|one| one.id.clone()).collect();
     records.assign(&ids, id).await?;
+    // Every replica has ended its own by now: what still stands was a dead process's, and goes back.
+    let now = context.now();
+    filed.retain(Return::stands);
+    filed.iter_mut().for_each(|one| one.due_at = Some(now));
+    if !filed.is_empty() {
+        records.file(&filed).await?;
+    }
     Ok(records.returns_of(id).await?.iter().map(OutsideEnd::from).collect())
 }
 

@@ -1,5 +1,7 @@
 //! Servers, environments and mappings that end, and the document that says what became of everything.
 
+use std::time::Duration;
+
 use gateway_core::ports::{Revocations as _, StateWriter as _};
 use gateway_core::revocation::{
     Attempt, Return, ReturnKind, ReturnState, ReturnSubject, RevocationDocument, SignedRevocation, Way,
@@ -128,6 +130,26 @@ async fn nothing_is_complete_while_a_party_has_not_answered_and_a_later_answer_c
         signed.map(|event| event.status.clone().unwrap()).collect::<Vec<_>>(),
         ["outstanding", "complete"]
     );
+}
+
+#[tokio::test]
+async fn a_lease_that_a_dead_process_had_made_is_in_the_document_and_goes_back() {
+    let office = Office::production().await;
+    let way = Way::Lease { store: "bao".parse().unwrap(), lease: "creds/1".to_owned() };
+    let one = token("lease", "bot-github@1", ReturnState::Unanswered);
+    let standing =
+        Return { way, tries: 0, answer: None, ..one }.standing(now().plus(Duration::from_secs(60)));
+    let other = Return { id: "other".to_owned(), ..standing.clone() };
+    let elsewhere =
+        ReturnSubject { binding: "another@1".to_owned().try_into().ok(), ..other.subject.clone() };
+    let other = Return { subject: elsewhere, ..other };
+    office.state.file(&[standing.clone(), other.clone()]).await.unwrap();
+    let answer = office.post("alice", &format!("{BINDING}/revoke"), Value::Null).await;
+    assert_eq!(answer.body["revocation"]["status"], "outstanding", "{}", answer.body);
+    assert_eq!(document(&answer).outside.len(), 1);
+    let filed = office.state.filed(&standing.id).await.unwrap().unwrap();
+    assert!(filed.due_at <= Some(now()), "{filed:?}");
+    assert_eq!(office.state.filed(&other.id).await.unwrap(), Some(other), "it may be in use");
 }
 
 #[tokio::test]

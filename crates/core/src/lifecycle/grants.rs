@@ -1,10 +1,13 @@
 //! Grants: one living grant per user and provider, replaced and ended in one change.
 
+use super::provider_of;
 use crate::audit::{Event, EventKind};
+use crate::revocation::Return;
 use crate::state::{Change, GrantEnd, GrantEndReason, GrantRecord, Operation, State};
 
 /// Writes the grant; an older one of the same user at the same provider ends as replaced in the same change.
-/// The event tells on whose request; it becomes the evidence of both.
+/// The event tells on whose request; it becomes the evidence of both. That the older one's tokens have to be deleted is
+/// filed with it, and that the new one's have to go back is struck out.
 pub fn create_grant(state: &State, grant: GrantRecord, event: &Event) -> Change {
     let mut operations = Vec::new();
     let mut events = Vec::new();
@@ -17,6 +20,7 @@ pub fn create_grant(state: &State, grant: GrantRecord, event: &Event) -> Change 
     for old in state.grants.iter().filter(same) {
         let end = GrantEnd { at: grant.created_at, reason: GrantEndReason::Replaced };
         operations.push(Operation::EndGrant { id: old.id.clone(), end });
+        operations.push(Operation::FileReturn(Box::new(Return::of_grant(old, None, end.at))));
         let mut ended = about(event, EventKind::GrantEnded, old);
         ended.time = grant.created_at;
         ended.reason = Some(GrantEndReason::Replaced.word().to_owned());
@@ -25,19 +29,26 @@ pub fn create_grant(state: &State, grant: GrantRecord, event: &Event) -> Change 
     let mut created = about(event, EventKind::GrantCreated, &grant);
     created.time = grant.created_at;
     events.push(created);
+    operations.push(Operation::DropReturn { id: Return::id_of_grant(&grant.id) });
     operations.push(Operation::InsertGrant(Box::new(grant)));
     Change { expected: state.epoch, operations, events }
 }
 
-/// Ends the living grant of this id; `None` where there is none (any more).
+/// Ends the living grant of this id; `None` where there is none (any more). What becomes of its tokens is filed with it:
+/// they go back where a person ended it, and are deleted where the provider did.
 pub fn end_grant(state: &State, id: &str, end: GrantEnd, event: &Event) -> Option<Change> {
     let grant = state.grants.iter().find(|grant| grant.id == id && grant.ended.is_none())?;
     let mut ended = about(event, EventKind::GrantEnded, grant);
     ended.time = end.at;
     ended.reason = Some(end.reason.word().to_owned());
+    let provider = provider_of(state, grant).filter(|_| end.reason == GrantEndReason::Revoked);
+    let filed = Return::of_grant(grant, provider.as_ref(), end.at);
     Some(Change {
         expected: state.epoch,
-        operations: vec![Operation::EndGrant { id: id.to_owned(), end }],
+        operations: vec![
+            Operation::EndGrant { id: id.to_owned(), end },
+            Operation::FileReturn(Box::new(filed)),
+        ],
         events: vec![ended],
     })
 }

@@ -83,8 +83,8 @@ pub fn perform(state: &mut State, operation: &Operation) -> Result<(), StateErro
             lock.ok_or_else(|| missing(id))?.ended = Some(end.clone());
             Ok(())
         }
-        // It stands beside the state, and decides nothing.
-        Operation::AskRevocation(_) => Ok(()),
+        // These stand beside the state, and decide nothing.
+        Operation::AskRevocation(_) | Operation::FileReturn(_) | Operation::DropReturn { .. } => Ok(()),
         Operation::InsertOperatorToken(token) => {
             state.operator_tokens.push(token.clone());
             Ok(())

@@ -14,6 +14,7 @@ use crate::audit::{BindingRevision, Decision, Event, EventKind};
 use crate::id::{AgentName, EnvironmentName, ProviderName, Revision};
 use crate::identity::Entry;
 use crate::manifest::{BindingSpec, CredentialSource, Kind, ObjectKey, ProviderSpec, Spec};
+use crate::revocation::Return;
 use crate::state::{
     AgentTokenRecord, GrantEnd, GrantEndReason, GrantRecord, Lifecycle, Operation, RevisionRecord, State,
 };
@@ -156,6 +157,8 @@ fn end_grants(
         event.reason = Some(end.reason.word().to_owned());
         draft.note(event);
         let provider = provider_of(state, &grant);
+        let filed = Return::of_grant(&grant, provider.as_ref(), context.now);
+        draft.step(Operation::FileReturn(Box::new(filed)))?;
         reach.grants.push((grant, provider));
     }
     Ok(())

@@ -19,7 +19,21 @@ pub trait Revocations: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// See [`StateError`].
-    async fn file(&self, returns: &[Return]) -> Result<(), StateError>;
+    async fn file(&self, returns: &[Return]) -> Result<(), StateError> {
+        self.settle(returns, &[], Vec::new()).await
+    }
+
+    /// Files what goes back as it is now, strikes out what needs to go back no more (unless it is the evidence of a
+    /// revocation), and files the events in the outbox: a crash leaves all of it or nothing.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    async fn settle(
+        &self,
+        returns: &[Return],
+        dropped: &[String],
+        evidence: Vec<Event>,
+    ) -> Result<(), StateError>;
 
     /// The one of this id.
     ///

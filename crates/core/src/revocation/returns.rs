@@ -15,6 +15,12 @@ use crate::time::Timestamp;
 /// How often a party may refuse before nobody asks it any more (DESIGN, section 5, "Numbers").
 pub const MOST_REFUSALS: u32 = 6;
 
+/// How long whoever ended a grant has for asking its provider, before somebody else does.
+const IN_HAND: Duration = Duration::from_secs(120);
+
+/// How long after its end something that stood is looked at: whoever holds it may have had it prolonged a moment ago.
+const LATE: Duration = Duration::from_secs(60);
+
 /// The longest pause between two tries at a party that does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
@@ -101,6 +107,12 @@ pub enum Way {
     Grant {
         /// The provider.
         provider: Box<ProviderSpec>,
+        /// The grant.
+        grant: Box<GrantRecord>,
+    },
+    /// The store deletes the tokens of a grant; its provider is not asked, because it ended the grant itself, or
+    /// because at many providers that would end the grant that took its place.
+    Delete {
         /// The grant.
         grant: Box<GrantRecord>,
     },
@@ -200,6 +212,44 @@ impl Return {
         }
     }
 
+    /// The tokens of a grant that ends now: they go back to their provider. Where it is not asked, or not known, the
+    /// store alone deletes them. Written with the end itself, in one step, so that it is done whoever dies.
+    pub fn of_grant(grant: &GrantRecord, provider: Option<&ProviderSpec>, now: Timestamp) -> Self {
+        let subject = ReturnSubject {
+            environment: grant.environment.clone(),
+            binding: None,
+            agent: None,
+            grant: Some(grant.id.clone()),
+        };
+        let kept = Box::new(grant.clone());
+        let (way, party) = match provider {
+            Some(provider) => {
+                let way = Way::Grant { provider: Box::new(provider.clone()), grant: kept };
+                (way, format!("provider {}", grant.provider))
+            }
+            None => (Way::Delete { grant: kept }, format!("store {}", grant.reference.store())),
+        };
+        let one = Self::new(subject, ReturnKind::GrantTokens, party, way, now);
+        Self { due_at: Some(now.plus(IN_HAND)), id: Self::id_of_grant(&grant.id), ..one }
+    }
+
+    /// The id of what is filed of a grant's tokens.
+    pub fn id_of_grant(grant: &str) -> String {
+        Self::id_of("grant", grant)
+    }
+
+    /// Something that stands until then and that nobody has ended: it is filed all the same, so that whoever ends it
+    /// finds it although the process that holds it is gone.
+    #[must_use]
+    pub fn standing(self, ends: Timestamp) -> Self {
+        Self { due_at: Some(ends.plus(LATE)), expires_at: Some(ends), ..self }
+    }
+
+    /// Whether it was filed because it stands, and nobody was asked to take it back yet.
+    pub const fn stands(&self) -> bool {
+        self.tries == 0 && matches!(self.way, Way::Lease { .. }) && self.asks()
+    }
+
     /// Under an id made of what identifies it.
     #[must_use]
     pub fn identified(self, kind: &str, what: &str) -> Self {
@@ -240,7 +290,7 @@ impl Return {
     }
 
     /// Whether somebody is to be asked, where it is due.
-    pub fn asks(&self) -> bool {
+    pub const fn asks(&self) -> bool {
         matches!(self.state, ReturnState::Refused | ReturnState::Unanswered)
     }
 }
@@ -282,6 +332,14 @@ mod tests {
         assert_eq!(one.due_at, one.expires_at, "never later than its end");
         let one = after(one, ReturnState::Unanswered, 60);
         assert_eq!((one.state, one.due_at), (ReturnState::Expired, None));
+    }
+
+    #[test]
+    fn what_stands_is_nobodys_business_before_its_end_and_asks_until_it_was_tried() {
+        let ends = NOW.plus(Duration::from_secs(60));
+        let one = lease().standing(ends);
+        assert!(one.stands() && one.expires_at == Some(ends) && one.due_at > Some(ends), "{one:?}");
+        assert!(!after(one, ReturnState::Unanswered, 1).stands());
     }
 
     #[test]

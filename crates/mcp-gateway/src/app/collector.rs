@@ -8,9 +8,7 @@ use futures::StreamExt as _;
 use futures::stream;
 use gateway_control::Documents;
 use gateway_core::audit::{Decision, Event, EventKind};
-use gateway_core::ports::{
-    AuditSink, Random, Revocations, StateError, TakesBack, Ticket, TicketKind, Tickets,
-};
+use gateway_core::ports::{Random, Revocations, StateError, TakesBack, Ticket, TicketKind, Tickets};
 use gateway_core::revocation::{Attempt, Return, ReturnState};
 use gateway_core::time::{Clock, Timestamp};
 
@@ -33,9 +31,21 @@ pub(super) struct Collector {
     pub(super) parties: Arc<dyn TakesBack>,
     pub(super) tickets: Arc<dyn Tickets>,
     pub(super) documents: Documents,
-    pub(super) audit: Arc<dyn AuditSink>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
+}
+
+/// What the process before this one had made, and nobody uses any more: it goes back now. Only where the state can
+/// have no other replica, and before the first call.
+pub(super) async fn inherit(records: &dyn Revocations, now: Timestamp) -> Result<(), StateError> {
+    let mut left = records.unassigned().await?;
+    left.retain(Return::stands);
+    left.iter_mut().for_each(|one| one.due_at = Some(now));
+    if !left.is_empty() {
+        tracing::info!(count = left.len(), "leases of a process that is gone go back");
+        records.file(&left).await?;
+    }
+    Ok(())
 }
 
 impl Collector {
@@ -104,33 +114,36 @@ impl Collector {
         // Read again: another replica may have been here a moment ago.
         let one = self.records.filed(id).await.ok().flatten()?;
         one.due_at.filter(|due| *due <= now)?;
-        let attempt = if one.asks() {
+        // What stood until its own end, in whosever hands, goes back no more.
+        let over = one.stands() && one.has_expired(now);
+        let attempt = if one.asks() && !over {
             let silent = || Attempt::new(ReturnState::Unanswered, "unavailable");
             tokio::time::timeout(TRYING, self.parties.take_back(&one)).await.unwrap_or_else(|_| silent())
         } else {
             // Nobody was to be asked any more, and its end has come.
-            Attempt { state: one.state, answer: one.answer.clone().unwrap_or_default() }
+            Attempt { state: one.state, answer: one.answer.clone().unwrap_or_else(|| "not_asked".to_owned()) }
         };
         let mut jitter = [0_u8; 1];
         self.random.fill(&mut jitter);
         let [jitter] = jitter;
-        let (before, asked) = (one.state, one.asks());
+        let (before, asked) = (one.state, one.asks() && !over);
         let mut after = one.tried(attempt, self.clock.now(), jitter);
         after.tries = after.tries.saturating_sub(u32::from(!asked));
         if matches!(after.state, ReturnState::Expired | ReturnState::Irrevocable) {
             self.parties.let_go(&after).await;
         }
-        if let Err(error) = self.records.file(std::slice::from_ref(&after)).await {
+        // An end of its own that nobody waited for is no news.
+        let is_news = asked || before != after.state && !(over && after.revocation.is_none());
+        let evidence = is_news.then(|| self.evidence(&after)).into_iter().collect();
+        if let Err(error) = self.records.settle(std::slice::from_ref(&after), &[], evidence).await {
             tracing::warn!(%error, "what an outside party answered could not be filed; it is asked again");
             return None;
-        }
-        if asked || before != after.state {
-            self.note(&after);
         }
         after.revocation
     }
 
-    fn note(&self, one: &Return) {
+    /// Filed with what it tells of, in one step; the house brings it into the chain.
+    fn evidence(&self, one: &Return) -> Event {
         let mut event = Event::new(EventKind::CredentialReturned, self.clock.now());
         event.environment = Some(one.subject.environment.clone());
         event.binding.clone_from(&one.subject.binding);
@@ -142,9 +155,7 @@ impl Collector {
         event.status = Some(one.state.word().to_owned());
         event.answer.clone_from(&one.answer);
         event.count = Some(u64::from(one.count));
-        if let Err(error) = self.audit.note(event) {
-            tracing::error!(%error, "what an outside party answered could not be recorded");
-        }
+        event
     }
 }
 

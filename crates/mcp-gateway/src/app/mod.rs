@@ -117,6 +117,9 @@ pub struct Running {
 /// The first part that cannot start; nothing keeps running then.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let parts = Box::pin(Parts::open(&config)).await?;
+    if parts.replicas.is_none() {
+        collector::inherit(&*parts.revocations, SystemClock.now()).await?;
+    }
     let (stop, stopped) = watch::channel(false);
     let (data_address, threads) = listen::data(&config, &parts.gateway, &parts.verifier, &stopped)?;
     let (control_address, control) = control::serve(&config, &parts, stopped.clone()).await?;

@@ -186,7 +186,6 @@ impl Parts {
             parties: self.sources.clone(),
             tickets: Arc::clone(&self.tickets),
             documents: self.documents(),
-            audit: self.audit.clone(),
             clock: Arc::new(SystemClock),
             random: self.entropy.clone(),
         }

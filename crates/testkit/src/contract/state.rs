@@ -115,6 +115,7 @@ pub async fn run(fixtures: &dyn StateFixtures) {
     tickets::run(database.tickets().await, database.tickets().await).await;
     let database = fixtures.fresh().await;
     revocations::run(database.revocations().await, database.revocations().await).await;
+    revocations::what_is_settled_and_its_evidence_are_one_step(&*fixtures.fresh().await).await;
     revocations::a_revocation_without_a_document_is_left_to_the_next(&*fixtures.fresh().await).await;
     revocations::documents_stay_as_they_are(&*fixtures.fresh().await).await;
     concurrency::a_stale_epoch_is_a_conflict(&*fixtures.fresh().await).await;

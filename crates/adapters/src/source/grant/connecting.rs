@@ -3,9 +3,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gateway_core::audit::EventKind;
 use gateway_core::connect::{ConnectArrival, ConnectDeparture, Offer};
 use gateway_core::identity::TokenDigest;
 use gateway_core::login::Fault;
+use gateway_core::manifest::ProviderSpec;
 use gateway_core::refusal::Code;
 use gateway_core::state::GrantRecord;
 use url::Url;
@@ -59,6 +61,7 @@ impl Grants {
             scopes: &scopes,
             resource: offer.resource.as_deref(),
         };
+        self.announce(provider, arrival).await?;
         let tokens = providers.exchange_code(provider, &answer).await.map_err(|error| fault(&error))?;
         let account = providers.account(provider, &tokens).map_err(|error| fault(&error))?;
         let resource = offer.resource.as_deref();
@@ -66,6 +69,23 @@ impl Grants {
         created.map_err(|refusal| {
             tracing::warn!(code = %refusal.code(), inside = refusal.inside().unwrap_or(""), "a grant could not be kept");
             Fault::ConnectProviderUnavailable
+        })
+    }
+}
+
+impl Grants {
+    /// What is made of the code exists outside from then on: the record comes first (DESIGN, section 12.1).
+    async fn announce(&self, provider: &ProviderSpec, arrival: &ConnectArrival<'_>) -> Result<(), Fault> {
+        let mut event = arrival.event.clone();
+        (event.kind, event.time) = (EventKind::CredentialRequested, self.0.parts.clock.now());
+        event.environment = Some(provider.environment.clone());
+        event.provider = Some(provider.name.clone());
+        event.user = Some(arrival.user.to_string());
+        event.scopes = arrival.scopes.to_vec();
+        event.source = Some("grant".to_owned());
+        self.0.parts.audit.record(event).await.map(drop).map_err(|error| {
+            tracing::error!(%error, "no code is redeemed that could not be recorded");
+            Fault::Unavailable
         })
     }
 }

@@ -5,11 +5,12 @@ use gateway_core::audit::Event;
 use gateway_core::lifecycle::create_grant;
 use gateway_core::manifest::ProviderSpec;
 use gateway_core::refusal::{Code, Refusal};
+use gateway_core::revocation::Return;
 use gateway_core::state::GrantRecord;
 
 use super::Grants;
 use super::tokens::{FIELD, GrantTokens};
-use crate::source::provider::{TokenHint, Tokens};
+use crate::source::provider::{Revocation, TokenHint, Tokens};
 
 impl Grants {
     /// Keeps what the user granted. An older grant of theirs at the provider is replaced; its tokens are
@@ -47,19 +48,33 @@ impl Grants {
             created_at: now,
             ended: None,
         };
-        if let Err(refusal) = self.record(&grant, &tokens, event).await {
+        let owed = Return::of_grant(&grant, Some(provider), now);
+        if let Err(refusal) = self.record(&grant, &tokens, &owed, event).await {
             let token = tokens.refresh_token.as_ref().map(|token| (token, TokenHint::RefreshToken));
             let (token, hint) = token.unwrap_or((&tokens.access_token, TokenHint::AccessToken));
             let answer = inner.parts.providers.revoke(provider, token, hint).await;
             tracing::warn!(answer = answer.answer(), "a grant could not be kept; its tokens were given back");
-            drop(inner.delete(&grant).await);
+            // A silent provider is asked again, with what the store holds.
+            if !matches!(answer, Revocation::Unavailable(_)) && inner.delete(&grant).await.is_ok() {
+                inner.parts.ledger.settle(Vec::new(), vec![owed.id]).await;
+            }
             return Err(refusal);
         }
         Ok(grant)
     }
 
-    async fn record(&self, grant: &GrantRecord, tokens: &GrantTokens, event: &Event) -> Result<(), Refusal> {
+    async fn record(
+        &self,
+        grant: &GrantRecord,
+        tokens: &GrantTokens,
+        owed: &Return,
+        event: &Event,
+    ) -> Result<(), Refusal> {
         let inner = &self.0;
+        // Should this gateway die before the state knows of the tokens, they go back. The grant's own beginning strikes
+        // that out.
+        let filed = inner.parts.ledger.records.file(std::slice::from_ref(owed)).await;
+        filed.map_err(|error| Refusal::new(Code::StateStale).because(error))?;
         inner.store_first(grant, tokens).await?;
         let replaced = std::sync::Mutex::new(Vec::new());
         let decide = |state: &gateway_core::state::State| {
@@ -78,10 +93,7 @@ impl Grants {
                 held.ended = true;
                 held.access = None;
             });
-            if let Err(refusal) = inner.delete(&old).await {
-                tracing::warn!(grant = %old.id, inside = refusal.inside().unwrap_or(""),
-                    "the tokens of a replaced grant are still in the store");
-            }
+            inner.delete_filed(&old).await;
         }
         Ok(())
     }

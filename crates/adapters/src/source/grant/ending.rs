@@ -11,12 +11,12 @@ use gateway_core::lifecycle::end_grant;
 use gateway_core::manifest::ProviderSpec;
 use gateway_core::ports::StateError;
 use gateway_core::refusal::{Code, Refusal};
-use gateway_core::revocation::{Attempt, Return, ReturnKind, ReturnState, ReturnSubject, Way};
+use gateway_core::revocation::{Attempt, Return, ReturnState};
 use gateway_core::secret::Secret;
 use gateway_core::state::{Change, GrantEnd, GrantEndReason, GrantRecord, State};
-use gateway_core::time::Timestamp;
 
 use super::{Errand, Grants, Inner};
+use crate::source::ledger::attempt;
 use crate::source::provider::{Revocation, TokenHint};
 
 /// How often a silent provider is asked to take a token back, and how long is waited between.
@@ -44,13 +44,25 @@ impl Inner {
         let mut event = self.event(errand, EventKind::GrantEnded);
         event.answer = answer.map(|answer| answer.chars().take(64).collect());
         let end = GrantEnd { at: self.parts.clock.now(), reason };
-        self.change(|state| end_grant(state, &errand.grant.id, end, &event)).await?;
+        let ended = self.change(|state| end_grant(state, &errand.grant.id, end, &event)).await?;
         self.unmark(&errand.grant.id).await;
-        if let Err(refusal) = self.delete(&errand.grant).await {
-            tracing::warn!(grant = %errand.grant.id, inside = refusal.inside().unwrap_or(""),
-                "the tokens of an ended grant are still in the store");
+        // Somebody else's end has its own way with the tokens.
+        if ended {
+            self.delete_filed(&errand.grant).await;
         }
         Err(Code::GrantMissing.into())
+    }
+
+    /// Deletes the tokens of a grant whose end the state knows. That was filed with the end: where it cannot be done
+    /// now, or this gateway dies, the collector does it.
+    pub(super) async fn delete_filed(&self, grant: &GrantRecord) {
+        match self.delete(grant).await {
+            Ok(()) => self.parts.ledger.settle(Vec::new(), vec![Return::id_of_grant(&grant.id)]).await,
+            Err(refusal) => {
+                tracing::warn!(grant = %grant.id, inside = refusal.inside().unwrap_or(""),
+                    "the tokens of an ended grant are still in the store; they are deleted later");
+            }
+        }
     }
 }
 
@@ -85,13 +97,10 @@ impl GrantTokenKeeper for Grants {
 
     async fn give_back(&self, grant: &GrantRecord, provider: Option<&ProviderSpec>) -> GivenBack {
         let ledger = &self.0.parts.ledger;
-        let filed = provider.map(|provider| owed(grant, provider, self.0.parts.clock.now()));
-        let known = match &filed {
-            Some(one) => ledger.records.filed(&one.id).await.ok().flatten(),
-            None => None,
-        };
+        let one = Return::of_grant(grant, provider, self.0.parts.clock.now());
+        let known = ledger.records.filed(&one.id).await.ok().flatten();
         // What the provider took back once needs no other try.
-        let filed = filed.filter(|_| known.is_none_or(|known| known.state.is_open()));
+        let filed = known.is_none_or(|known| known.state.is_open()).then_some(one);
         if let Some(one) = &filed {
             // First, so that it is asked for again also where this gateway dies now.
             ledger.file(vec![Return { due_at: Some(one.filed_at.plus(UNDER_WAY)), ..one.clone() }]).await;
@@ -102,19 +111,6 @@ impl GrantTokenKeeper for Grants {
         }
         given
     }
-}
-
-/// What is filed of a grant whose tokens go back.
-fn owed(grant: &GrantRecord, provider: &ProviderSpec, now: Timestamp) -> Return {
-    let subject = ReturnSubject {
-        environment: grant.environment.clone(),
-        binding: None,
-        agent: None,
-        grant: Some(grant.id.clone()),
-    };
-    let way = Way::Grant { provider: Box::new(provider.clone()), grant: Box::new(grant.clone()) };
-    let party = format!("provider {}", grant.provider);
-    Return::new(subject, ReturnKind::GrantTokens, party, way, now).identified("grant", &grant.id)
 }
 
 impl Grants {
@@ -170,6 +166,14 @@ impl Grants {
 }
 
 impl Grants {
+    /// Deletes the tokens of a grant that ended long ago, for whoever ended it did not get to it.
+    pub(in crate::source) async fn delete_ended(&self, grant: &GrantRecord) -> Attempt {
+        match self.0.delete(grant).await {
+            Ok(()) => Attempt::new(ReturnState::Ended, "deleted"),
+            Err(refusal) => attempt(&refusal),
+        }
+    }
+
     /// Asks a few times where the provider does not answer.
     async fn take_back(&self, provider: &ProviderSpec, token: &Secret, hint: TokenHint) -> Revocation {
         let mut tries = 1;

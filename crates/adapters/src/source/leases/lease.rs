@@ -153,6 +153,12 @@ impl Slot {
         one.identified("lease", kept.material.version.as_str())
     }
 
+    /// What is filed of a lease that serves; nothing where it takes more than a record to take it back.
+    pub(super) fn standing(&self, kept: &Kept, now: Timestamp) -> Option<Return> {
+        let way = self.lessor.known_way(kept)?;
+        Some(Return { way, ..self.owed(kept, now) }.standing(kept.ends))
+    }
+
     /// Adds what the lease is for.
     pub(super) fn describe(&self, mut event: Event) -> Event {
         event.environment = Some(self.key.environment.clone());

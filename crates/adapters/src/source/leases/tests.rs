@@ -293,6 +293,27 @@ async fn what_was_taken_back_at_once_is_filed_in_sum() {
 }
 
 #[tokio::test]
+async fn a_lease_is_known_beyond_its_process_for_as_long_as_it_serves() {
+    let (story, used) = (Story::new(8), by("planner"));
+    story.issue(&used).await.unwrap();
+    let filed = async || story.records.unassigned().await.unwrap();
+    let standing = filed().await;
+    let [one] = standing.as_slice() else { panic!("{standing:?}") };
+    let way = Way::Lease { store: "bank".parse().unwrap(), lease: "creds/planner/1".to_owned() };
+    let now = story.clock.now();
+    assert!(one.stands() && one.way == way && one.due_at > one.expires_at, "{one:?}");
+    assert_eq!(one.expires_at, Some(now.plus(Duration::from_secs(60))));
+    assert!(!serde_json::to_string(one).unwrap().contains("password of"));
+    story.later(41);
+    story.issue(&used).await.unwrap();
+    let renewed = Some(story.clock.now().plus(Duration::from_secs(60)));
+    assert_eq!((filed().await.len(), filed().await[0].expires_at), (1, renewed), "with its new end");
+    assert_eq!(story.end_binding().await, 1);
+    assert!(filed().await.iter().all(|one| !one.stands()), "only the sum of what was taken back is left");
+    assert_eq!(filed().await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_secret_that_the_server_refuses_is_replaced_unless_it_is_brand_new() {
     let (story, used) = (Story::new(8), by("planner"));
     story.issue(&used).await.unwrap();

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use gateway_core::id::Epoch;
-use gateway_core::ports::{AuditError, DocumentSigner, Publisher, Sequence};
+use gateway_core::ports::{DocumentSigner, Publisher, Sequence, StateWriter as _};
 use gateway_core::refusal::Refusal;
 use gateway_core::revocation::{
     DocumentAudit, OutsideEnd, ReturnKind, ReturnSubject, RevocationDocument, RevocationStatus,
@@ -14,22 +14,6 @@ use gateway_testkit::memory_state::MemoryState;
 
 use super::*;
 use crate::app::system::SystemEntropy;
-
-#[derive(Debug, Default)]
-struct Chain(Mutex<Vec<Event>>);
-
-#[async_trait]
-impl AuditSink for Chain {
-    async fn record(&self, event: Event) -> Result<Sequence, AuditError> {
-        self.note(event)
-    }
-
-    fn note(&self, event: Event) -> Result<Sequence, AuditError> {
-        let mut events = self.0.lock().unwrap();
-        events.push(event);
-        Ok(Sequence(events.len() as u64))
-    }
-}
 
 /// A party that answers what the test says, and counts.
 #[derive(Debug)]
@@ -88,7 +72,6 @@ struct Story {
     state: Arc<MemoryState>,
     party: Arc<Party>,
     clock: Arc<ManualClock>,
-    chain: Arc<Chain>,
 }
 
 impl Story {
@@ -100,12 +83,7 @@ impl Story {
             asked: AtomicU32::new(0),
             let_go: AtomicU32::new(0),
         };
-        let story = Self {
-            state: Arc::new(MemoryState::default()),
-            party: Arc::new(party),
-            clock,
-            chain: Arc::new(Chain::default()),
-        };
+        let story = Self { state: Arc::new(MemoryState::default()), party: Arc::new(party), clock };
         let now = story.clock.now();
         let subject =
             ReturnSubject { environment: "dev".parse().unwrap(), binding: None, agent: None, grant: None };
@@ -133,7 +111,6 @@ impl Story {
             parties: self.party.clone(),
             tickets: self.state.clone(),
             documents,
-            audit: self.chain.clone(),
             clock: self.clock.clone(),
             random: Arc::new(SystemEntropy::default()),
         }
@@ -149,6 +126,13 @@ impl Story {
 
     async fn round(&self) {
         self.replica().collect(self.clock.now()).await.unwrap();
+    }
+
+    /// What waits in the outbox about things that went back.
+    async fn evidence(&self) -> Vec<(String, Option<String>)> {
+        let waiting = self.state.outbox(100).await.unwrap().into_iter().map(|entry| entry.event);
+        let returned = waiting.filter(|event| event.kind == EventKind::CredentialReturned);
+        returned.map(|event| (event.status.unwrap(), event.revocation)).collect()
     }
 
     async fn documents(&self) -> Vec<(u32, RevocationStatus)> {
@@ -206,12 +190,59 @@ async fn a_silent_party_is_asked_again_when_it_is_due_and_its_answer_completes_t
     story.clock.advance(Duration::from_secs(600));
     story.round().await;
     assert_eq!(story.asked(), 2, "it is done");
-    let events = story.chain.0.lock().unwrap();
-    let returned = events.iter().filter(|event| event.kind == EventKind::CredentialReturned);
-    let said: Vec<_> =
-        returned.map(|event| (event.status.clone().unwrap(), event.revocation.clone())).collect();
     let of = |word: &str| (word.to_owned(), Some("r".to_owned()));
-    assert_eq!(said, [of("unanswered"), of("ended")]);
+    assert_eq!(story.evidence().await, [of("unanswered"), of("ended")]);
+}
+
+#[tokio::test]
+async fn an_answer_and_its_evidence_are_kept_in_one_step() {
+    let (story, one) = Story::new().await;
+    story.answers(ReturnState::Ended);
+    story.clock.advance(Duration::from_secs(2));
+    // Whoever is killed here has either asked for nothing, or left both.
+    let evidence = async || story.evidence().await.len();
+    assert_eq!((story.state.filed(&one.id).await.unwrap().unwrap().state, evidence().await), (one.state, 0));
+    story.round().await;
+    let filed = story.state.filed(&one.id).await.unwrap().unwrap();
+    assert_eq!((filed.state, evidence().await), (ReturnState::Ended, 1), "waiting in the outbox");
+}
+
+fn standing(now: Timestamp) -> Return {
+    let subject =
+        ReturnSubject { environment: "dev".parse().unwrap(), binding: None, agent: None, grant: None };
+    let way = Way::Lease { store: "bao".parse().unwrap(), lease: "creds/1".to_owned() };
+    let one = Return::new(subject, ReturnKind::Lease, "store bao".to_owned(), way, now);
+    one.identified("lease", "creds/1").standing(now.plus(Duration::from_secs(60)))
+}
+
+#[tokio::test]
+async fn what_a_dead_process_had_made_goes_back_at_once() {
+    let (story, token) = Story::new().await;
+    let now = story.clock.now();
+    let lease = standing(now);
+    story.state.file(std::slice::from_ref(&lease)).await.unwrap();
+    story.answers(ReturnState::Ended);
+    story.round().await;
+    assert_eq!(story.asked(), 0, "it may be in use");
+    inherit(&*story.state, now).await.unwrap();
+    story.round().await;
+    assert_eq!(story.asked(), 1);
+    assert_eq!(story.state.filed(&lease.id).await.unwrap().unwrap().state, ReturnState::Ended);
+    assert_eq!(story.evidence().await, [("ended".to_owned(), None)]);
+    assert_eq!(story.state.filed(&token.id).await.unwrap(), Some(token), "what was tried has its own time");
+}
+
+#[tokio::test]
+async fn what_stood_until_its_own_end_is_asked_of_nobody_and_is_no_news() {
+    let (story, _) = Story::new().await;
+    let lease = standing(story.clock.now());
+    story.state.file(std::slice::from_ref(&lease)).await.unwrap();
+    let before = story.asked();
+    story.clock.advance(Duration::from_secs(121));
+    let one = story.replica().try_one(&lease.id, story.clock.now()).await;
+    let filed = story.state.filed(&lease.id).await.unwrap().unwrap();
+    assert_eq!((one, filed.state, filed.due_at), (None, ReturnState::Expired, None));
+    assert_eq!((story.asked(), story.evidence().await.len()), (before, 0));
 }
 
 #[tokio::test]

@@ -66,6 +66,35 @@ async fn what_is_filed_is_due_in_its_order_until_it_is_settled(
     assert_eq!(one.filed(&settled.id).await.unwrap(), Some(settled));
 }
 
+/// What goes back, what does not any more, and what is told of it: whole or not at all.
+pub async fn what_is_settled_and_its_evidence_are_one_step(database: &dyn StateDatabase) {
+    let (one, state) = (database.revocations().await, database.open().await);
+    let state = &*state;
+    let (kept, dropped) = (lease(7, 0), lease(8, 0));
+    one.file(std::slice::from_ref(&dropped)).await.unwrap();
+    let before = state.outbox(100).await.unwrap().len();
+    let ids = [dropped.id.clone(), "nobody".to_owned()];
+    one.settle(std::slice::from_ref(&kept), &ids, vec![evidence()]).await.unwrap();
+    assert_eq!(one.filed(&kept.id).await.unwrap(), Some(kept.clone()));
+    assert_eq!(one.filed(&dropped.id).await.unwrap(), None);
+    let waiting = state.outbox(100).await.unwrap();
+    assert_eq!((waiting.len(), waiting[before].event.kind), (before + 1, EventKind::RevocationSigned));
+    // What is evidence of a revocation is not struck out, by a change of the state either.
+    one.assign(std::slice::from_ref(&kept.id), "r-9").await.unwrap();
+    one.settle(&[], std::slice::from_ref(&kept.id), Vec::new()).await.unwrap();
+    let drop = |id: &str| Operation::DropReturn { id: id.to_owned() };
+    write(state, vec![drop(&kept.id), Operation::FileReturn(Box::new(dropped.clone()))]).await.unwrap();
+    assert_eq!(one.returns_of("r-9").await.unwrap().len(), 1);
+    assert_eq!(one.filed(&dropped.id).await.unwrap(), Some(dropped.clone()));
+    write(state, vec![drop(&dropped.id)]).await.unwrap();
+    assert_eq!(one.filed(&dropped.id).await.unwrap(), None);
+    // A change that is refused files nothing.
+    let ask = Operation::EndOperatorToken { id: "nobody".to_owned(), at: NOW };
+    let refused = write(state, vec![Operation::FileReturn(Box::new(dropped.clone())), ask]).await;
+    assert!(refused.is_err());
+    assert_eq!(one.filed(&dropped.id).await.unwrap(), None);
+}
+
 async fn what_went_back_belongs_to_one_revocation(one: &dyn Revocations, other: &dyn Revocations) {
     let ids: Vec<String> = one.unassigned().await.unwrap().into_iter().map(|filed| filed.id).collect();
     assert_eq!(ids, [lease(1, 0).id, lease(2, 5).id]);

@@ -105,6 +105,29 @@ async fn what_comes_back_becomes_a_grant_that_calls_can_use() {
 }
 
 #[tokio::test]
+async fn no_code_is_redeemed_that_could_not_be_recorded() {
+    let way = Way::new().await;
+    way.world.answers("first", "refresh-1");
+    let issuer = way.offer.provider.issuer.clone();
+    way.world.chain.1.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(way.back(Some("the-code"), Some(&issuer), None).await.unwrap_err(), Fault::Unavailable);
+    assert_eq!(way.asked(), 0);
+}
+
+#[tokio::test]
+async fn the_record_comes_before_the_tokens() {
+    let way = Way::new().await;
+    let issuer = way.offer.provider.issuer.clone();
+    way.world.refuses(400, "invalid_grant");
+    way.back(Some("an-old-code"), Some(&issuer), None).await.unwrap_err();
+    let events = way.world.chain.0.lock().unwrap();
+    let [asked] = events.as_slice() else { panic!("{events:?}") };
+    let said = (asked.kind, asked.user.as_deref(), asked.source.as_deref());
+    let wanted = (EventKind::CredentialRequested, Some("https://idp.internal|alice"), Some("grant"));
+    assert_eq!((said, asked.scopes.len()), (wanted, 2));
+}
+
+#[tokio::test]
 async fn a_mixed_up_or_missing_issuer_is_refused_before_anything_is_believed_or_sent() {
     let way = Way::new().await;
     let other = Some("https://other.example");

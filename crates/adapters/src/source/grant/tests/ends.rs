@@ -1,7 +1,11 @@
 //! Grants that end: by the provider's word, by a gateway that died, by a person.
 
-use gateway_core::ports::Revocations as _;
-use gateway_core::revocation::ReturnState;
+use gateway_core::id::Revision;
+use gateway_core::lifecycle::{create_grant, end_grant};
+use gateway_core::manifest::Spec;
+use gateway_core::ports::{Revocations as _, StateWriter as _};
+use gateway_core::revocation::{ReturnState, Way};
+use gateway_core::state::{GrantEnd, Lifecycle, RevisionRecord};
 
 use super::*;
 
@@ -17,10 +21,99 @@ async fn a_refused_refresh_token_ends_the_grant() {
     assert_eq!(world.stored(&grant), None, "its tokens are deleted");
     assert_eq!(world.token(&grants, &grant).await.unwrap_err(), Code::GrantMissing);
     assert_eq!(world.refreshes(), ["r-1"], "and never sent again");
-    let outbox = gateway_core::ports::StateWriter::outbox(&*world.state, 10).await.unwrap();
+    let outbox = world.state.outbox(10).await.unwrap();
     let ended = &outbox.last().unwrap().event;
     assert_eq!((ended.kind, ended.answer.as_deref()), (EventKind::GrantEnded, Some("invalid_grant")));
     assert_eq!(ended.reason.as_deref(), Some("refused"));
+    assert!(world.state.unassigned().await.unwrap().is_empty(), "nothing is left to do");
+}
+
+#[tokio::test]
+async fn tokens_that_a_grants_end_left_in_the_store_are_deleted_by_whoever_comes_next() {
+    for replaced in [false, true] {
+        let world = World::new().await;
+        let grants = world.replica();
+        let grant = world.granted(&grants, Some("r-1")).await;
+        // The end is committed; the gateway is killed before it deletes anything.
+        let state = world.state.now();
+        let event = Event::new(EventKind::GrantEnded, world.clock.now());
+        let change = if replaced {
+            let next = GrantRecord { id: "next".to_owned(), ..(*grant).clone() };
+            create_grant(&state, next, &event)
+        } else {
+            let end = GrantEnd { at: world.clock.now(), reason: GrantEndReason::Refused };
+            end_grant(&state, &grant.id, end, &event).unwrap()
+        };
+        world.state.commit(change).await.unwrap();
+        let left = world.state.unassigned().await.unwrap();
+        let [one] = left.as_slice() else { panic!("{left:?}") };
+        assert_eq!((one.subject.grant.as_ref(), one.asks()), (Some(&grant.id), true));
+        let Way::Delete { grant: named } = &one.way else { panic!("{one:?}") };
+        assert!(world.stored(&grant).is_some());
+        assert_eq!(world.replica().delete_ended(named).await.state, ReturnState::Ended);
+        assert_eq!(world.stored(&grant), None);
+        assert!(world.provider.asked("/revoke").is_empty(), "that could end the new grant too");
+    }
+}
+
+#[tokio::test]
+async fn a_persons_own_end_outlives_the_gateway_that_took_it() {
+    let world = World::new().await;
+    let grant = world.granted(&world.replica(), Some("r-1")).await;
+    let end = GrantEnd { at: world.clock.now(), reason: GrantEndReason::Revoked };
+    let event = Event::new(EventKind::GrantEnded, world.clock.now());
+    let mut state = world.state.now();
+    let spec = Spec::Provider((*world.spec).clone());
+    state.revisions.push(RevisionRecord {
+        key: spec.key(),
+        revision: Revision(1),
+        content: spec.content_hash(),
+        spec,
+        status: Lifecycle::Active,
+        author: "ada".parse().unwrap(),
+        created_at: world.clock.now(),
+        changed_at: world.clock.now(),
+        approvals: Vec::new(),
+        pins: None,
+    });
+    let change = end_grant(&state, &grant.id, end, &event).unwrap();
+    world.state.commit(change).await.unwrap();
+    let left = world.state.unassigned().await.unwrap();
+    let [one] = left.as_slice() else { panic!("{left:?}") };
+    let Way::Grant { provider, grant: named } = &one.way else { panic!("{one:?}") };
+    assert!(one.due_at.is_some_and(|due| due > world.clock.now()), "whoever ended it has its time");
+    let (_, attempt) = world.replica().ask_back(named, Some(provider.as_ref())).await;
+    assert_eq!((attempt.state, world.stored(&grant)), (ReturnState::Ended, None));
+    assert_eq!(world.provider.asked("/revoke").len(), 2);
+}
+
+#[tokio::test]
+async fn a_grant_that_was_cut_off_while_it_began_goes_back() {
+    let world = World::new().await;
+    let grants = world.replica();
+    let kept = world.granted(&grants, Some("r-1")).await;
+    assert!(world.state.unassigned().await.unwrap().is_empty(), "its beginning struck it out");
+    // The store has the tokens of another one, and the state does not take it.
+    world.state.conflict_next(8);
+    world.provider.answer("/revoke", 503, &[], "");
+    let user = UserIdentity { issuer: "https://idp.internal".into(), subject: "bob".into() };
+    let tokens = Tokens {
+        access_token: Secret::copy_from(b"second"),
+        refresh_token: Some(Secret::copy_from(b"r-2")),
+        id_token: None,
+        lifetime: Duration::from_secs(300),
+        scopes: Vec::new(),
+    };
+    let event = Event::new(EventKind::GrantCreated, world.clock.now());
+    grants.create(&world.spec, &user, None, tokens, None, &event).await.unwrap_err();
+    let left = world.state.unassigned().await.unwrap();
+    let [one] = left.as_slice() else { panic!("{left:?}") };
+    let Way::Grant { provider, grant } = &one.way else { panic!("{one:?}") };
+    assert_eq!(world.store.paths().len(), 2, "a silent provider is asked again, so the tokens stay");
+    world.provider.answer("/revoke", 200, &[], "");
+    let (_, attempt) = world.replica().ask_back(grant, Some(provider.as_ref())).await;
+    assert_eq!(attempt.state, ReturnState::Ended);
+    assert_eq!(world.store.paths(), [format!("grants/{}", kept.id)], "and then they are gone");
 }
 
 #[tokio::test]
