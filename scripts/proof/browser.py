@@ -51,6 +51,13 @@ class Browser:
         """Fills in the form that goes to `form` and sends it."""
         return self._shown({"do": "press", "person": person, "url": url, "form": form, "fill": fill or {}, **more})
 
+    def hold(self, person, url, form):
+        """Opens a page and leaves its form unsent, as somebody does who is called away; `release` sends it."""
+        return self._shown({"do": "hold", "person": person, "url": url, "form": form})
+
+    def release(self, person, picture=None):
+        return self._shown({"do": "release", "person": person, "url": "what was held", "picture": picture})
+
     def watch(self, person, url):
         """Opens a page and looks on: what changes by itself is told by `watched`."""
         return self._shown({"do": "watch", "person": person, "url": url})

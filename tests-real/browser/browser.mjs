@@ -15,7 +15,7 @@
 //        URLs are reported without their values of code and state, but `stopped` is the whole URL.
 //   {"do": "open", "person": NAME, "url": URL}      the page, nothing pressed
 //   {"do": "cookies", "person": NAME}               [{name, domain, path, secure, httpOnly, sameSite}]
-//   {"do": "visit" | "press" | "watch" | "watched" | "fetch", ...}   one page of the console: see visit.mjs
+//   {"do": "visit" | "press" | "hold" | "release" | "watch" | "watched" | "fetch", ...}   one page of the console: see visit.mjs
 //   {"do": "forget", "person": NAME}                closes that person's browser
 //
 // What went wrong leaves a picture in FOLDER.
@@ -23,7 +23,7 @@
 import { mkdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
-import { fetched, press, visit, watch, watched } from './visit.mjs';
+import { fetched, hold, press, release, visit, watch, watched } from './visit.mjs';
 
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -174,6 +174,8 @@ const ACTS = {
   walk,
   visit: (order) => visit(house, order),
   press: (order) => press(house, order),
+  hold: (order) => hold(house, order),
+  release: (order) => release(house, order),
   watch: (order) => watch(house, order),
   watched: (order) => watched(house, order),
   fetch: (order) => fetched(house, order),

@@ -92,6 +92,33 @@ export async function press({ contextOf, screenshots }, { person, url, form, nth
 }
 
 /**
+ * {"do": "hold", "person", "url", "form": ACTION}   opens the page and leaves the form unsent
+ * {"do": "release", "person", "picture": NAME}       sends it, whatever has happened since
+ */
+const held = new Map();
+
+export async function hold({ contextOf }, { person, url, form }) {
+  const page = await (await contextOf(person)).newPage();
+  await page.goto(url, { waitUntil: 'load' });
+  const button = page.locator(`form[action="${form}"] button`).first();
+  await button.waitFor();
+  held.set(person, { page, button });
+  return { ok: true };
+}
+
+export async function release({ screenshots }, { person, picture }) {
+  const { page, button } = held.get(person);
+  held.delete(person);
+  try {
+    const [response] = await Promise.all([page.waitForNavigation({ waitUntil: 'load' }), button.click()]);
+    if (picture) await page.screenshot({ path: `${screenshots}/${picture}.png` });
+    return { ok: true, ...(await told(page, response)) };
+  } finally {
+    await page.close();
+  }
+}
+
+/**
  * {"do": "watch", "person", "url"}   opens the page and leaves it open, as somebody who looks on does
  * {"do": "watched", "person", "text", "seconds", "pause": true}   whether the text comes up by itself within the time, how
  *                                                                  often the page asked meanwhile, and closes it

@@ -12,7 +12,8 @@ use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use crate::frame::Sheet;
-use crate::parts::{Facts, card_address, link, text, words};
+use crate::pages::locks;
+use crate::parts::{Facts, SEEN, card_address, link, text, words};
 use crate::router::Console;
 use crate::trouble::Trouble;
 use crate::visit::Visit;
@@ -88,6 +89,30 @@ impl Act {
         }
     }
 
+    /// The field with the name that has to be typed.
+    const fn confirmation(self) -> Option<&'static str> {
+        match self {
+            Self::Revoke | Self::RevokeServer | Self::DisableAgent | Self::DisableWorkload => Some("confirm"),
+            Self::RevokeAgent | Self::RevokeWorkload => Some("confirm_revoke"),
+            _ => None,
+        }
+    }
+
+    /// Whether it lets something through: then it is done only on what its page showed. What stops something is done
+    /// whatever has changed meanwhile.
+    const fn opens(self) -> bool {
+        matches!(
+            self,
+            Self::Approve
+                | Self::ApproveObject
+                | Self::Review
+                | Self::Rotate
+                | Self::Enable
+                | Self::EnableAgent
+                | Self::EnableWorkload
+        )
+    }
+
     const fn done(self) -> &'static str {
         match self {
             Self::Approve | Self::ApproveObject | Self::Review => "Signed",
@@ -110,6 +135,8 @@ struct Order {
     path: String,
     body: Value,
     back: String,
+    /// The tag of what the page showed, for acts that let something through.
+    seen: Option<String>,
 }
 
 /// Takes a form of ours and does what it says.
@@ -127,29 +154,39 @@ pub(crate) async fn act(
         Ok(visit) => visit,
         Err(instead) => return instead.into_response(),
     };
-    let made = perform(&visit, act).await;
-    visit.answer(made)
+    let order = match order(&visit, act) {
+        Ok(order) => order,
+        Err(Unsaid::Minutes) => {
+            let asked = unsaid("say for how many minutes, as a whole number");
+            let form = locks::form(&visit);
+            return visit.answer(Ok(Sheet { content: asked.content.html(&form), ..asked }));
+        }
+        Err(Unsaid::Malformed) => return visit.answer(Err(Trouble::NotThere)),
+    };
+    if act.confirmation().is_some_and(|field| !confirmed(&visit, field)) {
+        let asked = unsaid("to do that, type the name as it stands");
+        return visit.answer(Ok(asked.with(way_back(&order, "Back to it"))));
+    }
+    match visit.send::<Value>(&order.path, &order.body, order.seen.as_deref()).await {
+        Ok(answer) => visit.answer(Ok(done(act, &order, &answer))),
+        // What was filled in is not lost.
+        Err(trouble) if act == Act::Lock => visit.failed(&trouble, &locks::form(&visit)),
+        Err(trouble) => visit.failed(&trouble, &way_back(&order, "Back to it, as it is now")),
+    }
 }
 
-async fn perform(visit: &Visit, act: Act) -> Result<Sheet, Trouble> {
-    let order = match order(visit, act) {
-        Ok(order) => order,
-        Err(Unsaid::Name) => {
-            return Ok(unsaid("to do that, type the name as it stands"));
-        }
-        Err(Unsaid::Minutes) => return Ok(unsaid("say for how many minutes, as a whole number")),
-        Err(Unsaid::Malformed) => return Err(Trouble::NotThere),
-    };
-    let answer = visit.send(&order.path, &order.body).await?;
+fn way_back(order: &Order, words: &str) -> Html {
+    Html::new().raw("<p>").html(&link(&order.back, words)).raw("</p>")
+}
+
+fn done(act: Act, order: &Order, answer: &Value) -> Sheet {
     let facts = answer.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
     let facts = facts.fold(Facts::default(), |facts, (name, value)| {
         facts.named(&name.replace('_', " "), &text(&words(value)))
     });
     let waits = answer.get("missing").and_then(Value::as_array).is_some_and(|missing| !missing.is_empty());
     let title = if waits && act == Act::Rotate { "Waits for signatures" } else { act.done() };
-    let content =
-        notice(act, &answer).html(&facts.finish()).raw("<p>").html(&link(&order.back, "Go on")).raw("</p>");
-    Ok(Sheet::new(title, content))
+    Sheet::new(title, notice(act, answer).html(&facts.finish()).html(&way_back(order, "Go on")))
 }
 
 /// What came of it. Asking a store changes nothing, so there is no evidence of it.
@@ -175,8 +212,6 @@ fn unsaid(what: &'static str) -> Sheet {
 
 /// What a form does not say.
 enum Unsaid {
-    /// The name that confirms a revocation.
-    Name,
     /// For how long.
     Minutes,
     /// Something that our own pages always send.
@@ -184,6 +219,19 @@ enum Unsaid {
 }
 
 fn order(visit: &Visit, act: Act) -> Result<Order, Unsaid> {
+    let order = request(visit, act)?;
+    let seen = act.opens().then(|| tag(visit)).transpose()?;
+    Ok(Order { seen, ..order })
+}
+
+/// A tag as the API writes them: nothing that could be a second one.
+fn tag(visit: &Visit) -> Result<String, Unsaid> {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let tag = visit.query.text(SEEN).filter(|tag| tag.bytes().all(safe));
+    tag.map(str::to_owned).ok_or(Unsaid::Malformed)
+}
+
+fn request(visit: &Visit, act: Act) -> Result<Order, Unsaid> {
     match act {
         Act::Approve => binding(visit, "approve", json!({ "revision": revision(visit)? })),
         Act::Rotate => {
@@ -196,32 +244,28 @@ fn order(visit: &Visit, act: Act) -> Result<Order, Unsaid> {
         }
         Act::Disable => binding(visit, "disable", json!({})),
         Act::Enable => binding(visit, "enable", json!({})),
-        Act::Revoke => {
-            confirmed(visit, "confirm")?;
-            binding(visit, "revoke", json!({}))
-        }
+        Act::Revoke => binding(visit, "revoke", json!({})),
         Act::ApproveObject => {
             let [kind, environment, name] = ["kind", "environment", "name"].map(|field| plain(visit, field));
             let path = format!("/v1/objects/{}/{}/{}/approve", kind?, environment?, name?);
             let body = json!({ "revision": revision(visit)? });
-            Ok(Order { path, body, back: "/console/approvals".to_owned() })
+            Ok(Order { path, body, back: "/console/approvals".to_owned(), seen: None })
         }
-        Act::DisableAgent => named(visit, "agents", "disable", Some("confirm")),
-        Act::EnableAgent => named(visit, "agents", "enable", None),
-        Act::RevokeAgent => named(visit, "agents", "revoke", Some("confirm_revoke")),
-        Act::DisableWorkload => named(visit, "workloads", "disable", Some("confirm")),
-        Act::EnableWorkload => named(visit, "workloads", "enable", None),
-        Act::RevokeWorkload => named(visit, "workloads", "revoke", Some("confirm_revoke")),
+        Act::DisableAgent => named(visit, "agents", "disable"),
+        Act::EnableAgent => named(visit, "agents", "enable"),
+        Act::RevokeAgent => named(visit, "agents", "revoke"),
+        Act::DisableWorkload => named(visit, "workloads", "disable"),
+        Act::EnableWorkload => named(visit, "workloads", "enable"),
+        Act::RevokeWorkload => named(visit, "workloads", "revoke"),
         Act::RevokeServer => {
-            confirmed(visit, "confirm")?;
             let [environment, name] = ["environment", "name"].map(|field| plain(visit, field));
             let place = format!("servers/{}/{}", environment?, name?);
             let (path, back) = (format!("/v1/{place}/revoke"), format!("/console/{place}"));
-            Ok(Order { path, body: json!({}), back })
+            Ok(Order { path, body: json!({}), back, seen: None })
         }
         Act::ProbeStore => {
             let path = format!("/v1/stores/{}/probe", plain(visit, "name")?);
-            Ok(Order { path, body: json!({}), back: "/console/stores".to_owned() })
+            Ok(Order { path, body: json!({}), back: "/console/stores".to_owned(), seen: None })
         }
         Act::EndGrant => ended(visit, "grants", "revoke"),
         Act::EndSession => ended(visit, "sessions", "terminate"),
@@ -240,7 +284,7 @@ fn lock(visit: &Visit) -> Result<Order, Unsaid> {
     let minutes = minutes.ok_or(Unsaid::Minutes)?;
     let reason = visit.query.text("reason").unwrap_or_default();
     let body = json!({ "selector": selector, "reason": reason, "seconds": minutes.saturating_mul(60) });
-    Ok(Order { path: "/v1/locks".to_owned(), body, back: "/console/locks".to_owned() })
+    Ok(Order { path: "/v1/locks".to_owned(), body, back: "/console/locks".to_owned(), seen: None })
 }
 
 fn binding(visit: &Visit, verb: &str, body: Value) -> Result<Order, Unsaid> {
@@ -248,28 +292,26 @@ fn binding(visit: &Visit, verb: &str, body: Value) -> Result<Order, Unsaid> {
     let environment = EnvironmentName::parse(said("environment")?).map_err(|_| Unsaid::Malformed)?;
     let name = BindingName::parse(said("name")?).map_err(|_| Unsaid::Malformed)?;
     let back = card_address(environment.as_str(), name.as_str());
-    Ok(Order { path: format!("/v1/bindings/{environment}/{name}/{verb}"), body, back })
+    Ok(Order { path: format!("/v1/bindings/{environment}/{name}/{verb}"), body, back, seen: None })
 }
 
 /// Whether the name was typed as it stands.
-fn confirmed(visit: &Visit, field: &str) -> Result<(), Unsaid> {
+fn confirmed(visit: &Visit, field: &str) -> bool {
     let typed = visit.query.text(field).map(str::trim);
-    if typed.is_none() || typed != visit.query.text("name") { Err(Unsaid::Name) } else { Ok(()) }
+    typed.is_some() && typed == visit.query.text("name")
 }
 
 /// An act on an object that is of no environment.
-fn named(visit: &Visit, list: &str, verb: &str, confirmation: Option<&str>) -> Result<Order, Unsaid> {
-    if let Some(field) = confirmation {
-        confirmed(visit, field)?;
-    }
+fn named(visit: &Visit, list: &str, verb: &str) -> Result<Order, Unsaid> {
     let name = plain(visit, "name")?;
     let back = format!("/console/{list}/{name}");
-    Ok(Order { path: format!("/v1/{list}/{name}/{verb}"), body: json!({}), back })
+    Ok(Order { path: format!("/v1/{list}/{name}/{verb}"), body: json!({}), back, seen: None })
 }
 
 fn ended(visit: &Visit, list: &str, verb: &str) -> Result<Order, Unsaid> {
     let id = plain(visit, "id")?;
-    Ok(Order { path: format!("/v1/{list}/{id}/{verb}"), body: json!({}), back: format!("/console/{list}") })
+    let (path, back) = (format!("/v1/{list}/{id}/{verb}"), format!("/console/{list}"));
+    Ok(Order { path, body: json!({}), back, seen: None })
 }
 
 fn revision(visit: &Visit) -> Result<u32, Unsaid> {

@@ -22,6 +22,12 @@ pub(crate) async fn effect(visit: &Visit, path: &str, revision: u64) -> Result<H
 }
 
 fn effects(effect: &Effect) -> Html {
+    if effect.calls == 0 {
+        return Html::new().raw(
+            "<h3>Effect on the calls of late</h3><p class=\"nothing\">0 calls looked at: none is in the evidence, so \
+             nothing can be told of what it would do to them.</p>",
+        );
+    }
     let columns = &["These calls", "Who", "What", "Calls", "Last", "Before", "After"];
     let lists = [
         (&effect.gains, "let through from now on"),

@@ -17,10 +17,12 @@ pub(crate) const STYLE_PATH: &str = "/console/style.css";
 const STYLE: &str = include_str!("console.css");
 
 /// The pages of the navigation.
-const PLACES: [(&str, &str); 14] = [
+const PLACES: [(&str, &str); 16] = [
     ("/console", "Overview"),
     ("/console/bindings", "Bindings"),
     ("/console/approvals", "Approvals"),
+    ("/console/access", "Access"),
+    ("/console/environments", "Environments"),
     ("/console/servers", "Servers"),
     ("/console/agents", "Agents"),
     ("/console/workloads", "Workloads"),
@@ -71,11 +73,14 @@ impl Visit {
     pub(crate) fn answer(&self, made: Result<Sheet, Trouble>) -> Response {
         match made {
             Ok(sheet) => self.framed(StatusCode::OK, &sheet),
-            Err(trouble) => {
-                let sheet = Sheet::new(trouble.title(), trouble.content());
-                self.framed(trouble.status(), &sheet)
-            }
+            Err(trouble) => self.failed(&trouble, &Html::new()),
         }
+    }
+
+    /// The answer where something went wrong, with what one can go on with.
+    pub(crate) fn failed(&self, trouble: &Trouble, more: &Html) -> Response {
+        let sheet = Sheet::new(trouble.title(), trouble.content().html(more));
+        self.framed(trouble.status(), &sheet)
     }
 
     fn framed(&self, status: StatusCode, sheet: &Sheet) -> Response {

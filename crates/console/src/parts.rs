@@ -75,17 +75,44 @@ impl Facts {
     }
 }
 
+/// The longest part of a word that stays on one line, in characters.
+const LONGEST_RUN: usize = 20;
+
+/// A text, with places where a long word may go on in the next line: columns of tables stay as wide as they have to be,
+/// and nobody reads `productio` and `n`. The places are no characters: what is copied is what was written.
 pub(crate) fn text(text: &str) -> Html {
-    Html::new().text(text)
+    let mut html = Html::new();
+    let (mut run, mut length) = (String::new(), 0_usize);
+    for one in text.chars() {
+        run.push(one);
+        // Browsers break a line at these by themselves.
+        length = if matches!(one, ' ' | '-' | '/') { 0 } else { length.saturating_add(1) };
+        if length >= LONGEST_RUN {
+            let rest = run.rfind(['_', '.', '|', '@', ':', '#', '=']).and_then(|at| {
+                let own = run.get(at.saturating_add(1)..)?;
+                (own.len() < LONGEST_RUN).then(|| own.to_owned())
+            });
+            let rest = rest.unwrap_or_default();
+            run.truncate(run.len().saturating_sub(rest.len()));
+            html = html.text(&run).raw("<wbr>");
+            length = rest.chars().count();
+            run = rest;
+        }
+    }
+    html.text(&run)
 }
 
 pub(crate) fn code(text: &str) -> Html {
-    if text.is_empty() { Html::new() } else { Html::new().raw("<code>").text(text).raw("</code>") }
+    if text.is_empty() {
+        Html::new()
+    } else {
+        Html::new().raw("<code>").html(&self::text(text)).raw("</code>")
+    }
 }
 
 /// A link within the console; the address is ours, so that its parts are escaped already.
 pub(crate) fn link(address: &str, words: &str) -> Html {
-    Html::new().raw("<a href=\"").text(address).raw("\">").text(words).raw("</a>")
+    Html::new().raw("<a href=\"").text(address).raw("\">").html(&text(words)).raw("</a>")
 }
 
 /// The address of a card.
@@ -133,6 +160,9 @@ pub(crate) fn words(value: &Value) -> String {
     }
 }
 
+/// The field of a form that says what its page showed: acts that let something through are done on that alone.
+pub(crate) const SEEN: &str = "seen";
+
 /// How pressing a button looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Weight {
@@ -167,29 +197,32 @@ pub(crate) fn act(
 }
 
 /// A labelled field of one line.
-pub(crate) fn field(id: &'static str, label: &str, value: &str, hint: &str) -> Html {
-    let mut html = Html::new()
-        .raw("<p class=\"field\"><label for=\"")
-        .raw(id)
-        .raw("\">")
-        .text(label)
-        .raw("</label><input autocomplete=\"off\" spellcheck=\"false\" id=\"")
-        .raw(id)
-        .raw("\" name=\"")
-        .raw(id)
-        .raw("\" value=\"")
-        .text(value)
-        .raw("\"");
+pub(crate) fn field(name: &'static str, label: &str, value: &str, hint: &str) -> Html {
+    field_of("", name, label, value, hint)
+}
+
+/// The same in one of several forms that have a field of this name.
+pub(crate) fn field_of(form: &'static str, name: &'static str, label: &str, value: &str, hint: &str) -> Html {
+    let html = labelled(form, name, label).raw("<input autocomplete=\"off\" spellcheck=\"false\"");
+    let mut html = named(html, form, name).raw(" value=\"").text(value).raw("\"");
     if !hint.is_empty() {
         html = html.raw(" placeholder=\"").text(hint).raw("\"");
     }
     html.raw("></p>")
 }
 
+fn labelled(form: &'static str, name: &'static str, label: &str) -> Html {
+    let start = Html::new().raw("<p class=\"field\"><label for=\"").raw(form).raw(name).raw("\">");
+    start.text(label).raw("</label>")
+}
+
+fn named(html: Html, form: &'static str, name: &'static str) -> Html {
+    html.raw(" id=\"").raw(form).raw(name).raw("\" name=\"").raw(name).raw("\"")
+}
+
 /// A labelled choice.
-pub(crate) fn choice(id: &'static str, label: &str, chosen: &str, options: &[(&str, &str)]) -> Html {
-    let start = Html::new().raw("<p class=\"field\"><label for=\"").raw(id).raw("\">").text(label);
-    let mut html = start.raw("</label><select id=\"").raw(id).raw("\" name=\"").raw(id).raw("\">");
+pub(crate) fn choice(name: &'static str, label: &str, chosen: &str, options: &[(&str, &str)]) -> Html {
+    let mut html = named(labelled("", name, label).raw("<select"), "", name).raw(">");
     for (value, words) in options {
         html = html.raw("<option value=\"").text(value).raw("\"");
         if *value == chosen {
@@ -198,4 +231,23 @@ pub(crate) fn choice(id: &'static str, label: &str, chosen: &str, options: &[(&s
         html = html.raw(">").text(words).raw("</option>");
     }
     html.raw("</select></p>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_word_goes_on_in_the_next_line_and_a_short_one_never_does() {
+        assert_eq!(text("production service_account").as_str(), "production service_account");
+        assert_eq!(text("bao://kv/console/release#token").as_str(), "bao://kv/console/release#token");
+        assert_eq!(
+            text("idp.example.com|somebody@example.com").as_str(),
+            "idp.example.com|<wbr>somebody@example.<wbr>com"
+        );
+        let long = "x".repeat(50);
+        assert_eq!(text(&long).as_str().replace("<wbr>", ""), long);
+        assert_eq!(text(&long).as_str().matches("<wbr>").count(), 2);
+        assert!(text("é<b>ééééééééééééééééééééééé").as_str().starts_with("é&lt;b&gt;"));
+    }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Cards {
 /// A binding. What is shown as it is declared stays a JSON value.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Card {
+    /// What of it was read.
+    pub(crate) etag: String,
     pub(crate) name: String,
     pub(crate) environment: String,
     pub(crate) revision: u64,

@@ -8,6 +8,8 @@ use crate::shapes::{Approval, Change, Pending, Requirement};
 /// An object with every revision of it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Whole {
+    /// What of it was read.
+    pub(crate) etag: String,
     pub(crate) name: String,
     pub(crate) environment: Option<String>,
     pub(crate) revision: u64,
@@ -68,9 +70,19 @@ pub(crate) struct Soon {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Summary {
     pub(crate) bindings: Counts,
+    #[serde(default)]
+    pub(crate) servers: Counts,
+    #[serde(default)]
+    pub(crate) agents: Counts,
+    #[serde(default)]
+    pub(crate) workloads: Counts,
+    #[serde(default)]
+    pub(crate) providers: Counts,
+    #[serde(default)]
+    pub(crate) policies: Counts,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Counts {
     pub(crate) active: u64,

@@ -53,8 +53,9 @@ impl Trouble {
         }
     }
 
-    pub(crate) const fn title(&self) -> &'static str {
+    pub(crate) fn title(&self) -> &'static str {
         match self {
+            Self::Problem(_, problem) if problem.has_moved_on() => "It has changed meanwhile",
             Self::Problem(..) => "Refused",
             Self::NotThere => "Nothing here",
             Self::Senseless => "Something is wrong",
@@ -74,7 +75,19 @@ impl Trouble {
 }
 
 impl Problem {
+    /// Whether somebody changed the thing after its page was made.
+    fn has_moved_on(&self) -> bool {
+        self.code == "object.changed"
+    }
+
     fn content(&self) -> Html {
+        if self.has_moved_on() {
+            return Html::new().raw(
+                "<div class=\"notice wait\" role=\"alert\"><p><strong>Nothing was done: somebody has changed it since \
+                 your page was made.</strong></p><p>Look at it as it is now, and decide again.</p><p class=\"fine\">\
+                 <code>object.changed</code></p></div>",
+            );
+        }
         let mut content = Html::new()
             .raw("<div class=\"notice bad\" role=\"alert\"><p><strong>")
             .text(&self.detail)
@@ -85,9 +98,11 @@ impl Problem {
             .raw(".</p><p class=\"fine\"><code>")
             .text(&self.code)
             .raw("</code></p></div>");
-        if !self.findings.is_empty() {
+        // One that says what stands above already need not be said again.
+        let more: Vec<&Finding> = self.findings.iter().filter(|one| one.message != self.detail).collect();
+        if !more.is_empty() {
             content = content.raw("<ul>");
-            for finding in &self.findings {
+            for finding in more {
                 content = content
                     .raw("<li><code>")
                     .text(&finding.code)

@@ -13,7 +13,7 @@ use gateway_login::fields::Fields;
 use gateway_login::page::{Html, refusal};
 use gateway_login::sign_in::ReturnTo;
 use gateway_login::{Signed, going};
-use http::request::Parts;
+use http::request::{Builder, Parts};
 use http::{HeaderMap, Method, Request, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -21,8 +21,12 @@ use url::form_urlencoded::Serializer;
 
 use crate::parts::link;
 use crate::router::Console;
+use crate::shapes::Items;
 use crate::trouble::Trouble;
 use crate::{frame, live};
+
+/// How many pages of a list that is counted as a whole are read at most.
+const MOST_PAGES: usize = 20;
 
 /// An operator's visit to a page.
 #[derive(Debug)]
@@ -136,23 +140,48 @@ impl Visit {
         path: &str,
         query: &[(&str, Option<&str>)],
     ) -> Result<T, Trouble> {
-        self.ask(Method::GET, &address(path, query), Bytes::new()).await
+        let address = address(path, query);
+        self.ask(&address, Request::builder().method(Method::GET).uri(&address), Bytes::new()).await
     }
 
-    /// Sends the API one act.
-    pub(crate) async fn send(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
-        self.ask(Method::POST, path, Bytes::from(body.to_string())).await
+    /// Reads a list page after page, as one; `next` is left where there is still more after [`MOST_PAGES`].
+    pub(crate) async fn every<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, Option<&str>)],
+    ) -> Result<Items<T>, Trouble> {
+        let mut whole: Items<T> = self.read(path, query).await?;
+        for _ in 1..MOST_PAGES {
+            let Some(next) = whole.next.take() else { return Ok(whole) };
+            let asked = [query, &[("cursor", Some(next.as_str()))]].concat();
+            let page: Items<T> = self.read(path, &asked).await?;
+            whole.items.extend(page.items);
+            whole.next = page.next;
+        }
+        Ok(whole)
+    }
+
+    /// Sends the API one act; where `seen` is the tag of what a page showed, only on that.
+    pub(crate) async fn send<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+        seen: Option<&str>,
+    ) -> Result<T, Trouble> {
+        let mut request = Request::builder().method(Method::POST).uri(path);
+        if let Some(seen) = seen {
+            request = request.header(header::IF_MATCH, format!("\"{seen}\""));
+        }
+        self.ask(path, request, Bytes::from(body.to_string())).await
     }
 
     async fn ask<T: DeserializeOwned>(
         &self,
-        method: Method,
         address: &str,
+        request: Builder,
         body: Bytes,
     ) -> Result<T, Trouble> {
-        let request = Request::builder()
-            .method(method)
-            .uri(address)
+        let request = request
             .header(header::CONTENT_TYPE, "application/json")
             .body(body)
             .map_err(|_| Trouble::NotThere)?;

@@ -24,12 +24,12 @@ PEOPLE = {
     "dave": {"groups": ["strangers"]}, "erin": {"groups": ["watchers"]},
 }
 # The lists; each is looked at empty and full.
-PAGES = ("", "/bindings", "/approvals", "/servers", "/agents", "/workloads", "/providers", "/policies", "/grants",
+PAGES = ("", "/bindings", "/approvals", "/access", "/environments", "/servers", "/agents", "/workloads", "/providers", "/policies", "/grants",
          "/sessions", "/locks", "/revocations", "/stores", "/audit")
 # One of each kind of object, with names that pages have to bear.
 WORKLOAD = "continuous-integration-of-the-mobile-applications"
 PROVIDER = "enterprise-identity-provider-of-the-holding"
-OBJECTS = ("/servers/production/issues", "/agents/triage-bot", f"/workloads/{WORKLOAD}",
+OBJECTS = ("/environments/production", "/servers/production/issues", "/agents/triage-bot", f"/workloads/{WORKLOAD}",
            f"/providers/production/{PROVIDER}", "/policies/production/support-calls")
 ROUTER = parts.ROOT / "crates" / "console" / "src" / "router.rs"
 SCRIPT = "/console/live.js"
@@ -152,6 +152,7 @@ def judge(stage):
     demand(ok and seen, f"the approved binding does not serve: {answer.status} {answer.text[:300]}")
     story(desk)
     owner(desk)
+    explained(desk, card)
     masked(desk, card)
     waited = lively(desk)
     lock(desk, token)
@@ -236,6 +237,26 @@ def owner(desk):
     demand("reachable" in text and "yes" in text, f"a store that answers: {text[:300]}")
 
 
+def explained(desk, card):
+    """The questions that the page of access answers are what calls come to."""
+    place = "environment=production&server=issues&tool"
+    page = desk.page("alice", f"/access?question=why&{place}=whoami&agent=triage-bot", picture="access")
+    demand("It would be let through" in page["text"] and BINDING in page["text"], f"why: {page['text'][:600]}")
+    page = desk.page("alice", f"/access?question=why&{place}=delete_everything&agent=triage-bot", glance=True)
+    demand("It would be refused" in page["text"] and "risk" in page["text"], f"why not: {page['text'][:600]}")
+    page = desk.page("alice", f"/access?question=who&{place}=whoami", glance=True)
+    demand("agent triage-bot" in page["text"] and f"{BINDING}@1" in page["text"], f"who: {page['text'][:600]}")
+    page = desk.page("alice", "/access?question=what&subject=agent&name=triage-bot", glance=True)
+    demand("every tool that no manifest names" in page["text"], f"what: {page['text'][:600]}")
+    page = desk.page("erin", f"/access?question=who&{place}=whoami", glance=True)
+    demand(MASKED in page["text"] and "kv/console" not in page["html"], f"who, for a masked viewer: {page['text'][:600]}")
+    page = desk.page("alice", "/access?question=who&environment=production&server=No&tool=x", status=400, glance=True)
+    demand('value="No"' in page["html"], "what was asked is not there to be mended")
+    page = desk.page("alice", "/environments/production", picture="environment")
+    for told in ("one signature of somebody else", "may not enter", "bao", "answers"):
+        demand(told in page["text"], f"the environment's page lacks {told!r}: {page['text'][:600]}")
+
+
 def masked(desk, card):
     """Erin, a viewer, sees which store a secret is in, on pages and in the API's own answers."""
     for path in (card, "/bindings", f"/providers/production/{PROVIDER}"):
@@ -313,8 +334,13 @@ def rotate(desk, card, token):
     demand("upstream.unauthorized" in refused, f"a bad value: {refused[:300]}")
     desk.stage.openbao.put("kv/console/release", desk.next)
     desk.upstream.accept(desk.next)
+    # Bob has read the card and is called away; what he then signs is not what stands.
+    desk.browser.hold("bob", desk.home + card, "/console/act/review")
     text = desk.press("alice", card, "rotate", picture="rotated")
     demand("Rotated" in text and "refreshed" in text, f"the rotation: {text[:300]}")
+    late = desk.browser.release("bob", picture="moved-on")
+    demand(late["status"] == 412 and "It has changed meanwhile" in late["text"] and "Nothing was done" in late["text"],
+           f"a review of a card that has changed since: {late['status']} {late['text'][:300]}")
     desk.upstream.reject(desk.credential)
     ok, answer, _ = desk.serves(token)
     demand(ok, f"after the rotation: {answer.status} {answer.text[:300]}")

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::effects::effect;
 use crate::frame::Sheet;
 use crate::pages::object;
-use crate::parts::{Table, Weight, act, badge, card_address, code, link, text, time, words};
+use crate::parts::{SEEN, Table, Weight, act, badge, card_address, code, link, text, time, words};
 use crate::shapes::{Approval, Change, Items, Requirement};
 use crate::told::Waits;
 use crate::trouble::Trouble;
@@ -23,7 +23,9 @@ pub(crate) async fn page(visit: Visit) -> Response {
 }
 
 async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
-    let waiting: Items<Waits> = visit.read("/v1/waiting", &[]).await?;
+    let query = [("cursor", visit.query.text("cursor"))];
+    let waiting: Items<Waits> = visit.read("/v1/waiting", &query).await?;
+    let further = visit.further("/console/approvals", &[], waiting.next.as_deref());
     if waiting.items.is_empty() {
         let nothing = Html::new().raw("<p class=\"nothing\">Nothing waits for a signature.</p>");
         return Ok(Sheet::living("Approvals", nothing));
@@ -39,7 +41,7 @@ async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
     for (place, waits) in others.iter().enumerate() {
         content = content.html(&other(visit, waits, place < SHOWN).await?);
     }
-    Ok(Sheet::new("Approvals", content.html(&cards(&bindings))))
+    Ok(Sheet::new("Approvals", content.html(&cards(&bindings)).html(&further)))
 }
 
 pub(crate) async fn one(
@@ -51,7 +53,7 @@ pub(crate) async fn one(
 }
 
 async fn single(visit: &Visit, kind: &str, environment: &str, name: &str) -> Result<Sheet, Trouble> {
-    let waiting: Items<Waits> = visit.read("/v1/waiting", &[]).await?;
+    let waiting: Items<Waits> = visit.every("/v1/waiting", &[]).await?;
     let same = |one: &Waits| {
         one.kind.eq_ignore_ascii_case(kind)
             && one.environment.as_deref().unwrap_or("-") == environment
@@ -97,25 +99,15 @@ async fn other(visit: &Visit, waits: &Waits, with_effect: bool) -> Result<Html, 
         Html::new().raw("<p>").html(&link(&page, "What it would do to the calls of late")).raw("</p>")
     };
     let revision = waits.revision.to_string();
-    let sign = if waits.yours {
-        let hidden = [
-            ("kind", waits.kind.as_str()),
-            ("environment", environment),
-            ("name", waits.name.as_str()),
-            ("revision", revision.as_str()),
-        ];
-        let words = format!("Approve revision {revision}");
-        act(visit, "approve-object", &hidden, &Html::new(), (&words, Weight::Main))
-    } else {
-        Html::new().raw("<p class=\"fine\">It is not yours to sign.</p>")
-    };
+    let place = waits.environment.as_deref();
+    let sign = sign(visit, waits).await?;
     Ok(Html::new()
         .raw("<section class=\"notice wait\"><h3>")
         .text(&waits.kind)
         .raw(" ")
-        .html(&link(&object::address(&waits.kind, waits.environment.as_deref(), &waits.name), &waits.name))
-        .raw(" in ")
-        .text(environment)
+        .html(&link(&object::address(&waits.kind, place, &waits.name), &waits.name))
+        .raw(if place.is_some() { " in " } else { "" })
+        .text(place.unwrap_or_default())
         .raw(", revision ")
         .text(&revision)
         .raw("</h3><p>Written by ")
@@ -129,6 +121,33 @@ async fn other(visit: &Visit, waits: &Waits, with_effect: bool) -> Result<Html, 
         .html(&effect)
         .html(&sign)
         .raw("</section>"))
+}
+
+/// The button, for whom it is to sign: as the thing stands on this page, and nothing that came after.
+async fn sign(visit: &Visit, waits: &Waits) -> Result<Html, Trouble> {
+    if !waits.yours {
+        return Ok(Html::new().raw("<p class=\"fine\">It is not yours to sign.</p>"));
+    }
+    let kind = waits.kind.to_ascii_lowercase();
+    let whole = match object::read(visit, &kind, waits.environment.as_deref(), &waits.name).await {
+        Ok(whole) => whole,
+        Err(Trouble::NotThere) => {
+            return Ok(
+                Html::new().raw("<p class=\"fine\">It has changed meanwhile: load this page again.</p>")
+            );
+        }
+        Err(other) => return Err(other),
+    };
+    let revision = waits.revision.to_string();
+    let hidden = [
+        (SEEN, whole.etag.as_str()),
+        ("kind", waits.kind.as_str()),
+        ("environment", waits.environment.as_deref().unwrap_or("-")),
+        ("name", waits.name.as_str()),
+        ("revision", revision.as_str()),
+    ];
+    let words = format!("Approve revision {revision}");
+    Ok(act(visit, "approve-object", &hidden, &Html::new(), (&words, Weight::Main)))
 }
 
 /// What it changes; all of it where it is new.

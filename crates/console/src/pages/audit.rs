@@ -94,7 +94,11 @@ fn joined(record: &Record, fields: &[&str], by: &str) -> String {
 }
 
 fn who(record: &Record) -> String {
-    joined(record, &["operator", "user", "agent", "workload"], ", ")
+    // Somebody who logs in is both the operator and the user.
+    let fields = ["operator", "user", "agent", "workload"].map(|name| record.text(name));
+    let mut said: Vec<&str> = fields.into_iter().filter(|text| !text.is_empty()).collect();
+    said.dedup();
+    said.join(", ")
 }
 
 fn place(record: &Record) -> String {

@@ -10,7 +10,7 @@ use crate::frame::Sheet;
 use crate::pages::approvals::{changes, missing, signatures};
 use crate::pages::object;
 use crate::pages::stores::refusal;
-use crate::parts::{Facts, Table, Weight, act, badge, code, field, link, text, time, words};
+use crate::parts::{Facts, SEEN, Table, Weight, act, badge, code, field, link, text, time, words};
 use crate::shapes::{Card, Pending};
 use crate::told::BindingHealth;
 use crate::trouble::Trouble;
@@ -162,7 +162,12 @@ fn waits(visit: &Visit, card: &Card, pending: &Pending, effect: &Html) -> Html {
     let sign = act(
         visit,
         "approve",
-        &[("environment", &card.environment), ("name", &card.name), ("revision", &revision)],
+        &[
+            ("environment", &card.environment),
+            ("name", &card.name),
+            ("revision", &revision),
+            (SEEN, &card.etag),
+        ],
         &Html::new(),
         (&format!("Approve revision {revision}"), Weight::Main),
     );
@@ -184,7 +189,8 @@ fn waits(visit: &Visit, card: &Card, pending: &Pending, effect: &Html) -> Html {
 }
 
 fn acts(visit: &Visit, card: &Card) -> Html {
-    let here: [(&'static str, &str); 2] = [("environment", &card.environment), ("name", &card.name)];
+    let here: [(&'static str, &str); 3] =
+        [("environment", &card.environment), ("name", &card.name), (SEEN, &card.etag)];
     let nothing = Html::new();
     let mut bar = Html::new().raw("<h2>Acts</h2><div class=\"acts\">");
     match card.status.as_str() {

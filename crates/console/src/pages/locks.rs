@@ -41,19 +41,20 @@ async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
     Ok(Sheet::living("Locks", content).with(still))
 }
 
-/// All that is filled in must hold for a call to be stopped.
-fn form(visit: &Visit) -> Html {
+/// All that is filled in must hold for a call to be stopped. Shows what was filled in already.
+pub(crate) fn form(visit: &Visit) -> Html {
+    let said = |name: &str| visit.query.text(name).unwrap_or_default();
     let fields = Html::new()
         .raw("<div class=\"bar\">")
-        .html(&field("environment", "Environment", "", ""))
-        .html(&field("server", "Server", "", ""))
-        .html(&field("tool", "Tool", "", "delete_*"))
-        .html(&field("binding", "Binding", "", ""))
-        .html(&field("agent", "Agent", "", ""))
-        .html(&field("user", "User", "", "issuer|subject"))
+        .html(&field("environment", "Environment", said("environment"), ""))
+        .html(&field("server", "Server", said("server"), ""))
+        .html(&field("tool", "Tool", said("tool"), "delete_*"))
+        .html(&field("binding", "Binding", said("binding"), ""))
+        .html(&field("agent", "Agent", said("agent"), ""))
+        .html(&field("user", "User", said("user"), "issuer|subject"))
         .raw("</div><div class=\"bar\">")
-        .html(&field("minutes", "For how many minutes", "60", ""))
-        .html(&field("reason", "Why (for operators)", "", ""))
+        .html(&field("minutes", "For how many minutes", visit.query.text("minutes").unwrap_or("60"), ""))
+        .html(&field("reason", "Why (for operators)", said("reason"), ""))
         .raw("</div>");
     Html::new()
         .raw("<div class=\"acts\">")

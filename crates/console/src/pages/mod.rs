@@ -1,10 +1,12 @@
 //! The pages, a file each.
 
+pub(crate) mod access;
 pub(crate) mod agent;
 pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod bindings;
 pub(crate) mod card;
+pub(crate) mod environments;
 pub(crate) mod grants;
 pub(crate) mod locks;
 pub(crate) mod object;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::lines;
 use crate::pages::approvals::{changes, missing, signatures};
-use crate::parts::{Facts, Table, Weight, act, badge, code, field, link, text, time, words};
+use crate::parts::{Facts, SEEN, Table, Weight, act, badge, code, field, link, text, time, words};
 use crate::shapes::{Card, Cards};
 use crate::told::{Calls, Past, Whole};
 use crate::trouble::Trouble;
@@ -24,8 +24,7 @@ pub(crate) fn address(kind: &str, environment: Option<&str>, name: &str) -> Stri
         "Workload" => "workloads",
         "Provider" => "providers",
         "Policy" => "policies",
-        // An environment has no page of its own.
-        _ => return format!("/console/approvals/environment/-/{name}"),
+        _ => "environments",
     };
     match environment {
         Some(environment) => format!("/console/{place}/{environment}/{name}"),
@@ -225,7 +224,7 @@ pub(crate) fn acts(
     if whole.status == "revoked" {
         return Html::new().raw("<p class=\"notice bad\">It was revoked. Its name stays refused.</p>");
     }
-    let here = [("name", whole.name.as_str())];
+    let here = [("name", whole.name.as_str()), (SEEN, whole.etag.as_str())];
     let mut bar = Html::new().raw("<h2>Acts</h2><p>").raw(warning).raw("</p><div class=\"acts\">");
     match whole.status.as_str() {
         "active" => {

@@ -23,10 +23,10 @@ pub(crate) async fn page(visit: Visit) -> Response {
 
 async fn overview(visit: &Visit) -> Result<Sheet, Trouble> {
     let summary: Summary = visit.read("/v1/summary", &[]).await?;
-    let waiting: Items<Waits> = visit.read("/v1/waiting", &[]).await?;
+    let waiting: Items<Waits> = visit.every("/v1/waiting", &[]).await?;
     let sessions: Items<Session> = visit.read("/v1/sessions", &[]).await?;
-    let stores: Items<Store> = visit.read("/v1/stores", &[]).await?;
-    let soon: Items<Soon> = visit.read("/v1/expiring", &[]).await?;
+    let stores: Items<Store> = visit.every("/v1/stores", &[]).await?;
+    let soon: Items<Soon> = visit.every("/v1/expiring", &[]).await?;
     let mine = waiting.items.iter().filter(|one| one.yours).count();
     let late = soon.items.iter().filter(|one| one.due == "review" && one.overdue).count();
     let streams = sessions.items.iter().filter(|session| session.kind == "stream").count();
@@ -155,9 +155,7 @@ fn ending(soon: &[Soon]) -> Html {
     if rest == 0 {
         return html;
     }
-    html.raw("<p class=\"fine\">And ")
-        .text(&rest.to_string())
-        .raw(" more: <code>GET /v1/expiring</code>.</p>")
+    html.raw("<p class=\"fine\">And ").text(&rest.to_string()).raw(" more: <code>mcp-gateway due</code>.</p>")
 }
 
 /// The newest refusals, for those who may read the evidence.

@@ -16,42 +16,38 @@ pub(crate) async fn page(visit: Visit) -> Response {
 }
 
 async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
-    let stores: Items<Store> = visit.read("/v1/stores", &[]).await?;
-    let columns = &[
-        "Store",
-        "Kind",
-        "Environments",
-        "State",
-        "Last refusal",
-        "References",
-        "Asked",
-        "From memory",
-        "Ask it",
-    ];
-    let rows = stores.items.iter().fold(Table::new(columns), |table, store| {
+    let stores: Items<Store> = visit.every("/v1/stores", &[]).await?;
+    let content = Html::new()
+        .raw("<p>What this replica has seen since it began. Asking a store reads no secret.</p>")
+        .html(&table(visit, &stores.items).finish(
+            "Stores that serve an environment in which you have a role",
+            "No store serves an environment in which you have a role.",
+        ));
+    Ok(Sheet::living("Stores", content))
+}
+
+/// Stores, with what each has been asked and how that went.
+pub(crate) fn table<'a>(visit: &Visit, stores: impl IntoIterator<Item = &'a Store>) -> Table {
+    let columns = &["Store", "Environments", "State", "Last refusal", "References", "Asked", "Ask it"];
+    stores.into_iter().fold(Table::new(columns), |table, store| {
         let probe =
             act(visit, "probe-store", &[("name", &store.name)], &Html::new(), ("Ask now", Weight::Plain));
         let health = &store.health;
-        let asked = format!("{} times, {} failed", health.fetches, health.failures);
+        let asked = format!(
+            "{} times, {} failed; {} from memory",
+            health.fetches, health.failures, health.served_from_memory
+        );
+        let kind = code(store.kind.as_deref().unwrap_or_default());
         table.row(&[
-            text(&store.name),
-            code(store.kind.as_deref().unwrap_or_default()).raw(" ").html(&badge(&store.class)),
+            text(&store.name).raw(" ").html(&kind).raw(" ").html(&badge(&store.class)),
             text(&store.environments.join(", ")),
             state(store),
             refusal(health),
             text(&store.references.to_string()),
             text(&asked),
-            text(&health.served_from_memory.to_string()),
             probe,
         ])
-    });
-    let content = Html::new()
-        .raw("<p>What this replica has seen since it began. Asking a store reads no secret.</p>")
-        .html(&rows.finish(
-            "Stores that serve an environment in which you have a role",
-            "No store serves an environment in which you have a role.",
-        ));
-    Ok(Sheet::living("Stores", content))
+    })
 }
 
 fn state(store: &Store) -> Html {

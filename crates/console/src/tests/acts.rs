@@ -149,3 +149,93 @@ async fn a_lock_names_what_was_filled_in_and_nothing_else() {
     site.post(&mut browser, "/console/act/lift-lock", &page.form("/console/act/lift-lock")).await;
     assert_eq!(site.api.asked().last().unwrap(), "POST /v1/locks/a1/lift");
 }
+
+/// Fills in what a form wants typed, sends it, and tells what the API was told to match.
+async fn sent(site: &Site, browser: &mut Browser, place: &str, act: &str) -> Option<String> {
+    let action = format!("/console/act/{act}");
+    let mut form = site.get(browser, place).await.form(&action);
+    for (field, value) in &mut form {
+        if field.starts_with("confirm") {
+            *value = place.rsplit('/').next().unwrap().to_owned();
+        }
+    }
+    site.post(browser, &action, &form).await;
+    site.api.matched.lock().unwrap().pop().unwrap_or_else(|| panic!("{act} sent nothing"))
+}
+
+#[tokio::test]
+async fn what_lets_something_through_is_done_only_on_what_the_page_showed_and_what_stops_is_done_anyway() {
+    let site = Site::start();
+    let tag = Some("\"3-0011aabb\"".to_owned());
+    let mut browser = site.signed("carol").await;
+    site.answers_card("active", pending());
+    for (act, expected) in
+        [("approve", &tag), ("rotate", &tag), ("review", &tag), ("disable", &None), ("revoke", &None)]
+    {
+        assert_eq!(sent(&site, &mut browser, CARD, act).await, *expected, "{act}");
+    }
+    site.answers_card("disabled", Value::Null);
+    assert_eq!(sent(&site, &mut browser, CARD, "enable").await, tag);
+    let mut bot = whole("bot", None, json!({ "kind": "Agent" }));
+    bot["status"] = json!("disabled");
+    site.api.answers("/v1/objects/agent/-/bot", 200, bot);
+    site.api.answers("/v1/agents/bot/calls", 403, json!({ "code": "operator.forbidden" }));
+    site.api.answers("/v1/agents/bot/tokens", 200, json!({ "items": [] }));
+    site.api.answers("/v1/bindings", 200, json!({ "items": [], "next": null }));
+    let page = "/console/agents/bot";
+    assert_eq!(sent(&site, &mut browser, page, "enable-agent").await.as_deref(), Some("\"2-ccdd\""));
+    assert_eq!(sent(&site, &mut browser, page, "revoke-agent").await, None);
+}
+
+#[tokio::test]
+async fn a_thing_that_has_moved_on_is_left_as_it_is_and_a_plain_page_says_so() {
+    let site = Site::start();
+    site.answers_card("disabled", Value::Null);
+    let moved = json!({ "code": "object.changed", "detail": "it is at `4-00` now", "hint": "read it", "fixer": "you" });
+    site.api.answers(&format!("{API_CARD}/enable"), 412, moved);
+    let mut browser = site.signed("carol").await;
+    let form = site.get(&mut browser, CARD).await.form("/console/act/enable");
+    let page = site.post(&mut browser, "/console/act/enable", &form).await;
+    assert_eq!(page.status, StatusCode::PRECONDITION_FAILED);
+    for told in ["It has changed meanwhile", "Nothing was done", "as it is now", CARD] {
+        assert!(page.text.contains(told), "no {told:?} in {}", page.text);
+    }
+    assert!(!page.text.contains("Enabled"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn a_form_without_a_tag_or_with_an_odd_one_never_reaches_the_api() {
+    let site = Site::start();
+    site.answers_card("disabled", Value::Null);
+    let mut browser = site.signed("carol").await;
+    let mut form = site.get(&mut browser, CARD).await.form("/console/act/enable");
+    for odd in ["", "*", "a\", \"b", "W/\"x\"", "a,b"] {
+        set(&mut form, "seen", odd);
+        let page = site.post(&mut browser, "/console/act/enable", &form).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{odd}");
+    }
+    assert!(!site.api.asked().iter().any(|one| one.starts_with("POST")), "{:?}", site.api.asked());
+}
+
+#[tokio::test]
+async fn a_lock_that_is_refused_keeps_what_was_filled_in() {
+    let site = Site::start();
+    site.api.answers("/v1/locks", 200, json!({ "items": [] }));
+    let mut browser = site.signed("carol").await;
+    let mut form = site.get(&mut browser, "/console/locks").await.form("/console/act/lock");
+    set(&mut form, "agent", "bot");
+    set(&mut form, "minutes", "soon");
+    set(&mut form, "reason", "a long reason that nobody wants to type <twice>");
+    let page = site.post(&mut browser, "/console/act/lock", &form).await;
+    assert!(page.text.contains("Nothing was done"), "{}", page.text);
+    let again = page.form("/console/act/lock");
+    let said = |name: &str| again.iter().find(|(known, _)| known == name).unwrap().1.clone();
+    assert_eq!((said("agent").as_str(), said("minutes").as_str()), ("bot", "soon"));
+    assert_eq!(said("reason"), "a long reason that nobody wants to type &lt;twice&gt;");
+    let wide = json!({ "code": "lock.everything", "detail": "it names nothing", "hint": "name more", "fixer": "you" });
+    site.api.answers("/v1/locks", 422, wide);
+    set(&mut form, "minutes", "5");
+    let page = site.post(&mut browser, "/console/act/lock", &form).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(page.text.contains("it names nothing") && page.text.contains("value=\"bot\""), "{}", page.text);
+}

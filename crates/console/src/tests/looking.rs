@@ -155,6 +155,8 @@ async fn an_approval_of_an_object_shows_its_effect_and_a_button_to_those_who_may
     let effect =
         json!({ "calls": 9, "unchanged": 6, "untold": 0, "gains": [gain], "losses": [], "moves": [] });
     site.api.answers("/v1/objects/policy/production/triage/effect", 200, effect);
+    let policy = whole("triage", Some("production"), json!({ "kind": "Policy" }));
+    site.api.answers("/v1/objects/policy/production/triage", 200, policy);
     let mut browser = site.signed("carol").await;
     for (path, yours) in [
         ("/console/approvals", true),
@@ -165,6 +167,7 @@ async fn an_approval_of_an_object_shows_its_effect_and_a_button_to_those_who_may
         let page = site.get(&mut browser, path).await;
         assert!(page.text.contains("let through from now on"), "{path}: {}", page.text);
         assert_eq!(page.text.contains("/console/act/approve-object"), yours, "{path}: {}", page.text);
+        assert_eq!(page.text.contains("name=\"seen\" value=\"2-ccdd\""), yours, "{path}: {}", page.text);
     }
     assert_eq!(
         site.get(&mut browser, "/console/approvals/policy/dev/triage").await.status,

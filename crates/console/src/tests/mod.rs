@@ -1,6 +1,8 @@
 //! Pages through their whole router, with a scripted identity provider and a scripted API.
 
+mod access;
 mod acts;
+mod environments;
 mod live;
 mod looking;
 mod pages;
@@ -26,7 +28,7 @@ use gateway_core::time::Timestamp;
 use gateway_login::{Login, Realm, SealKey, SessionSettings, Wiring};
 use gateway_testkit::clock::ManualClock;
 use gateway_testkit::memory_state::MemoryState;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use url::Url;
@@ -103,6 +105,8 @@ impl OperatorRoles for Roles {
 struct Api {
     answers: Mutex<HashMap<String, (u16, Value)>>,
     asked: Mutex<Vec<(String, String, String, Value)>>,
+    /// The `If-Match` of every act.
+    matched: Mutex<Vec<Option<String>>>,
 }
 
 impl Api {
@@ -126,6 +130,10 @@ impl ControlApi for Api {
     async fn call(&self, operator: Operator, request: Request<Bytes>) -> Response<Bytes> {
         let (head, body) = request.into_parts();
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        if head.method == Method::POST {
+            let tag = head.headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap().to_owned());
+            self.matched.lock().unwrap().push(tag);
+        }
         let asked = (operator.name.to_string(), head.method.to_string(), head.uri.to_string(), body);
         self.asked.lock().unwrap().push(asked);
         let known = self.answers.lock().unwrap().get(head.uri.path()).cloned();
@@ -282,7 +290,7 @@ impl Site {
 /// A card as the API answers it, with more on it than pages know.
 fn card(status: &str, pending: Value) -> Value {
     json!({
-        "name": "bot-github", "environment": "production", "revision": 3, "status": status,
+        "etag": "3-0011aabb", "name": "bot-github", "environment": "production", "revision": 3, "status": status,
         "actor": {}, "who": "agent bot", "server": "github", "destination": "https://github.internal/mcp",
         "tools": ["list_issues"], "methods": [], "risk": "write", "mode": "service_account",
         "reference": "vault://kv/support/bot#token", "source": null, "store": "external",
@@ -312,7 +320,7 @@ fn whole(name: &str, environment: Option<&str>, spec: Value) -> Value {
     };
     let change = json!([{ "field": "owner", "effect": "neutral", "before": "old-team", "after": "support" }]);
     json!({
-        "kind": "Any", "name": name, "environment": environment, "revision": 2, "status": "active",
+        "etag": "2-ccdd", "kind": "Any", "name": name, "environment": environment, "revision": 2, "status": "active",
         "author": "idp|alice", "approvals": [], "spec": spec, "history": [revision(2, change), revision(1, json!([]))]
     })
 }

@@ -76,6 +76,11 @@ impl Client {
     pub(super) fn every(&self, path: &[&str], conditions: &[(&str, String)]) -> Result<Value, Failure> {
         let mut query = conditions.to_vec();
         query.push(("limit", PAGE.to_string()));
+        self.whole(path, query)
+    }
+
+    /// The same in pages of the gateway's own size.
+    pub(super) fn whole(&self, path: &[&str], mut query: Vec<(&str, String)>) -> Result<Value, Failure> {
         let first = query.len();
         let mut items = Vec::new();
         loop {

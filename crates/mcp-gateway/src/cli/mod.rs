@@ -14,6 +14,7 @@ mod client_config;
 mod connect;
 mod effect;
 mod failure;
+mod fit;
 mod foresight;
 mod grant;
 mod host;
@@ -37,7 +38,9 @@ mod revocation;
 mod rotation;
 mod secret;
 mod session;
+mod standing;
 mod stdio_child;
+mod store;
 mod token_file;
 mod view;
 mod wiring;
@@ -48,7 +51,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use gateway_core::manifest::Kind;
 
 use self::failure::{Exit, Failure};
@@ -126,6 +129,15 @@ enum Command {
     /// Environments: list, revoke
     #[command(subcommand)]
     Environment(revocation::EnvironmentCommand),
+    /// What waits for signatures, and whose
+    Waiting(standing::WaitingArguments),
+    /// What ends or is due soon: bindings, reviews, rotations, agents' tokens
+    Due(standing::DueArguments),
+    /// How many of what there is
+    Summary(standing::SummaryArguments),
+    /// The configured stores: list, probe
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Secrets behind references: check and put, never show
     #[command(subcommand)]
     Secret(secret::SecretCommand),
@@ -221,7 +233,12 @@ struct EstateArguments {
 
 /// Runs one command and says how the process ends.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Words about the command line itself are coloured before it is understood.
+    let colour =
+        if arguments.iter().any(|one| one == "--no-color") { ColorChoice::Never } else { ColorChoice::Auto };
+    let parsed = Cli::command().color(colour).try_get_matches_from(arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             drop(error.print());
@@ -269,6 +286,10 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Provider(command) => provider::run(session, command),
         Command::Policy(command) => policy::run(session, command),
         Command::Environment(command) => environment(session, command),
+        Command::Waiting(arguments) => standing::waiting(session, &arguments),
+        Command::Due(arguments) => standing::due(session, &arguments),
+        Command::Summary(arguments) => standing::summary(session, &arguments),
+        Command::Store(command) => store::run(session, &command),
         Command::Secret(command) => secret::run(session, &command),
         Command::Session(command) => live::run(session, &command),
         Command::Lock(command) => lock::run(session, command),

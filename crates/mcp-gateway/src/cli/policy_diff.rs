@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gateway_core::manifest::Spec;
+use gateway_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure};
@@ -37,6 +38,10 @@ pub(super) fn run(session: &mut Session, arguments: &PolicyDiffArguments) -> Res
     let mut body = json!({ "specs": candidates(arguments)? });
     for (name, value) in [("from", &arguments.from), ("until", &arguments.until)] {
         if let (Some(fields), Some(value)) = (body.as_object_mut(), value) {
+            if Timestamp::parse(value).is_err() {
+                let message = format!("`--{name}` is no time: `{value}`");
+                return Err(Failure::usage(message).hint("write it as RFC 3339: 2026-11-26T09:00:00Z"));
+            }
             fields.insert(name.to_owned(), json!(value));
         }
     }

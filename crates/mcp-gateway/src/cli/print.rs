@@ -1,10 +1,12 @@
 //! The only place that writes to standard output and standard error.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd;
 
 use serde_json::Value;
 
 use super::failure::Failure;
+use super::fit;
 use super::view::{View, clean};
 
 /// How results are shown.
@@ -50,6 +52,9 @@ pub(super) struct Printer {
     output: Output,
     colour_out: bool,
     colour_error: bool,
+    /// The columns of a terminal; absent where there is none.
+    width_out: Option<usize>,
+    width_error: Option<usize>,
     progress: bool,
     closed: bool,
 }
@@ -63,6 +68,8 @@ impl Printer {
         Self {
             colour_out: wanted && out.is_terminal(),
             colour_error: wanted && error.is_terminal(),
+            width_out: columns(&out),
+            width_error: columns(&error),
             progress: error.is_terminal(),
             out: Box::new(out),
             error: Box::new(error),
@@ -73,7 +80,19 @@ impl Printer {
 
     #[cfg(test)]
     pub(super) fn into(out: Box<dyn Write>, error: Box<dyn Write>, output: Output) -> Self {
-        Self { out, error, output, colour_out: false, colour_error: false, progress: true, closed: false }
+        let (width_out, width_error) = (None, None);
+        let (colour_out, colour_error) = (false, false);
+        Self {
+            out,
+            error,
+            output,
+            colour_out,
+            colour_error,
+            width_out,
+            width_error,
+            progress: true,
+            closed: false,
+        }
     }
 
     /// How results are shown.
@@ -90,7 +109,11 @@ impl Printer {
     pub(super) fn show(&mut self, answer: &Value, view: impl FnOnce(&Value) -> View) {
         match self.output {
             Output::Json => self.json(answer),
-            Output::Table => self.text(&view(answer).plain()),
+            Output::Table => {
+                let view = view(answer);
+                let text = self.width_out.map_or_else(|| view.plain(), |width| view.within(width));
+                self.text(&text);
+            }
             Output::Markdown => self.text(&view(answer).markdown()),
         }
     }
@@ -132,7 +155,9 @@ impl Printer {
 
     /// Something to know beside the result: to standard error.
     pub(super) fn note(&mut self, text: &str) {
-        let line = format!("{}\n", clean(text));
+        let text = clean(text);
+        let line =
+            format!("{}\n", self.width_error.map_or(text.clone(), |width| fit::paragraph(&text, width, 2)));
         drop(self.error.write_all(line.as_bytes()));
     }
 
@@ -140,7 +165,7 @@ impl Printer {
     pub(super) fn failure(&mut self, failure: &Failure) {
         let text = match self.output {
             Output::Json => format!("{}\n", failure.to_json()),
-            Output::Table | Output::Markdown => failure_text(failure, self.colour_error),
+            Output::Table | Output::Markdown => failure_text(failure, self.colour_error, self.width_error),
         };
         drop(self.error.write_all(text.as_bytes()));
     }
@@ -150,11 +175,27 @@ impl Printer {
     }
 }
 
+/// How many columns the terminal has; nothing where there is none, or where it is too narrow to help.
+fn columns(stream: &impl AsFd) -> Option<usize> {
+    const NARROWEST: u16 = 40;
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    (size.ws_col >= NARROWEST).then(|| usize::from(size.ws_col))
+}
+
 fn paint(on: bool, colour: Colour, word: &str) -> String {
     if on && colour != Colour::None { format!("{}{word}\u{1b}[0m", colour.code()) } else { word.to_owned() }
 }
 
-fn failure_text(failure: &Failure, colour: bool) -> String {
+fn failure_text(failure: &Failure, colour: bool, width: Option<usize>) -> String {
+    // A painted word is longer than it looks; only what stands behind it is fitted.
+    let behind = |mark: &str, text: &str| {
+        let room = width.map(|width| width.saturating_sub(mark.len().saturating_add(1)));
+        let fitted = |room| {
+            fit::paragraph(&clean(text), room, 0)
+                .replace('\n', &format!("\n{:1$}", "", mark.len().saturating_add(1)))
+        };
+        room.map_or_else(|| clean(text), fitted)
+    };
     let hint = paint(colour, Colour::Cyan, "hint:");
     let code = failure.code.as_ref().map(|code| format!(" [{}]", clean(code))).unwrap_or_default();
     let mut text = String::new();
@@ -163,16 +204,16 @@ fn failure_text(failure: &Failure, colour: bool) -> String {
         let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
         text.push_str(&format!("{}\n", clean(&words.join(" "))));
         if let Some(advice) = &detail.hint {
-            text.push_str(&format!("  {hint} {}\n", clean(advice)));
+            text.push_str(&format!("  {hint} {}\n", behind("  hint:", advice)));
         }
     }
     let error = paint(colour, Colour::Red, "error:");
-    text.push_str(&format!("{error} {}{code}\n", clean(&failure.message)));
+    text.push_str(&format!("{error} {}\n", behind("error:", &format!("{}{code}", failure.message))));
     for cause in &failure.causes {
-        text.push_str(&format!("  caused by: {}\n", clean(cause)));
+        text.push_str(&format!("  caused by: {}\n", behind("  caused by:", cause)));
     }
     if let Some(advice) = &failure.hint {
-        text.push_str(&format!("{hint} {}\n", clean(advice)));
+        text.push_str(&format!("{hint} {}\n", behind("hint:", advice)));
     }
     text
 }

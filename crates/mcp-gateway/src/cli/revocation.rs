@@ -113,7 +113,7 @@ pub(super) fn run(session: &mut Session, command: &RevocationCommand) -> Result<
         RevocationCommand::List(arguments) => {
             let wanted = arguments.outstanding.then(|| ("outstanding", "true".to_owned()));
             let conditions: Vec<_> = wanted.into_iter().collect();
-            let answer = session.client()?.fetch(&["revocations"], &conditions)?;
+            let answer = session.client()?.every(&["revocations"], &conditions)?;
             session.printer.show(&answer, |answer| listed(items(answer)));
             Ok(Exit::Ok)
         }

@@ -1,5 +1,7 @@
 //! What is shown to people: blocks of text, fields and tables, rendered for a terminal or as Markdown.
 
+use super::fit;
+
 /// Something to show, block by block.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct View(Vec<Block>);
@@ -75,7 +77,37 @@ impl View {
         self
     }
 
-    /// For a terminal.
+    /// For a terminal of this width, in columns.
+    pub(super) fn within(&self, width: usize) -> String {
+        let mut text = String::new();
+        for (place, block) in self.0.iter().enumerate() {
+            if place > 0 && matches!(block, Block::Title(_)) {
+                text.push('\n');
+            }
+            match block {
+                Block::Title(title) => push_line(&mut text, &fit::paragraph(&cell_text(title), width, 2)),
+                Block::Text(words) if is_prose(words) => {
+                    words.lines().for_each(|line| push_line(&mut text, &fit::paragraph(line, width, 2)));
+                }
+                // Policies, manifests and differences stay as they are written: somebody may copy them.
+                Block::Text(words) => words.lines().for_each(|line| push_line(&mut text, line)),
+                Block::Fields(fields) => {
+                    let widest = fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+                    for (name, value) in fields {
+                        push_line(&mut text, &fit::field(name, widest, value, width));
+                    }
+                }
+                Block::Table(table) => {
+                    let headings: Vec<String> =
+                        table.headings.iter().map(|heading| heading.to_uppercase()).collect();
+                    push_line(&mut text, &fit::table(&headings, &table.rows, width));
+                }
+            }
+        }
+        text
+    }
+
+    /// For a pipe or a file: each row on one line.
     pub(super) fn plain(&self) -> String {
         let mut text = String::new();
         for (place, block) in self.0.iter().enumerate() {
@@ -114,6 +146,11 @@ impl View {
         }
         text
     }
+}
+
+/// One line, or lines that each begin with a mark.
+fn is_prose(words: &str) -> bool {
+    words.lines().nth(1).is_none() || words.lines().all(|line| line.starts_with("* "))
 }
 
 fn push_line(text: &mut String, line: &str) {
@@ -230,6 +267,35 @@ mod tests {
           12        active
         Read it before you sign.
         ");
+    }
+
+    #[test]
+    fn fits_a_narrow_terminal_and_leaves_what_is_copied_as_it_is() {
+        let mut table = Table::new(&["who", "because"]);
+        table.row(["bot".to_owned(), "the policies say that it may not do that".to_owned()]);
+        let policy = "permit (principal, action, resource)\nwhen { context.risk == \"read\" };";
+        let shown =
+            view().table("Nearly", table).text("* one word after another\n* two").text(policy).within(28);
+        insta::assert_snapshot!(shown, @r#"
+        Binding production/triage
+          who    agents: triage-bot
+          owner  support
+
+        History
+          REVISION  STATUS
+          1         superseded
+          12        active
+        Read it before you sign.
+
+        Nearly
+          WHO  BECAUSE
+          bot  the policies say that
+               it may not do that
+        * one word after another
+        * two
+        permit (principal, action, resource)
+        when { context.risk == "read" };
+        "#);
     }
 
     #[test]
