@@ -1,5 +1,6 @@
 """Latencies by address and phase, as a table with a verdict."""
 
+import math
 import statistics
 
 LIMIT_MILLIS = 100.0
@@ -8,8 +9,9 @@ ENOUGH = 20
 
 
 def quantile(values, share):
+    """By nearest rank: the smallest of the values that so great a share of them does not exceed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 class Report:
