@@ -1,7 +1,9 @@
 //! One run of the program: its input, its output up to a limit, and the end of whatever it started.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use gateway_core::ports::{StoreError, StoreErrorKind};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -10,6 +12,9 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use zeroize::Zeroizing;
 
 use crate::https::append;
+
+/// How long the error output of a program that failed is read on.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What is left of a run.
 pub(super) struct Finished {
@@ -51,7 +56,7 @@ pub(super) async fn run(command: Command, input: &[u8], limit: usize) -> Result<
     let mut child = spawned.map_err(|error| unavailable("the program does not start", &error))?;
     // Declared after the child and so dropped before it: what is cut off dies as a group.
     let _group = Group::of(&child);
-    let (Some(stdin), Some(stdout), Some(stderr)) =
+    let (Some(stdin), Some(stdout), Some(mut stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(StoreError::new(StoreErrorKind::Unavailable, "the program has no pipes"));
@@ -66,9 +71,14 @@ pub(super) async fn run(command: Command, input: &[u8], limit: usize) -> Result<
     };
     let talked = tokio::select! {
         talked = talk => talked,
-        never = count(stderr, &mut stderr_bytes) => match never {},
+        never = async { count(&mut stderr, &mut stderr_bytes).await; pending::<Infallible>().await } => match never {},
     };
-    talked.map(|(stdout, status)| Finished { stdout, stderr_bytes, status })
+    let (stdout, status) = talked?;
+    if !status.success() {
+        // Its last words are in the pipe; what it started may hold that open for ever.
+        let _ = tokio::time::timeout(LAST_WORDS, count(&mut stderr, &mut stderr_bytes)).await;
+    }
+    Ok(Finished { stdout, stderr_bytes, status })
 }
 
 /// Writes the request and closes the input. A program need not read it: what it answers counts.
@@ -95,7 +105,7 @@ async fn read_whole(mut stdout: ChildStdout, limit: usize) -> Result<Zeroizing<V
 }
 
 /// Takes what the program says on its error output, so that it never waits for a reader, and forgets it.
-async fn count(mut stderr: ChildStderr, bytes: &mut u64) -> Infallible {
+async fn count(stderr: &mut ChildStderr, bytes: &mut u64) {
     let mut chunk = Zeroizing::new(vec![0_u8; 4096]);
     while let Ok(read) = stderr.read(chunk.as_mut_slice()).await {
         if read == 0 {
@@ -103,5 +113,4 @@ async fn count(mut stderr: ChildStderr, bytes: &mut u64) -> Infallible {
         }
         *bytes = bytes.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
     }
-    std::future::pending().await
 }
