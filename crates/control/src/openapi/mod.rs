@@ -149,7 +149,7 @@ fn parameter(path: &str, place: &str, name: &str) -> Option<Value> {
         }
         ("path", "id") => json!({"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"}),
         ("query", "limit") => json!({"type": "integer", "minimum": 1, "maximum": limit}),
-        ("query", "cursor" | "after" | "before") if audit => whole(u64::MAX >> 1),
+        ("query", "cursor" | "after" | "before") if audit => whole(u64::MAX),
         ("query", "minutes" | "days") => whole(u64::from(u32::MAX)),
         ("query", "cursor") => tagged("Cursor"),
         ("query", "revision") if path.ends_with("/effect") => tagged("Revision"),

@@ -143,7 +143,7 @@ fn every_link_leads_to_an_operation_and_names_its_parameters() {
             found += 1;
         }
     }
-    assert!(found > 40, "{found}");
+    assert!(found >= 40, "{found}");
     for name in parsed(LINKS).keys() {
         assert!(
             all.iter().any(|(known, one)| known == name && one["responses"].to_string().contains("links")),
