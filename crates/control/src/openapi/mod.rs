@@ -153,7 +153,9 @@ fn parameter(path: &str, place: &str, name: &str) -> Option<Value> {
         ("query", "minutes" | "days") => whole(u64::from(u32::MAX)),
         ("query", "cursor") => tagged("Cursor"),
         ("query", "revision") if path.ends_with("/effect") => tagged("Revision"),
-        ("query", "environment") if audit || is_kind(path) || path == "/v1/calls" => tagged("Name"),
+        ("query", "environment") if audit || is_kind(path) || matches!(path, "/v1/calls" | "/v1/summary") => {
+            tagged("Name")
+        }
         ("query", "environment" | "server" | "agent" | "workload") if path.starts_with("/v1/access/") => {
             tagged("Name")
         }

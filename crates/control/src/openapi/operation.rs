@@ -122,9 +122,9 @@ impl Operation<'_> {
             if let Some(shape) = shapes.and_then(|shapes| shapes.get(status)).and_then(Value::as_str) {
                 let schema = json!({"$ref": format!("#/components/schemas/{shape}")});
                 answer.insert("content".to_owned(), json!({"application/json": {"schema": schema}}));
-                if status.starts_with('2') && !links.is_empty() {
-                    answer.insert("links".to_owned(), Value::Object(links.clone()));
-                }
+            }
+            if status.starts_with('2') && !links.is_empty() {
+                answer.insert("links".to_owned(), Value::Object(links.clone()));
             }
         }
     }
