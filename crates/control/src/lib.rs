@@ -6,6 +6,7 @@
 
 mod auth;
 mod body;
+mod carried;
 mod context;
 mod documents;
 mod entity;

@@ -16,6 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::{Caller, Strangers, authenticate, named, record};
+use crate::carried::carried;
 use crate::context::ControlContext;
 use crate::idempotency::once;
 use crate::masking::veil;
@@ -155,7 +156,8 @@ impl OperatorRoutes {
             .route_layer(from_fn_with_state(Arc::clone(context), veil))
             .route_layer(from_fn(named))
             .fallback(|| async { Problem::no_route() })
-            .layer(from_fn_with_state((Arc::clone(context), Arc::new(Strangers::default())), record));
+            .layer(from_fn_with_state((Arc::clone(context), Arc::new(Strangers::default())), record))
+            .layer(from_fn(carried));
         Self(routes.with_state(Arc::clone(context)))
     }
 
@@ -186,5 +188,6 @@ pub fn control_router(context: Arc<ControlContext>) -> Router {
         .method_not_allowed_fallback(|| async { Problem::no_method() })
         .layer(from_fn(link))
         .layer(from_fn_with_state((Arc::clone(&context), Arc::new(Strangers::default())), record))
+        .layer(from_fn(carried))
         .with_state(context)
 }

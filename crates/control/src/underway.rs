@@ -21,6 +21,12 @@ impl Revoking {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// As in another process, where none of them is under way.
+    #[cfg(test)]
+    pub(crate) fn is_another_process(&self) {
+        self.ids().clear();
+    }
+
     /// Whether it is under way here.
     pub(crate) fn has(&self, id: &str) -> bool {
         self.ids().contains(id)

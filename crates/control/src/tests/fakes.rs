@@ -47,6 +47,8 @@ pub(super) const VALUE: &str = "the-canary-value-of-the-control-plane";
 pub(super) struct Chain {
     pub(super) events: Mutex<Vec<Event>>,
     pub(super) down: AtomicBool,
+    /// Lets others go first before it writes.
+    pub(super) slow: AtomicBool,
 }
 
 impl Chain {
@@ -67,6 +69,9 @@ impl Chain {
 #[async_trait]
 impl AuditSink for Chain {
     async fn record(&self, event: Event) -> Result<Sequence, AuditError> {
+        if self.slow.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
         self.append(event)
     }
     fn note(&self, event: Event) -> Result<Sequence, AuditError> {
@@ -391,8 +396,9 @@ impl OperatorVerifier for People {
     }
 }
 
+/// A counter, the clock, and whether documents are not signed.
 #[derive(Debug, Default)]
-pub(super) struct Plain(AtomicU64, pub(super) AtomicU64);
+pub(super) struct Plain(AtomicU64, pub(super) AtomicU64, pub(super) AtomicBool);
 
 impl TokenMinter for Plain {
     fn mint(&self, kind: TokenKind) -> (Secret, TokenDigest) {
@@ -474,6 +480,9 @@ impl DocumentSigner for Plain {
         claims: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<String, Refusal> {
         use base64::Engine as _;
+        if self.2.load(Ordering::SeqCst) {
+            return Err(Code::Internal.into());
+        }
         let claims = serde_json::to_vec(claims).unwrap();
         Ok(format!("head.{}.signature", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims)))
     }

@@ -255,11 +255,12 @@ async fn newest(office: &Office) -> Vec<RevocationDocument> {
 #[tokio::test]
 async fn a_revocation_whose_process_died_after_its_decision_gets_its_document_from_the_next_one() {
     let office = Office::production().await;
-    // Killed while it waits for what runs: the future is dropped where it stands.
+    // Killed while it waits for what runs.
     office.live.hangs.store(true, Ordering::SeqCst);
     let dying = office.post("alice", SERVER, Value::Null);
     assert!(tokio::time::timeout(std::time::Duration::from_millis(200), dying).await.is_err(), "it hangs");
     office.live.hangs.store(false, Ordering::SeqCst);
+    office.context.revoking.is_another_process();
     assert!(newest(&office).await.is_empty());
     let asked = office.state.asked(10).await.unwrap();
     assert_eq!((asked.len(), asked[0].subject.to_string()), (1, "Server/production/github".to_owned()));
@@ -285,8 +286,34 @@ async fn what_did_not_end_in_time_is_carried_to_its_end_by_itself() {
     finisher.round().await;
     assert!(newest(&office).await.is_empty(), "a replica still lags");
     office.world.others_lag.store(false, Ordering::SeqCst);
+    office.plain.1.fetch_add(3, Ordering::SeqCst);
     finisher.round().await;
     assert_eq!(newest(&office).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_carried_to_its_end_is_tried_ever_more_seldom_and_hides_no_other() {
+    let office = grants::office().await;
+    office.plain.2.store(true, Ordering::SeqCst);
+    assert_eq!(office.post("alice", "/v1/grants/00aa/revoke", Value::Null).await.status, 200);
+    let given_back = || {
+        let asked = office.keeper.asked.lock().unwrap();
+        asked.iter().filter(|one| one.starts_with("give back 00aa")).count()
+    };
+    assert_eq!(given_back(), 1);
+    let finisher = next_process(&office, true);
+    // A second a round, for an hour.
+    for _ in 0..3_600 {
+        office.plain.1.fetch_add(1, Ordering::SeqCst);
+        finisher.round().await;
+    }
+    let tries = given_back() - 1;
+    assert!((10..30).contains(&tries), "each asks the provider again and leaves evidence: {tries}");
+    office.plain.2.store(false, Ordering::SeqCst);
+    assert_eq!(office.post("alice", "/v1/grants/00bb/revoke", Value::Null).await.status, 200);
+    office.plain.1.fetch_add(301, Ordering::SeqCst);
+    finisher.round().await;
+    assert!(office.state.asked(10).await.unwrap().is_empty(), "and then it comes to its end");
 }
 
 #[tokio::test]

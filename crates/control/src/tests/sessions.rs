@@ -111,3 +111,30 @@ async fn with_the_log_down_the_session_ends_and_the_evidence_waits() {
     let waiting = gateway_core::ports::StateWriter::outbox(&*office.state, 10).await.unwrap();
     assert!(waiting.iter().any(|entry| entry.event.kind == EventKind::SessionTerminated));
 }
+
+#[tokio::test]
+async fn who_hangs_up_in_the_middle_of_an_act_leaves_its_evidence_all_the_same() {
+    let office = office().await;
+    office.chain.slow.store(true, Ordering::SeqCst);
+    // The act is begun, and its connection is gone before it is written down.
+    let mut act = Box::pin(office.post("alice", "/v1/sessions/s2/terminate", Value::Null));
+    assert!(futures::poll!(&mut act).is_pending());
+    drop(act);
+    assert!(comes(&office, EventKind::SessionTerminated).await, "an act without evidence");
+    assert_eq!(office.live.sessions.lock().unwrap().len(), 2, "and it was done");
+    let mut refused = Box::pin(office.post("carol", "/v1/sessions/s1/terminate", Value::Null));
+    assert!(futures::poll!(&mut refused).is_pending());
+    drop(refused);
+    assert!(comes(&office, EventKind::OperatorRefused).await, "a refusal without evidence");
+}
+
+/// Whether it is in the chain once everybody else has gone on as far as they can.
+async fn comes(office: &Office, kind: EventKind) -> bool {
+    for _ in 0..1_000 {
+        if office.saw(kind) {
+            return true;
+        }
+        tokio::task::yield_now().await;
+    }
+    false
+}
