@@ -7,6 +7,7 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use tracing::Instrument as _;
 
 use crate::problem::Problem;
 
@@ -15,7 +16,7 @@ pub(crate) async fn carried(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    match tokio::spawn(next.run(request)).await {
+    match tokio::spawn(next.run(request).in_current_span()).await {
         Ok(answer) => answer,
         Err(error) => {
             tracing::error!(%error, "an act did not come to its end");

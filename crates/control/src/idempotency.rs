@@ -17,7 +17,6 @@ use gateway_core::time::Timestamp;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tracing::Instrument as _;
 
 use crate::auth::Caller;
 use crate::context::ControlContext;
@@ -28,7 +27,8 @@ use crate::wrote::{Wrote, watched};
 const NAME: &str = "idempotency-key";
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
-/// How many keys are kept at a time, of all operators together.
+/// How many keys are kept at a time: of one operator, so that nobody uses up everybody's, and of all together.
+const MOST_OF_ONE: u64 = 1_000;
 const MOST: u64 = 10_000;
 /// The largest request body that is read and the largest answer that is kept, in bytes.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
@@ -83,14 +83,10 @@ pub(crate) async fn once(
     match claimed(&context, request).await {
         Ok(Claim::Free(request)) => next.run(request).await,
         Ok(Claim::Ours(request, ticket)) => {
-            // A caller who goes away, which is what a key is for, must not end the act halfway: it is carried to its
-            // end, and its answer is there when the caller comes back.
-            let act = async move {
-                let (answer, wrote) = watched(next.run(request)).await;
-                settled(&context, ticket, answer, wrote).await
-            };
-            let done = tokio::spawn(act.in_current_span()).await;
-            done.unwrap_or_else(|_| Problem::senseless().into_response())
+            // A caller who goes away, which is what a key is for, does not end the act halfway (`carried`): its answer
+            // is there when the caller comes back.
+            let (answer, wrote) = watched(next.run(request)).await;
+            settled(&context, ticket, answer, wrote).await
         }
         Ok(Claim::Before(answer)) => answer,
         Err(problem) => problem.into_response(),
@@ -122,22 +118,25 @@ async fn claimed(context: &ControlContext, request: Request) -> Result<Claim, Pr
     let place = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     // The key itself is kept nowhere: what is kept cannot be tried against bodies without it.
     let request = digest(&[key.as_bytes(), place.as_bytes(), &body]);
-    let ticket_key = digest(&[operator.unwrap_or_default().as_bytes(), key.as_bytes()]);
+    let operator = operator.unwrap_or_default();
+    let owner = format!("{}.", digest(&[operator.as_bytes()]));
+    let ticket_key = format!("{owner}{}", digest(&[operator.as_bytes(), key.as_bytes()]));
     let ticket = ticket(ticket_key, &Kept { request: request.clone(), answer: None }, context.now());
     let rebuilt = Request::from_parts(parts, Body::from(body));
-    claim(context, rebuilt, ticket, &request).await
+    claim(context, rebuilt, &owner, ticket, &request).await
 }
 
 async fn claim(
     context: &ControlContext,
     whole: Request,
+    owner: &str,
     ticket: Ticket,
     request: &str,
 ) -> Result<Claim, Problem> {
     let (kind, now) = (TicketKind::Idempotency, context.now());
-    if context.tickets.count(kind, now).await? >= MOST
-        && context.tickets.read(kind, &ticket.key, now).await?.is_none()
-    {
+    let is_full = context.tickets.count(kind, owner, now).await? >= MOST_OF_ONE
+        || context.tickets.count(kind, "", now).await? >= MOST;
+    if is_full && context.tickets.read(kind, &ticket.key, now).await?.is_none() {
         return Err(Problem::new(&rule::IDEMPOTENCY_FULL, "no further keys are kept now").after(60));
     }
     if context.tickets.insert(&ticket, now).await? {

@@ -27,12 +27,13 @@ impl Departures {
     /// Compares by name: another revision of the same binding is the same binding.
     pub fn between(before: &Snapshot, after: &Snapshot) -> Self {
         let stays: HashSet<(EnvironmentName, BindingName)> = bindings(after).collect();
+        let mapped: HashSet<&WorkloadName> = after.workloads().map(|workload| &workload.name).collect();
         Self {
             bindings: bindings(before).filter(|binding| !stays.contains(binding)).collect(),
             agents: before.agents().filter(|name| after.agent(name).is_none()).cloned().collect(),
             workloads: before
                 .workloads()
-                .filter(|workload| after.workloads().all(|stays| stays.name != workload.name))
+                .filter(|workload| !mapped.contains(&workload.name))
                 .map(|workload| workload.name.clone())
                 .collect(),
             grants: before.grants().filter(|grant| !after.grant_lives(grant)).cloned().collect(),

@@ -1,10 +1,12 @@
 //! The statements of a Cedar text, and which of them differ between two texts. It only finds where each ends; what
 //! they mean, and whether they hold, is for the compiler to say.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 /// One statement.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub struct Statement {
     /// `permit` or `forbid`; absent where the text is neither, which no compiler takes.
     pub effect: Option<&'static str>,
@@ -24,11 +26,41 @@ pub struct StatementChanges {
 /// Compares two texts, statement by statement; order and layout do not matter.
 pub fn changes(before: &str, after: &str) -> StatementChanges {
     let (old, new) = (statements(before), statements(after));
-    let lacks = |those: &[Statement], one: &Statement| !those.contains(one);
-    StatementChanges {
-        added: new.iter().filter(|one| lacks(&old, one)).cloned().collect(),
-        removed: old.iter().filter(|one| lacks(&new, one)).cloned().collect(),
-    }
+    let only = |here: &[Statement], there: &[Statement]| {
+        // A text may hold some hundred thousand statements: each is looked up, not compared with all others.
+        let there: HashSet<&Statement> = there.iter().collect();
+        here.iter().filter(|one| !there.contains(one)).cloned().collect()
+    };
+    StatementChanges { added: only(&new, &old), removed: only(&old, &new) }
+}
+
+/// The statements in which a string says this word: as the id of an entity, as a value, or but for `*` at its ends. What
+/// is written in escapes is not found.
+pub fn naming(text: &str, word: &str) -> Vec<Statement> {
+    let says = |one: &Statement| strings(&one.text).any(|string| string.trim_matches('*') == word);
+    statements(text).into_iter().filter(says).collect()
+}
+
+/// What stands between quotation marks.
+fn strings(text: &str) -> impl Iterator<Item = &str> {
+    let (mut begun, mut escaped) = (None, false);
+    let ends = text.char_indices().filter_map(move |(place, character)| {
+        if escaped {
+            escaped = false;
+            return None;
+        }
+        match (character, begun) {
+            ('\\', Some(_)) => escaped = true,
+            ('"', None) => begun = Some(place + 1),
+            ('"', Some(from)) => {
+                begun = None;
+                return Some((from, place));
+            }
+            _ => {}
+        }
+        None
+    });
+    ends.filter_map(|(from, to)| text.get(from..to))
 }
 
 /// Takes a text apart.
@@ -126,6 +158,19 @@ mod tests {
     }
 
     #[test]
+    fn finds_the_statements_that_say_a_word_in_a_string() {
+        let text = "permit (principal, action, resource) when { context.environment == \"dev\" };\n\
+            forbid (principal in Environment::\"dev\", action, resource);\n\
+            forbid (principal, action, resource) when { context.name like \"dev*\" };\n\
+            permit (principal, action, resource) when { dev || context.x == \"a \\\" dev\" }; // \"dev\"\n\
+            permit (principal, action, resource) when { context.x == \"develop\" };";
+        let found = naming(text, "dev");
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found.iter().all(|one| !one.text.contains("develop") && !one.text.contains("dev ||")));
+        assert!(naming(text, "production").is_empty());
+    }
+
+    #[test]
     fn layout_and_order_are_no_difference_and_words_are() {
         let before = "permit (principal, action, resource);\nforbid (principal, action, resource);";
         assert_eq!(
@@ -134,5 +179,19 @@ mod tests {
         );
         let made = changes(before, "permit (principal, action, resource) when { context.risk == \"read\" };");
         assert_eq!((made.added.len(), made.removed.len()), (1, 2));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
+    fn long_texts_are_compared_in_time_that_grows_with_their_length() {
+        let text = |from: usize| -> String {
+            (from..from + 40_000)
+                .map(|n| format!("permit (principal == User::\"{n:08}\", action, resource);"))
+                .collect()
+        };
+        let begun = std::time::Instant::now();
+        let made = changes(&text(0), &text(20_000));
+        assert_eq!((made.added.len(), made.removed.len()), (20_000, 20_000));
+        assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
     }
 }

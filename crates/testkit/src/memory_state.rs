@@ -192,8 +192,9 @@ impl Tickets for MemoryState {
         Ok(inner.tickets.values().filter(living).cloned().collect())
     }
 
-    async fn count(&self, kind: TicketKind, now: Timestamp) -> Result<u64, StateError> {
-        Ok(self.list(kind, now).await?.len() as u64)
+    async fn count(&self, kind: TicketKind, beginning: &str, now: Timestamp) -> Result<u64, StateError> {
+        let listed = self.list(kind, now).await?;
+        Ok(listed.iter().filter(|ticket| ticket.key.starts_with(beginning)).count() as u64)
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StateError> {

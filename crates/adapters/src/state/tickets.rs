@@ -15,7 +15,7 @@ const TAKE: &str = "DELETE FROM tickets WHERE kind = $1 AND key = $2 AND expires
 const REPLACE: &str = "UPDATE tickets SET content = $1, expires_at = $2 \
     WHERE kind = $3 AND key = $4 AND content = $5 AND expires_at > $6";
 const LIST: &str = "SELECT key, content, expires_at FROM tickets WHERE kind = $1 AND expires_at > $2";
-const COUNT: &str = "SELECT COUNT(*) FROM tickets WHERE kind = $1 AND expires_at > $2";
+const COUNT: &str = "SELECT COUNT(*) FROM tickets WHERE kind = $1 AND key LIKE $2 AND expires_at > $3";
 const SWEEP: &str = "DELETE FROM tickets WHERE expires_at <= $1";
 
 pub(super) async fn insert(
@@ -84,9 +84,11 @@ pub(super) async fn list(
 pub(super) async fn count(
     session: &mut dyn Session,
     kind: TicketKind,
+    beginning: &str,
     now: Timestamp,
 ) -> Result<u64, StateError> {
-    let values = [Value::Text(kind.word()), Value::Number(now.micros())];
+    let pattern = format!("{beginning}%");
+    let values = [Value::Text(kind.word()), Value::Text(&pattern), Value::Number(now.micros())];
     let Some(mut row) = session.rows(COUNT, &values).await?.pop() else { return Ok(0) };
     u64::try_from(row.number()?).map_err(corrupt)
 }
@@ -149,8 +151,13 @@ macro_rules! tickets {
                 list(&mut *self.$reading().await?, kind, now).await
             }
 
-            async fn count(&self, kind: TicketKind, now: Timestamp) -> Result<u64, StateError> {
-                count(&mut *self.$reading().await?, kind, now).await
+            async fn count(
+                &self,
+                kind: TicketKind,
+                beginning: &str,
+                now: Timestamp,
+            ) -> Result<u64, StateError> {
+                count(&mut *self.$reading().await?, kind, beginning, now).await
             }
 
             async fn sweep(&self, now: Timestamp) -> Result<u64, StateError> {

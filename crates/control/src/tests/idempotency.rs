@@ -135,3 +135,19 @@ async fn a_rotation_that_is_written_keeps_its_key_whatever_is_answered() {
     let again = keyed(&office, "alice", &path, KEY, json!({})).await;
     assert_eq!((again.status, again.code()), (409, "idempotency.unfinished"), "{}", again.body);
 }
+
+#[tokio::test]
+async fn nobody_uses_up_the_keys_of_others() {
+    let office = Office::production().await;
+    let nothing = json!({"specs": []});
+    for number in 0..1_000 {
+        let key = format!("key-number-{number}");
+        let answer = keyed(&office, "nobody", "/v1/apply?dry_run=true", &key, nothing.clone()).await;
+        assert_eq!(answer.status, 200, "{number}: {}", answer.body);
+    }
+    let more = keyed(&office, "nobody", "/v1/apply?dry_run=true", KEY, nothing.clone()).await;
+    assert_eq!((more.status, more.code()), (429, "idempotency.full"));
+    let again = keyed(&office, "nobody", "/v1/apply?dry_run=true", "key-number-7", nothing).await;
+    assert_eq!(again.headers["idempotency-replayed"], "true", "what is kept is still told");
+    assert_eq!(keyed(&office, "alice", "/v1/locks", KEY, lock()).await.status, 201, "an emergency of others");
+}

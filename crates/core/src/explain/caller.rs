@@ -1,7 +1,7 @@
 //! The callers that declarations know: agents by each of their proofs, workloads, and the persons and combinations
 //! that bindings ask for. Each is resolved to its actor as the data path resolves one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,7 +16,9 @@ use crate::time::Timestamp;
 const SOMEBODY: &str = "*";
 
 /// The most callers that are looked at for one server.
-pub(super) const MOST_CALLERS: usize = 5_000;
+const MOST_CALLERS: usize = 5_000;
+/// The most combinations that are tried for one server.
+const MOST_TRIED: usize = 100_000;
 
 /// A caller, as far as declarations name one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -229,90 +231,119 @@ pub(super) fn callers(
     besides: Option<&Person>,
 ) -> (Vec<DeclaredCaller>, bool) {
     let name = &environment.spec.name;
-    let mut found = BTreeSet::new();
+    let mut search = Search::default();
     for agent in snapshot.agents().filter_map(|agent| snapshot.agent(agent)) {
         if !agent.environments.contains(name) {
             continue;
         }
         for (appearance, workload, _) in appearances(agent) {
-            found.insert(DeclaredCaller { agent: Some(appearance), workload, person: None });
+            search.found.insert(DeclaredCaller { agent: Some(appearance), workload, person: None });
         }
     }
     for workload in snapshot.workloads().filter(|workload| workload.environments.contains(name)) {
-        found.insert(DeclaredCaller { workload: Some(workload.name.clone()), ..DeclaredCaller::default() });
+        let workload = Some(workload.name.clone());
+        search.found.insert(DeclaredCaller { workload, ..DeclaredCaller::default() });
     }
     if let Some(person) = besides {
-        found.insert(DeclaredCaller { person: Some(person.clone()), ..DeclaredCaller::default() });
+        search.found.insert(DeclaredCaller { person: Some(person.clone()), ..DeclaredCaller::default() });
     }
     for binding in &server.bindings {
-        if found.len() > MOST_CALLERS {
-            break;
-        }
         let delegated = binding.spec.mode == CredentialMode::UserDelegated;
-        asked_for(snapshot, name, &binding.spec.actor, delegated, &mut found);
+        search.asked_for(snapshot, name, &binding.spec.actor, delegated);
     }
-    found.retain(|caller| workload_enters(snapshot, caller, name));
-    let more = found.len() > MOST_CALLERS;
+    let entering = snapshot.workloads().filter(|workload| workload.environments.contains(name));
+    let entering: HashSet<&WorkloadName> = entering.map(|workload| &workload.name).collect();
+    let Search { mut found, is_cut, .. } = search;
+    found.retain(|caller| caller.workload.as_ref().is_none_or(|workload| entering.contains(workload)));
+    let more = is_cut || found.len() > MOST_CALLERS;
     (found.into_iter().take(MOST_CALLERS).collect(), more)
 }
 
-fn workload_enters(snapshot: &Snapshot, caller: &DeclaredCaller, environment: &EnvironmentName) -> bool {
-    caller.workload.as_ref().is_none_or(|wanted| {
-        let mut known = snapshot.workloads();
-        known.any(|known| known.name == *wanted && known.environments.contains(environment))
-    })
+/// Callers, as far as they are looked for: a selector of a few thousand users and groups asks for millions of
+/// combinations.
+#[derive(Default)]
+struct Search {
+    found: BTreeSet<DeclaredCaller>,
+    /// How many combinations were tried.
+    tried: usize,
+    /// Whether there are more.
+    is_cut: bool,
 }
 
-/// Every combination that a selector asks for.
-fn asked_for(
-    snapshot: &Snapshot,
-    environment: &EnvironmentName,
-    selector: &ActorSelector,
-    delegated: bool,
-    found: &mut BTreeSet<DeclaredCaller>,
-) {
-    let persons = persons(selector, delegated);
-    let workloads: Vec<Option<&WorkloadName>> = or_none(&selector.workloads);
-    for workload in workloads {
-        for person in &persons {
-            let (workload, person) = (workload.cloned(), person.clone());
-            if selector.agents.is_empty() {
-                found.insert(DeclaredCaller { agent: None, workload, person });
-                continue;
-            }
-            let agents = selector.agents.iter().filter_map(|agent| snapshot.agent(agent));
-            for agent in agents.filter(|agent| agent.environments.contains(environment)) {
-                for (appearance, implied, speaks) in appearances(agent) {
-                    let clash = workload.is_some() && implied.is_some() && workload != implied;
-                    if clash || (person.is_some() && !speaks) {
-                        continue;
-                    }
-                    let workload = workload.clone().or(implied);
-                    found.insert(DeclaredCaller {
-                        agent: Some(appearance),
-                        workload,
-                        person: person.clone(),
-                    });
+impl Search {
+    /// Every combination that a selector asks for.
+    fn asked_for(
+        &mut self,
+        snapshot: &Snapshot,
+        environment: &EnvironmentName,
+        selector: &ActorSelector,
+        delegated: bool,
+    ) {
+        let known = selector.agents.iter().filter_map(|agent| snapshot.agent(agent));
+        let agents: Vec<_> = known
+            .filter(|agent| agent.environments.contains(environment))
+            .flat_map(|agent| appearances(agent))
+            .collect();
+        for workload in or_none(&selector.workloads) {
+            for person in persons(selector, delegated) {
+                if selector.agents.is_empty() {
+                    let workload = workload.cloned();
+                    self.add(Some(DeclaredCaller { agent: None, workload, person: person.clone() }));
+                }
+                for appearance in &agents {
+                    self.add(combined(appearance, workload, person.as_ref()));
+                }
+                // Also where no agent is left who could be one of them.
+                self.tried = self.tried.saturating_add(1);
+                if self.is_full() {
+                    return;
                 }
             }
         }
     }
-}
 
-fn persons(selector: &ActorSelector, delegated: bool) -> Vec<Option<Person>> {
-    let nobody_else = selector.agents.is_empty() && selector.workloads.is_empty();
-    let mut found = Vec::new();
-    for user in or_none(&selector.users) {
-        for group in or_none(&selector.groups) {
-            let person = Person { user: user.cloned(), group: group.cloned() };
-            let named = person != Person::default();
-            let anybody = delegated || (selector.any && nobody_else);
-            found.push((named || anybody).then_some(person));
+    fn add(&mut self, caller: Option<DeclaredCaller>) {
+        self.tried = self.tried.saturating_add(1);
+        if !self.is_full() {
+            self.found.extend(caller);
         }
     }
-    found
+
+    fn is_full(&mut self) -> bool {
+        self.is_cut |= self.found.len() > MOST_CALLERS || self.tried > MOST_TRIED;
+        self.is_cut
+    }
+}
+
+/// The agent in this appearance, with the workload and the person of a selector; nothing where that is nobody.
+fn combined(
+    (appearance, implied, speaks): &(Appearance, Option<WorkloadName>, bool),
+    workload: Option<&WorkloadName>,
+    person: Option<&Person>,
+) -> Option<DeclaredCaller> {
+    let clash = workload.is_some() && implied.is_some() && workload != implied.as_ref();
+    let is_somebody = !clash && (person.is_none() || *speaks);
+    is_somebody.then(|| DeclaredCaller {
+        agent: Some(appearance.clone()),
+        workload: workload.or(implied.as_ref()).cloned(),
+        person: person.cloned(),
+    })
+}
+
+fn persons(selector: &ActorSelector, delegated: bool) -> impl Iterator<Item = Option<Person>> {
+    let nobody_else = selector.agents.is_empty() && selector.workloads.is_empty();
+    let anybody = delegated || (selector.any && nobody_else);
+    or_none(&selector.users).into_iter().flat_map(move |user| {
+        or_none(&selector.groups).into_iter().map(move |group| {
+            let person = Person { user: user.cloned(), group: group.cloned() };
+            (anybody || person != Person::default()).then_some(person)
+        })
+    })
 }
 
 fn or_none<T>(list: &[T]) -> Vec<Option<&T>> {
     if list.is_empty() { vec![None] } else { list.iter().map(Some).collect() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,11 +43,11 @@ pub trait Tickets: Send + Sync + fmt::Debug {
     /// See [`StateError`].
     async fn list(&self, kind: TicketKind, now: Timestamp) -> Result<Vec<Ticket>, StateError>;
 
-    /// How many living tickets of the kind there are.
+    /// How many living tickets of the kind there are whose keys begin so: with letters, digits and dots, or anyhow.
     ///
     /// # Errors
     /// See [`StateError`].
-    async fn count(&self, kind: TicketKind, now: Timestamp) -> Result<u64, StateError>;
+    async fn count(&self, kind: TicketKind, beginning: &str, now: Timestamp) -> Result<u64, StateError>;
 
     /// Deletes what has expired; says how many.
     ///

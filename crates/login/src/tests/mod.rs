@@ -192,8 +192,8 @@ impl Tickets for Records {
         self.inner.list(kind, now).await
     }
 
-    async fn count(&self, kind: TicketKind, now: Timestamp) -> Result<u64, StateError> {
-        self.inner.count(kind, now).await
+    async fn count(&self, kind: TicketKind, beginning: &str, now: Timestamp) -> Result<u64, StateError> {
+        self.inner.count(kind, beginning, now).await
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StateError> {

@@ -131,6 +131,9 @@ async fn those_of_a_kind_are_listed_while_they_live(one: &dyn Tickets, other: &d
     assert_eq!(keys(other.list(kind, NOW.plus(MINUTE)).await.unwrap()), [longer]);
     for at in [NOW, NOW.plus(MINUTE)] {
         let listed = other.list(kind, at).await.unwrap().len() as u64;
-        assert_eq!(one.count(kind, at).await, Ok(listed), "the living ones are counted");
+        assert_eq!(one.count(kind, "", at).await, Ok(listed), "the living ones are counted");
+    }
+    for (beginning, counted) in [("listed-", 2), ("listed-2", 1), ("listed-3", 0), ("isted", 0)] {
+        assert_eq!(one.count(kind, beginning, NOW).await, Ok(counted), "{beginning}");
     }
 }
