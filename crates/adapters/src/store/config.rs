@@ -107,6 +107,7 @@ mod aws;
 mod clouds;
 mod exec;
 mod vault;
+mod whereabouts;
 
 pub use self::aws::{AwsParameterStoreConfig, AwsSecretsManagerConfig};
 pub use self::clouds::{

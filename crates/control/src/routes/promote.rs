@@ -8,9 +8,10 @@ use axum::response::Response;
 use gateway_core::id::EnvironmentName;
 use gateway_core::lifecycle::{
     self, Difference, DifferenceKind, Finding, Manifests, PROMOTED, Promotion, PromotionMap, PromotionWish,
-    Written, rule,
+    Written, may_touch, rule,
 };
-use gateway_core::manifest::{Kind, Spec};
+use gateway_core::manifest::{Kind, ObjectKey, Spec};
+use gateway_core::operator::{Role, Scope};
 use gateway_core::state::{Lifecycle, State as Objects};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,7 +62,13 @@ struct Told {
     differences: Vec<Difference>,
     /// What would change in the target once everything is signed.
     effect: Foresight,
+    /// Whether there may be more in the source than was promoted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limited: Option<&'static str>,
 }
+
+/// Told to operators who see a part of the source only.
+const PARTLY: &str = "only what your roles cover in the source is promoted: there may be more";
 
 /// Makes manifests for one environment of what decides in another. Refused are references, routes, providers,
 /// workloads and agents that are not the target's own, and ways that the order of environments does not have.
@@ -79,12 +86,24 @@ pub(crate) async fn promote(
     Body(body): Body<PromotionBody>,
 ) -> Result<Response, Problem> {
     let state = context.state.load().await?;
+    let (is_given, whole) = (
+        body.specs.is_some(),
+        caller.0.may(Role::Viewer, Scope { team: None, environment: Some(&body.from) }),
+    );
+    let limited = (!is_given && !whole && body.select.is_empty()).then_some(PARTLY);
     let source = match body.specs {
         Some(given) => read_specs(given)?.specs,
         None => deciding(&visible(&caller, &state)),
     };
     let select = selectors(&body.select)?;
-    refuse_unseen(&context, &caller, &source)?;
+    let selected = |spec: &&Spec| {
+        let key = spec.key();
+        let chosen = || select.iter().any(|(kind, name)| *kind == key.kind && *name == key.name);
+        PROMOTED.contains(&key.kind)
+            && key.environment.as_ref() == Some(&body.from)
+            && (select.is_empty() || chosen())
+    };
+    refuse_unseen(&context, &state, &caller, source.iter().filter(selected), &body.to)?;
     let wish =
         PromotionWish { from: &body.from, to: &body.to, source: &source, select: &select, map: &body.map };
     let judged = context.deciding(&state, &caller.0);
@@ -96,7 +115,16 @@ pub(crate) async fn promote(
     differences.retain(|difference| difference.kind != DifferenceKind::Undeclared);
     let ahead = foresee(&context, &caller, Arc::clone(&state), &promotion.specs, &body.to, Window::default());
     let effect = Box::pin(ahead).await?;
-    Ok(json(&Told { from: body.from, to: body.to, promotion, objects, pending, differences, effect }))
+    Ok(json(&Told {
+        from: body.from,
+        to: body.to,
+        promotion,
+        objects,
+        pending,
+        differences,
+        effect,
+        limited,
+    }))
 }
 
 /// Everything that decides, as it decides.
@@ -119,15 +147,28 @@ fn selectors(texts: &[String]) -> Result<Vec<(Kind, String)>, Problem> {
         .collect()
 }
 
-/// Manifests name where secrets are, so that only who may see that of the source can make them.
-fn refuse_unseen(context: &ControlContext, caller: &Caller, source: &[Spec]) -> Result<(), Problem> {
-    let promoted = source.iter().filter(|spec| PROMOTED.contains(&spec.key().kind));
-    let covered = promoted.filter(|spec| context.presentation.covers(&caller.0, spec));
-    let findings: Vec<Finding> = covered
-        .map(|spec| {
+/// Manifests name where secrets are, so that only who may see that of the source can make them; and of what stands in
+/// their place in the target, whose own references and routes are put in.
+fn refuse_unseen<'a>(
+    context: &ControlContext,
+    state: &Objects,
+    caller: &Caller,
+    promoted: impl Iterator<Item = &'a Spec>,
+    to: &EnvironmentName,
+) -> Result<(), Problem> {
+    let covers = |spec: &Spec| context.presentation.covers(&caller.0, spec);
+    let mut findings = Vec::new();
+    for spec in promoted {
+        if covers(spec) {
             let message = "your roles do not see where the secrets are of what would be promoted";
-            Finding::of(&rule::OPERATOR_FORBIDDEN, &spec.key(), message)
-        })
-        .collect();
+            findings.push(Finding::of(&rule::OPERATOR_FORBIDDEN, &spec.key(), message));
+        }
+        let target = ObjectKey { environment: Some(to.clone()), ..spec.key() };
+        let own = lifecycle::declared(state, &target).map(|record| &record.spec);
+        if own.is_some_and(|own| covers(own) || !may_touch(&caller.0, Role::Viewer, own)) {
+            let message = "your roles do not cover this team and environment";
+            findings.push(Finding::of(&rule::OPERATOR_FORBIDDEN, &target, message));
+        }
+    }
     if findings.is_empty() { Ok(()) } else { Err(findings.into()) }
 }

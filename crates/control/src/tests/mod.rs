@@ -18,6 +18,7 @@ mod reviews;
 mod revocations;
 mod rotation;
 mod sessions;
+mod sight;
 mod surface;
 mod workloads;
 
@@ -96,7 +97,7 @@ fn stores(vault: &Arc<Vault>) -> Stores {
     let delegated = [("kv/support/", "support"), ("kv/platform/", "platform")];
     Stores::new([
         ("vault".parse().unwrap(), store(vault, &["production"], &delegated, false)),
-        ("sealed".parse().unwrap(), store(vault, &["dev"], &[], true)),
+        ("sealed".parse().unwrap(), store(vault, &["dev", "staging"], &[], true)),
     ])
 }
 
@@ -110,6 +111,10 @@ impl Office {
     }
 
     fn showing(state: State, presentation: Presentation) -> Self {
+        Self::configured(state, presentation, Facts::default())
+    }
+
+    fn configured(state: State, presentation: Presentation, facts: Facts) -> Self {
         let snapshot = Snapshot::build(&state, &Compiler, &[]).unwrap();
         let state = Arc::new(MemoryState::holding(state));
         let (chain, live) = (Arc::new(Chain::default()), Arc::new(Live::default()));
@@ -143,7 +148,7 @@ impl Office {
         let context = Arc::new(ControlContext {
             state: Arc::clone(&state) as _,
             stores: Arc::new(stores),
-            facts: Facts::default(),
+            facts,
             presentation,
             publisher: Arc::clone(&world) as _,
             live: Arc::clone(&live) as _,

@@ -206,3 +206,79 @@ async fn whoever_may_not_write_the_target_or_see_the_places_promotes_nothing() {
     assert_eq!((told.status, told.code()), (403, "operator.forbidden"), "{}", told.body);
     assert!(!told.body.to_string().contains("notes#token"), "{}", told.body);
 }
+
+#[tokio::test]
+async fn one_place_under_two_names_of_its_store_does_not_cross_over_either() {
+    let origin = office(Some("dev")).await;
+    let elsewhere = "vault://kv/support/notes#token";
+    assert_eq!(
+        origin.apply("alice", &[dev("secret", json!("sealed://kv/support/notes#token"))]).await.status,
+        200
+    );
+    let mut map = mapped();
+    map["references"] = json!({"sealed://kv/support/notes#token": elsewhere});
+    assert_eq!(origin.post("alice", PROMOTE, question(map.clone())).await.status, 200, "two places");
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let whereabouts = [
+        ("sealed".parse().unwrap(), words(&["vault https://one", "vault https://two"])),
+        ("vault".parse().unwrap(), words(&["vault https://two"])),
+    ];
+    let facts = Facts { whereabouts: whereabouts.into(), ..Facts::default() };
+    let alike = Office::configured(origin.state.now(), Presentation::default(), facts);
+    let told = alike.post("alice", PROMOTE, question(map)).await;
+    assert_eq!((told.status, told.code()), (422, "promotion.reference"), "{}", told.body);
+}
+
+#[tokio::test]
+async fn a_policy_that_names_the_source_is_flagged() {
+    let office = office(Some("dev")).await;
+    let plain = office.post("alice", PROMOTE, question(mapped())).await;
+    assert_eq!(plain.body["flagged"], Value::Null, "{}", plain.body);
+    let cedar = "permit (principal, action, resource) when { context.environment == \"dev\" };";
+    assert_eq!(
+        office.apply("alice", &[here("Policy", "calls", "dev", json!({ "cedar": cedar }))]).await.status,
+        200
+    );
+    let told = office.post("alice", PROMOTE, question(mapped())).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    let flagged = &told.body["flagged"][0];
+    assert_eq!((&flagged["object"], &flagged["field"]), (&json!("Policy/production/calls"), &json!("cedar")));
+    assert_eq!(flagged["statements"][0]["text"], cedar);
+}
+
+#[tokio::test]
+async fn what_stands_in_the_target_is_not_told_to_who_may_not_see_it() {
+    let office = office(Some("dev")).await;
+    let told = office.post("alice", PROMOTE, question(mapped())).await;
+    let specs = told.body["specs"].as_array().unwrap();
+    assert_eq!(office.apply("alice", specs).await.status, 202);
+    for path in [
+        "/v1/objects/server/production/notes/approve",
+        "/v1/objects/policy/production/calls/approve",
+        "/v1/bindings/production/notes/approve",
+    ] {
+        assert_eq!(office.post("bob", path, json!({"revision": 1})).await.status, 200, "{path}");
+    }
+    let scoped = |role, environment: &str| RoleGrant {
+        environments: Some(vec![environment.parse().unwrap()]),
+        ..RoleGrant::everywhere(role)
+    };
+    let presentation = Presentation { masked: [Role::Editor].into(), ..Presentation::default() };
+    let veiled = Office::showing(office.state.now(), presentation);
+    veiled.people.add("eve", vec![scoped(Role::Approver, "dev"), scoped(Role::Editor, "production")]);
+    let told = veiled.post("eve", PROMOTE, question(json!({}))).await;
+    assert_eq!((told.status, told.code()), (403, "operator.forbidden"), "{}", told.body);
+    assert!(!told.body.to_string().contains("kv/support"), "{}", told.body);
+}
+
+#[tokio::test]
+async fn who_sees_a_part_of_the_source_is_told_so() {
+    let office = office(Some("dev")).await;
+    let whole = office.post("alice", PROMOTE, question(mapped())).await;
+    assert_eq!(whole.body["limited"], Value::Null, "{}", whole.body);
+    let team = Some(vec!["support".parse().unwrap()]);
+    office.people.add("partly", vec![RoleGrant { teams: team, ..RoleGrant::everywhere(Role::Editor) }]);
+    let told = office.post("partly", PROMOTE, question(mapped())).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    assert!(told.body["limited"].is_string(), "{}", told.body);
+}

@@ -27,8 +27,9 @@ mod validate;
 mod versions;
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::id::StoreName;
 use crate::manifest::ObjectKey;
 use crate::operator::Operator;
 use crate::state::State;
@@ -43,7 +44,7 @@ pub use fields::{Effect, changes, effect};
 pub use grants::{about as about_grant, create_grant, end_grant};
 pub use locks::{LockWish, about as about_lock, create_lock, expire_locks, lift_lock, may_see_lock};
 pub use perform::{commit, perform};
-pub use promote::{PROMOTED, Promotion, PromotionMap, PromotionWish, Replaced, promote};
+pub use promote::{Flagged, PROMOTED, Promotion, PromotionMap, PromotionWish, Replaced, promote};
 pub use reach::{Reach, ReachedBinding, provider_of};
 pub use reviews::{ReviewGiven, ReviewRound, ReviewWish, SwitchedOff, review, review_round};
 pub use rotate::{Rotation, RotationStep, rotate};
@@ -71,6 +72,16 @@ pub struct Facts {
     pub stdio: StdioRules,
     /// The credential sources and the registrations at providers that this gateway has, by their words.
     pub sources: BTreeSet<&'static str>,
+    /// Words for where each configured store is: stores that share one are one place under two names.
+    pub whereabouts: BTreeMap<StoreName, BTreeSet<String>>,
+}
+
+impl Facts {
+    /// Whether a path means the same in both stores.
+    pub fn is_one_place(&self, one: &StoreName, other: &StoreName) -> bool {
+        let shared = || Some(!self.whereabouts.get(one)?.is_disjoint(self.whereabouts.get(other)?));
+        one == other || shared().unwrap_or(false)
+    }
 }
 
 /// Who acts, when, and on what.

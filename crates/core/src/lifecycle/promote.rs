@@ -3,6 +3,8 @@
 
 mod map;
 mod order;
+mod places;
+mod route;
 
 use std::collections::BTreeSet;
 
@@ -10,11 +12,15 @@ use serde::Serialize;
 
 pub use map::PromotionMap;
 
+use places::{Places, places, settled};
+use route::{fresh, with_url};
+
 use super::Context;
 use super::rule::{self, Finding, Rule};
 use super::world::{provider_key, server_key, workload_key};
 use crate::id::{AgentName, EnvironmentName, ProviderName, WorkloadName};
 use crate::manifest::{BindingSpec, CredentialSource, Kind, ObjectKey, PolicySpec, Route, ServerSpec, Spec};
+use crate::policy_text::{self, Statement};
 use crate::reference::SecretReference;
 use crate::state::State;
 
@@ -46,6 +52,23 @@ pub struct Promotion {
     pub replaced: Vec<Replaced>,
     /// Entries of the map that nothing asked for.
     pub unused: Vec<String>,
+    /// Texts that are taken along as they are and name the source environment: people must look at them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flagged: Vec<Flagged>,
+}
+
+/// A text that names the source environment.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Flagged {
+    /// The object, in the target.
+    #[serde(serialize_with = "super::key_text")]
+    pub object: ObjectKey,
+    /// The field.
+    pub field: &'static str,
+    /// The statements that name it.
+    pub statements: Vec<Statement>,
+    /// What that means.
+    pub message: String,
 }
 
 /// One part of an object that is another one in the target.
@@ -79,6 +102,7 @@ pub fn promote(context: &Context<'_>, wish: &PromotionWish<'_>) -> Result<Promot
         taken: places(wish.source.iter().chain(standing), wish.from),
         used: BTreeSet::new(),
         replaced: Vec::new(),
+        flagged: Vec::new(),
         findings: Vec::new(),
     };
     let mut specs: Vec<Spec> = mover.selected().into_iter().filter_map(|spec| mover.spec(spec)).collect();
@@ -88,35 +112,16 @@ pub fn promote(context: &Context<'_>, wish: &PromotionWish<'_>) -> Result<Promot
         return Err(findings);
     }
     let unused = wish.map.entries().filter(|entry| !mover.used.contains(entry)).collect();
-    Ok(Promotion { specs, replaced: mover.replaced, unused })
-}
-
-/// What a reference comes to in an environment, whatever its version.
-fn settled(reference: &SecretReference, environment: &EnvironmentName) -> String {
-    reference.without_version().to_string().replace("{environment}", environment.as_str())
-}
-
-/// Every place that the source environment uses.
-fn places<'a>(source: impl Iterator<Item = &'a Spec>, environment: &EnvironmentName) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for spec in source.filter(|spec| spec.environments().contains(&environment)) {
-        match spec {
-            Spec::Binding(binding) => found.extend(binding.place().map(|place| settled(place, environment))),
-            Spec::Provider(provider) => {
-                found.extend(provider.references().map(|place| settled(place, environment)));
-            }
-            _ => {}
-        }
-    }
-    found
+    Ok(Promotion { specs, replaced: mover.replaced, unused, flagged: mover.flagged })
 }
 
 struct Mover<'a> {
     context: &'a Context<'a>,
     wish: &'a PromotionWish<'a>,
-    taken: BTreeSet<String>,
+    taken: Places,
     used: BTreeSet<String>,
     replaced: Vec<Replaced>,
+    flagged: Vec<Flagged>,
     findings: Vec<Finding>,
 }
 
@@ -163,10 +168,33 @@ impl<'a> Mover<'a> {
         let environment = self.wish.to.clone();
         match spec {
             Spec::Server(server) => self.server(server).map(Spec::Server),
-            Spec::Policy(policy) => Some(Spec::Policy(PolicySpec { environment, ..policy.clone() })),
+            Spec::Policy(policy) => {
+                let moved = Spec::Policy(PolicySpec { environment, ..policy.clone() });
+                self.flag(&policy.cedar, moved.key());
+                Some(moved)
+            }
             Spec::Binding(binding) => Some(Spec::Binding(self.binding(binding))),
             _ => None,
         }
+    }
+
+    /// What a text says of the source it does not say of the target: a permission would never hold there, and what
+    /// is forbidden would be allowed.
+    fn flag(&mut self, cedar: &str, object: ObjectKey) {
+        let from = self.wish.from;
+        let statements = policy_text::naming(cedar, from.as_str());
+        if !statements.is_empty() {
+            let message =
+                format!("the text names `{from}`: what it says of that it does not say of the target");
+            self.flagged.push(Flagged { object, field: "cedar", statements, message });
+        }
+    }
+
+    /// Whether the source uses the place, by this or by another name of its store.
+    fn is_taken(&self, place: &SecretReference) -> bool {
+        let stores = self.taken.get(&settled(place, self.wish.to));
+        let facts = self.context.facts;
+        stores.is_some_and(|stores| stores.iter().any(|store| facts.is_one_place(store, place.store())))
     }
 
     fn server(&mut self, server: &ServerSpec) -> Option<ServerSpec> {
@@ -281,8 +309,10 @@ impl<'a> Mover<'a> {
                 let message = format!("{told} `{after}` is in a store that does not serve `{to}`");
                 self.find(&rule::PROMOTION_REFERENCE, key, message);
             }
-            Some(_) if self.taken.contains(&settled(&after, to)) => {
-                let message = format!("{told} `{after}` is a place that `{from}` uses");
+            Some(_) if self.is_taken(&after) => {
+                let message = format!(
+                    "{told} `{after}` is a place that `{from}` uses, under this name of its store or another"
+                );
                 self.find(&rule::PROMOTION_REFERENCE, key, message);
             }
             Some(_) => self.note(target.clone(), "secret", before.to_string(), after.to_string(), by),
@@ -296,11 +326,10 @@ impl<'a> Mover<'a> {
         let after = self.mapped("providers", before.as_str(), self.wish.map.providers.get(before), before);
         match self.state().standing(&provider_key(to, &after)).map(|record| &record.spec) {
             Some(Spec::Provider(provider)) => {
-                let crossing = provider.references().find(|place| self.taken.contains(&settled(place, to)));
-                if let Some(place) = crossing {
-                    let message = format!(
-                        "source: provider `{after}` of `{to}` uses `{place}`, a place that `{from}` uses"
-                    );
+                if provider.references().any(|place| self.is_taken(place)) {
+                    // Which one it is, is for those to see who see the provider.
+                    let message =
+                        format!("source: provider `{after}` of `{to}` uses a place that `{from}` uses");
                     self.find(&rule::PROMOTION_PROVIDER, key, message);
                 }
                 self.note(target.clone(), "source", before.to_string(), after.to_string(), "map");
@@ -361,30 +390,5 @@ impl<'a> Mover<'a> {
             self.used.insert(format!("{list}: {name}"));
         }
         mapped.unwrap_or(before).clone()
-    }
-}
-
-/// The target's route with another URL.
-fn with_url(own: Route, url: &url::Url) -> Option<Route> {
-    match own {
-        Route::Http(mut route) => {
-            route.url = url.clone();
-            Some(Route::Http(route))
-        }
-        Route::Stdio(_) => None,
-    }
-}
-
-/// A first route in the target. Files, sockets and proxies of the source are not taken along.
-fn fresh(source: &Route, url: &url::Url) -> Option<Route> {
-    match source {
-        Route::Http(route) => {
-            let mut fresh = crate::manifest::HttpRoute::to(url.clone());
-            fresh.addresses.clone_from(&route.addresses);
-            (fresh.generation, fresh.receipt) = (route.generation, route.receipt);
-            fresh.timeout_seconds = route.timeout_seconds;
-            Some(Route::Http(Box::new(fresh)))
-        }
-        Route::Stdio(_) => None,
     }
 }

@@ -90,6 +90,11 @@ fn context(config: &Config, parts: &Parts) -> Result<ControlContext, StartError>
             process_durability: config.audit.durability == Durability::Process,
             stdio: config.stdio.rules.clone(),
             sources: sources(config, parts),
+            whereabouts: config
+                .stores
+                .iter()
+                .map(|(name, store)| (name.clone(), store.whereabouts().into_iter().collect()))
+                .collect(),
         },
         presentation: presentation(config),
         publisher: parts.publisher.clone(),

@@ -94,7 +94,7 @@ impl<'de> Deserialize<'de> for VaultAddress {
 }
 
 impl VaultAddress {
-    fn all(&self) -> &[Url] {
+    pub(super) fn all(&self) -> &[Url] {
         match self {
             Self::One(address) => std::slice::from_ref(address),
             Self::Several(addresses) => addresses,
