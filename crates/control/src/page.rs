@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway_core::lifecycle::rule;
-use gateway_core::manifest::ObjectKey;
+use gateway_core::manifest::{Kind, ObjectKey};
 use gateway_core::time::Timestamp;
 use http::{HeaderValue, header};
 use serde::{Deserialize, Serialize};
@@ -37,13 +37,16 @@ impl<const MOST: u32> TryFrom<u32> for Limit<MOST> {
 }
 
 impl<const MOST: u32> Limit<MOST> {
-    pub(crate) const fn get(self) -> u32 {
-        self.0
-    }
-
     pub(crate) fn items(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
+}
+
+/// How far a question reaches, where nobody says and at most.
+pub(crate) fn reach(name: &str, asked: Option<u32>, usual: u32, most: u32) -> Result<u32, Problem> {
+    let asked = asked.unwrap_or(usual);
+    let fits = (1..=most).contains(&asked);
+    fits.then_some(asked).ok_or_else(|| Problem::malformed(format!("`{name}` is a number from 1 to {most}")))
 }
 
 /// Where a page begins: after the place of the last item before it.
@@ -79,6 +82,12 @@ pub(crate) fn place_of(key: &ObjectKey) -> String {
     // The line break sorts before every character of a name, so that text and key have one order.
     let environment = key.environment.as_ref().map(ToString::to_string).unwrap_or_default();
     format!("{environment}\n{}", key.name)
+}
+
+/// The same among those of all kinds: what others rest on first.
+pub(crate) fn place_among_kinds(key: &ObjectKey) -> String {
+    let rank = Kind::ALL.into_iter().filter(|kind| *kind < key.kind).count();
+    format!("{rank}\n{}", place_of(key))
 }
 
 /// The place of something that is listed by its time.
@@ -144,7 +153,7 @@ impl<T> Page<T> {
         Page { items: self.items.into_iter().map(show).collect(), next: self.next }
     }
 
-    /// A page of records that their keeper has cut: full pages have another one behind them.
+    /// A page that is cut already: with the place of its last item, where another one follows.
     pub(crate) fn of(items: Vec<T>, last: Option<String>) -> Self {
         Self { items, next: last.as_deref().map(Cursor::after) }
     }

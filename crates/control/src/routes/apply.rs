@@ -89,6 +89,30 @@ pub(super) fn read_specs(values: Vec<Value>) -> Result<Declared, Problem> {
 }
 
 impl Declared {
+    /// Who may not write a thing and does not see where its secret is must not find out by declaring guesses: that
+    /// one of them is right already is as much as that it is forbidden.
+    fn refuse_guesses(
+        &self,
+        context: &ControlContext,
+        state: &Objects,
+        caller: &Caller,
+    ) -> Result<(), Problem> {
+        let guessed = |spec: &&Spec| {
+            let is_there = state.history(&spec.key()).next().is_some();
+            is_there
+                && context.presentation.covers(&caller.0, spec)
+                && !may_touch(&caller.0, Role::Editor, spec)
+        };
+        let why = "your roles do not cover this team and environment";
+        let refused = self
+            .specs
+            .iter()
+            .filter(guessed)
+            .map(|spec| Finding::of(&rule::OPERATOR_FORBIDDEN, &spec.key(), why));
+        let findings: Vec<Finding> = refused.collect();
+        if findings.is_empty() { Ok(()) } else { Err(findings.into()) }
+    }
+
     /// Refuses to overwrite what the author has not seen. What is there already as declared is not overwritten.
     fn check(&self, state: &Objects, caller: &Caller) -> Result<(), Problem> {
         let stale = |(key, expected): &(ObjectKey, String)| {
@@ -128,6 +152,7 @@ pub(crate) async fn apply(
     check_policies(&context, &declared.specs)?;
     let written = context
         .write(|state| {
+            declared.refuse_guesses(&context, state, &caller)?;
             declared.check(state, &caller)?;
             let manifests = Manifests { specs: &declared.specs, prune: &body.prune };
             let applied = lifecycle::apply(&context.deciding(state, &caller.0), &manifests)?;

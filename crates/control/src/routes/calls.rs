@@ -20,6 +20,7 @@ use super::{Shared, json};
 use crate::auth::Caller;
 use crate::body::Query;
 use crate::context::ControlContext;
+use crate::page::reach;
 use crate::ports::{AuditEntry, AuditQuery};
 use crate::problem::Problem;
 
@@ -32,6 +33,16 @@ const MOST: u32 = 500;
 const LINES: usize = 100;
 const LATEST: usize = 20;
 
+/// Which calls at a server.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DoorQuery {
+    /// Of the last so many minutes; 1,440 where absent, 10,080 is the most.
+    #[serde(default)]
+    minutes: Option<u32>,
+}
+
 /// Which calls.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -40,9 +51,10 @@ pub(crate) struct CallsQuery {
     /// Of the last so many minutes; 1,440 where absent, 10,080 is the most.
     #[serde(default)]
     minutes: Option<u32>,
-    /// Only of this environment; where everything is asked about.
+    /// Only of this environment.
     #[serde(default)]
-    environment: Option<String>,
+    #[param(value_type = Option<String>)]
+    environment: Option<EnvironmentName>,
 }
 
 /// What came of some calls.
@@ -136,7 +148,7 @@ async fn count(
     minutes: Option<u32>,
     mut query: AuditQuery,
 ) -> Result<Calls, Problem> {
-    let minutes = minutes.unwrap_or(DAY).clamp(1, WEEK);
+    let minutes = reach("minutes", minutes, DAY, WEEK)?;
     let span = Duration::from_secs(u64::from(minutes).saturating_mul(60));
     let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
     let since = Timestamp::from_micros(context.now().micros().saturating_sub(micros));
@@ -185,7 +197,7 @@ fn demand(caller: &Caller, key: &ObjectKey, spec: &Spec) -> Result<(), Problem> 
 
 /// Calls at the door of a server, by who called, in which mode, and what came of it.
 #[utoipa::path(get, path = "/v1/servers/{environment}/{name}/calls", tag = "servers",
-    params(("environment" = String, Path), ("name" = String, Path), CallsQuery), security(("bearer" = [])), responses(
+    params(("environment" = String, Path), ("name" = String, Path), DoorQuery), security(("bearer" = [])), responses(
     (status = 200, description = "Counts in `by`, and the `latest` calls", body = Value),
     (status = 403, description = "No role for it", body = Value),
     (status = 404, description = "No such server", body = Value)))]
@@ -193,7 +205,7 @@ pub(crate) async fn of_server(
     State(context): Shared,
     caller: Caller,
     Path((environment, name)): Path<(String, String)>,
-    Query(query): Query<CallsQuery>,
+    Query(query): Query<DoorQuery>,
 ) -> Result<Response, Problem> {
     let unknown = || Problem::new(&rule::OBJECT_UNKNOWN, "no such server");
     let environment = EnvironmentName::parse(&environment).map_err(|_| unknown())?;
@@ -221,7 +233,8 @@ pub(crate) async fn of_agent(
     let key = agent_of(&name)?.1;
     let state = context.state.load().await?;
     demand(&caller, &key, &visible(&state, &key, &caller)?.spec)?;
-    let wanted = AuditQuery { agent: Some(name), ..AuditQuery::default() };
+    let environment = query.environment.map(|environment| environment.to_string());
+    let wanted = AuditQuery { agent: Some(name), environment, ..AuditQuery::default() };
     Ok(json(&count(&context, query.minutes, wanted).await?))
 }
 
@@ -234,9 +247,8 @@ pub(crate) async fn of_everybody(
     caller: Caller,
     Query(query): Query<CallsQuery>,
 ) -> Result<Response, Problem> {
-    let environment = query.environment.as_deref().map(EnvironmentName::parse).transpose();
-    let environment = environment.map_err(|error| Problem::malformed(error.to_string()))?;
-    caller.demand(Role::Auditor, Scope { team: None, environment: environment.as_ref() })?;
-    let wanted = AuditQuery { environment: query.environment, ..AuditQuery::default() };
+    caller.demand(Role::Auditor, Scope { team: None, environment: query.environment.as_ref() })?;
+    let environment = query.environment.map(|environment| environment.to_string());
+    let wanted = AuditQuery { environment, ..AuditQuery::default() };
     Ok(json(&count(&context, query.minutes, wanted).await?))
 }

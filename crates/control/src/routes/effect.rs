@@ -1,5 +1,7 @@
 //! What a pending revision would do to calls that were made of late.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::response::Response;
 use gateway_core::audit::Event;
@@ -15,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use super::binding::visible;
-use super::foresight::traffic;
+use super::foresight::{reads_all, retain_readable, traffic};
 use super::{BindingPath, ObjectPath, Shared, binding_key, json, object_key};
 use crate::auth::Caller;
 use crate::body::Query;
@@ -45,9 +47,15 @@ struct Told {
     since: Option<Timestamp>,
     /// Whether there are older ones that were not.
     more: bool,
+    /// Whose calls were left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limited: Option<&'static str>,
     #[serde(flatten)]
     replay: Replay,
 }
+
+/// Told to who does not read of all calls where the object decides.
+const PARTLY: &str = "only calls at servers that your roles cover are looked at: there may be others";
 
 /// Which callers would gain or lose what by a pending revision of a binding, and which would move to another
 /// credential: their calls of late, decided anew.
@@ -82,7 +90,7 @@ pub(crate) async fn of_object(
 }
 
 async fn tell(
-    context: &ControlContext,
+    context: &Arc<ControlContext>,
     caller: &Caller,
     key: &ObjectKey,
     revision: Revision,
@@ -97,14 +105,20 @@ async fn tell(
     let change = prospect(&context.deciding(&state, &caller.0), key, revision)?;
     let pending = state.exact(key, revision).unwrap_or(record);
     let (mut events, more) = recent(context, pending).await?;
+    retain_readable(&state, &caller.0, &mut events);
     events.sort_by_key(|event| event.time);
     let since = events.first().map(|event| event.time);
-    let (before, after) = (snapshot(context, &state)?, changed(context, &state, &change)?);
-    // Building and deciding takes a while; the state is not held meanwhile.
-    let now = context.now();
-    let replay = tokio::task::spawn_blocking(move || replay(&before, &after, &events, now)).await;
-    let replay = replay.map_err(|_| Problem::busy())?;
-    Ok(json(&Told { object: key.to_string(), revision, since, more, replay }))
+    let touched = pending.spec.environments();
+    let whole = touched.into_iter().all(|environment| reads_all(&caller.0, environment));
+    let limited = (!whole).then_some(PARTLY);
+    // Building both sides and deciding takes a while.
+    let (now, context, state) = (context.now(), Arc::clone(context), Arc::clone(&state));
+    let replayed = tokio::task::spawn_blocking(move || {
+        let (before, after) = (snapshot(&context, &state)?, changed(&context, &state, &change)?);
+        Ok::<_, Problem>(replay(&before, &after, &events, now))
+    });
+    let replay = replayed.await.map_err(|_| Problem::busy())??;
+    Ok(json(&Told { object: key.to_string(), revision, since, more, limited, replay }))
 }
 
 fn snapshot(context: &ControlContext, state: &Objects) -> Result<Snapshot, Problem> {

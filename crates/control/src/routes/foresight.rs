@@ -1,13 +1,14 @@
 //! What manifests would do once they were in force: who could reach what, and how recorded calls would be decided.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use gateway_core::audit::{Event, EventKind};
 use gateway_core::explain::{AccessChanges, Sight, access_changes};
-use gateway_core::id::EnvironmentName;
-use gateway_core::lifecycle::{Finding, may_touch, suppose};
-use gateway_core::manifest::{ContentHash, Kind, Spec};
-use gateway_core::operator::{Operator, Role};
+use gateway_core::id::{EnvironmentName, ServerName};
+use gateway_core::lifecycle::{Finding, declared, may_touch, suppose};
+use gateway_core::manifest::{ContentHash, Kind, ObjectKey, Spec};
+use gateway_core::operator::{Operator, Role, Scope};
 use gateway_core::replay::{Replay, replay};
 use gateway_core::snapshot::{Snapshot, SnapshotError};
 use gateway_core::state::State as Objects;
@@ -106,22 +107,18 @@ pub(super) async fn foresee(
 ) -> Result<Foresight, Problem> {
     let supposed = suppose(&context.deciding(&state, &caller.0), specs)?;
     let reads = readable(&state, &caller.0, environment);
-    let recorded = match &reads {
-        None => None,
-        Some(servers) => {
-            let query = AuditQuery {
-                environment: Some(environment.to_string()),
-                from: window.from,
-                until: window.until,
-                ..AuditQuery::default()
-            };
-            let (mut events, more) = traffic(context, query, MOST).await?;
-            let read = |event: &Event| {
-                event.server.as_ref().is_some_and(|server| servers.iter().any(|one| one == server.as_str()))
-            };
-            events.retain(read);
-            Some((events, more))
-        }
+    let recorded = if reads {
+        let query = AuditQuery {
+            environment: Some(environment.to_string()),
+            from: window.from,
+            until: window.until,
+            ..AuditQuery::default()
+        };
+        let (mut events, more) = traffic(context, query, MOST).await?;
+        retain_readable(&state, &caller.0, &mut events);
+        Some((events, more))
+    } else {
+        None
     };
     let (now, operator) = (context.now(), caller.0.clone());
     let places = context.presentation.beyond(&operator);
@@ -151,12 +148,34 @@ pub(super) async fn foresee(
     told.map_err(|error| policy_problem(&error.environment, &error.issues))
 }
 
-/// The servers of the environment of whose calls the operator may read; nothing where it may of none.
-fn readable(state: &Objects, operator: &Operator, environment: &EnvironmentName) -> Option<Vec<String>> {
-    let here = state.all_active(Kind::Server).filter(|record| {
-        let here = record.key.environment.as_ref() == Some(environment);
-        here && READERS.into_iter().any(|role| may_touch(operator, role, &record.spec))
+/// Whether the operator may read of the calls at any server of the environment.
+fn readable(state: &Objects, operator: &Operator, environment: &EnvironmentName) -> bool {
+    reads_all(operator, environment)
+        || state.all_active(Kind::Server).any(|record| {
+            record.key.environment.as_ref() == Some(environment) && reads(operator, &record.spec)
+        })
+}
+
+fn reads(operator: &Operator, spec: &Spec) -> bool {
+    READERS.into_iter().any(|role| may_touch(operator, role, spec))
+}
+
+/// Whether the operator may read of every call in the environment.
+pub(super) fn reads_all(operator: &Operator, environment: &EnvironmentName) -> bool {
+    let scope = Scope { team: None, environment: Some(environment) };
+    READERS.into_iter().any(|role| operator.may(role, scope))
+}
+
+/// Leaves only the calls at servers that the operator's roles cover.
+pub(super) fn retain_readable(state: &Objects, operator: &Operator, events: &mut Vec<Event>) {
+    let mut known: HashMap<(EnvironmentName, ServerName), bool> = HashMap::new();
+    events.retain(|event| {
+        let (Some(environment), Some(server)) = (&event.environment, &event.server) else { return false };
+        *known.entry((environment.clone(), server.clone())).or_insert_with(|| {
+            let (place, name) = (Some(environment.clone()), server.to_string());
+            let key = ObjectKey { kind: Kind::Server, environment: place, name };
+            let declared = declared(state, &key);
+            reads_all(operator, environment) || declared.is_some_and(|record| reads(operator, &record.spec))
+        })
     });
-    let servers: Vec<String> = here.map(|record| record.key.name.clone()).collect();
-    (!servers.is_empty()).then_some(servers)
 }

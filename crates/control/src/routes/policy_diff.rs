@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use gateway_core::id::{EnvironmentName, PolicyName};
-use gateway_core::lifecycle::{Finding, may_touch, rule};
+use gateway_core::lifecycle::{Finding, declared, may_touch, rule};
 use gateway_core::manifest::{ContentHash, PolicySpec, Spec};
 use gateway_core::operator::Role;
 use gateway_core::policy_text::{self, StatementChanges};
@@ -74,9 +74,9 @@ pub(crate) async fn diff(
     Body(body): Body<PolicyDiffBody>,
 ) -> Result<Response, Problem> {
     let specs = read_specs(body.specs)?.specs;
-    refuse_others(&caller, &specs)?;
-    check_policies(&context, &specs)?;
     let state = context.state.load().await?;
+    refuse_others(&state, &caller, &specs)?;
+    check_policies(&context, &specs)?;
     let policies = specs.iter().filter_map(|spec| change(&state, spec)).collect();
     let touched: BTreeSet<EnvironmentName> = specs.iter().flat_map(Spec::environments).cloned().collect();
     let window = Window { from: body.from, until: body.until };
@@ -87,12 +87,16 @@ pub(crate) async fn diff(
     Ok(json(&Told { policies, environments }))
 }
 
-fn refuse_others(caller: &Caller, specs: &[Spec]) -> Result<(), Problem> {
+/// Only policies, and only the caller's affair: the candidates, and what stands under their names, whoever the
+/// candidates say that it belongs to.
+fn refuse_others(state: &Objects, caller: &Caller, specs: &[Spec]) -> Result<(), Problem> {
     if specs.is_empty() {
         return Err(Problem::malformed("`specs` names no policy"));
     }
+    let sees = |spec: &Spec| may_touch(&caller.0, Role::Viewer, spec);
+    let own = |spec: &Spec| declared(state, &spec.key()).is_none_or(|record| sees(&record.spec));
     let judged = specs.iter().filter_map(|spec| match spec {
-        Spec::Policy(_) if may_touch(&caller.0, Role::Viewer, spec) => None,
+        Spec::Policy(_) if sees(spec) && own(spec) => None,
         Spec::Policy(_) => {
             let message = "your roles do not cover this team and environment";
             Some(Finding::of(&rule::OPERATOR_FORBIDDEN, &spec.key(), message))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use gateway_core::id::{EnvironmentName, StoreName};
 use gateway_core::lifecycle::{may_touch, rule};
 use gateway_core::manifest::Spec;
@@ -18,7 +18,9 @@ use serde::Serialize;
 
 use super::{Shared, json};
 use crate::auth::Caller;
+use crate::body::Query;
 use crate::context::ControlContext;
+use crate::page::{Limit, Page, PageQuery};
 use crate::problem::Problem;
 
 #[derive(Serialize)]
@@ -27,7 +29,8 @@ pub(super) struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
     class: &'static str,
-    environments: &'a [EnvironmentName],
+    /// Those in which one has a role.
+    environments: Vec<&'a EnvironmentName>,
     /// Whether values of ours may go in.
     takes_values: bool,
     /// Whether each caller opens it as itself; then it is counted by caller, and not here.
@@ -96,10 +99,12 @@ pub(super) fn health(entry: &StoreEntry) -> Health {
 
 /// A store is the affair of everybody who has the role in one of its environments, whatever their team.
 fn concerns(operator: &Operator, roles: &[Role], entry: &StoreEntry) -> bool {
-    let here = |grant: &RoleGrant| {
-        let own = grant.environments.as_ref();
-        own.is_none_or(|own| own.iter().any(|environment| entry.environments.contains(environment)))
-    };
+    entry.environments.iter().any(|environment| has_role(operator, roles, environment))
+}
+
+/// Whether the operator has one of the roles, or any at all where none is named, in the environment.
+fn has_role(operator: &Operator, roles: &[Role], environment: &EnvironmentName) -> bool {
+    let here = |grant: &RoleGrant| grant.environments.as_ref().is_none_or(|own| own.contains(environment));
     operator.grants.iter().any(|grant| (roles.is_empty() || roles.contains(&grant.role)) && here(grant))
 }
 
@@ -119,31 +124,45 @@ fn references(state: &Objects, caller: &Caller, store: &StoreName) -> usize {
 }
 
 /// The stores that serve an environment in which one has a role, and how each has been of late.
-#[utoipa::path(get, path = "/v1/stores", tag = "stores", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/stores", tag = "stores", params(PageQuery), security(("bearer" = [])),
     responses((status = 200, description = "`items`: stores with what the last attempts there came to", body = Value)))]
-pub(crate) async fn list(State(context): Shared, caller: Caller) -> Result<Response, Problem> {
+pub(crate) async fn list(
+    State(context): Shared,
+    caller: Caller,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, Problem> {
     let state = context.state.load().await?;
-    let kinds = &context.presentation.store_kinds;
-    let mut items: Vec<Shown<'_>> = context
+    let mut seen: Vec<(String, (&StoreName, &StoreEntry))> = context
         .stores
         .entries()
         .filter(|(_, entry)| concerns(&caller.0, &[], entry))
-        .map(|(name, entry)| Shown {
-            name,
-            kind: kinds.get(name).map(String::as_str),
-            class: match entry.class {
-                StoreClass::External => "external",
-                StoreClass::Local => "local",
-            },
-            environments: &entry.environments,
-            takes_values: entry.writer.is_some(),
-            per_caller: entry.store.for_callers().is_some(),
-            references: references(&state, &caller, name),
-            health: health(entry),
-        })
+        .map(|(name, entry)| (name.to_string(), (name, entry)))
         .collect();
-    items.sort_by_key(|shown| shown.name.as_str());
-    Ok(json(&serde_json::json!({ "items": items })))
+    seen.sort_by(|one, other| one.0.cmp(&other.0));
+    let page = Page::cut(seen, query.cursor.as_ref(), query.limit.map(Limit::items))?;
+    Ok(page.map(|(name, entry)| shown(&context, &state, &caller, name, entry)).into_response())
+}
+
+fn shown<'a>(
+    context: &'a ControlContext,
+    state: &Objects,
+    caller: &Caller,
+    name: &'a StoreName,
+    entry: &'a StoreEntry,
+) -> Shown<'a> {
+    Shown {
+        name,
+        kind: context.presentation.store_kinds.get(name).map(String::as_str),
+        class: match entry.class {
+            StoreClass::External => "external",
+            StoreClass::Local => "local",
+        },
+        environments: entry.environments.iter().filter(|one| has_role(&caller.0, &[], one)).collect(),
+        takes_values: entry.writer.is_some(),
+        per_caller: entry.store.for_callers().is_some(),
+        references: references(state, caller, name),
+        health: health(entry),
+    }
 }
 
 #[derive(Serialize)]

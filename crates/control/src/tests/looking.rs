@@ -80,8 +80,10 @@ async fn stores_are_told_with_their_health_to_those_who_have_a_role_where_they_s
         all["items"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["sealed", "vault"]);
     assert_eq!(all["items"][1]["references"], 1, "one binding names it: {all}");
+    assert_eq!(all["items"][0]["environments"], json!(["dev", "staging"]));
     let some = office.get("dev-only", "/v1/stores").await.body;
     assert_eq!(some["items"].as_array().unwrap().len(), 1, "{some}");
+    assert_eq!(some["items"][0]["environments"], json!(["dev"]), "others are not theirs to know of");
     assert_eq!(office.post("dev-only", "/v1/stores/vault/probe", Value::Null).await.status, 404);
     assert_eq!(office.post("carol", "/v1/stores/vault/probe", Value::Null).await.status, 403);
     let probed = office.post("alice", "/v1/stores/vault/probe", Value::Null).await;

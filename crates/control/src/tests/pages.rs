@@ -80,7 +80,18 @@ async fn lists_of_objects_filter_by_owner_status_and_text() {
 #[tokio::test]
 async fn a_cursor_or_limit_that_is_none_is_refused() {
     let office = peopled().await;
-    for list in ["agents", "bindings", "grants", "locks", "sessions", "revocations", "agents/bot/tokens"] {
+    for list in [
+        "agents",
+        "bindings",
+        "grants",
+        "locks",
+        "sessions",
+        "revocations",
+        "agents/bot/tokens",
+        "waiting",
+        "expiring",
+        "stores",
+    ] {
         for (query, status, code) in [
             ("limit=0", 400, "request.malformed"),
             ("limit=1001", 400, "request.malformed"),
@@ -97,4 +108,54 @@ async fn a_cursor_or_limit_that_is_none_is_refused() {
     assert_eq!((answer.status, answer.code()), (400, "request.malformed"));
     let answer = office.get("root", "/v1/revocations?cursor=YWJj").await;
     assert_eq!((answer.status, answer.code()), (422, "page.cursor"), "a place of another list");
+}
+
+#[tokio::test]
+async fn what_waits_what_ends_soon_and_the_stores_come_in_pages_too() {
+    let office = peopled().await;
+    assert_eq!(
+        office.apply("alice", &[policy("DENY bot"), binding("tools", json!(["x"]))]).await.status,
+        202
+    );
+    for days in [5, 3, 4] {
+        let wish =
+            json!({ "entries": [{ "environment": "production" }], "lifetime_seconds": days * 24 * 3600 });
+        for _ in 0..2 {
+            assert_eq!(office.post("alice", "/v1/agents/bot/tokens", wish.clone()).await.status, 201);
+        }
+    }
+    for (list, count) in [("waiting", 6), ("expiring", 6), ("stores", 2)] {
+        let all = office.get("carol", &format!("/v1/{list}")).await.body;
+        let all = all["items"].as_array().unwrap();
+        assert_eq!(all.len(), count, "{list}: {all:?}");
+        for limit in [1, 2, 3, 6, 500] {
+            assert_eq!(turned(&office, &format!("/v1/{list}?"), limit).await, *all, "{list} by {limit}");
+        }
+    }
+    let waiting = office.get("carol", "/v1/waiting").await.body;
+    let kinds = waiting["items"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap());
+    assert_eq!(kinds.clone().next_back(), Some("binding"), "it rests on all others");
+    let soon = office.get("carol", "/v1/expiring").await.body;
+    let times: Vec<&str> =
+        soon["items"].as_array().unwrap().iter().map(|one| one["at"].as_str().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+}
+
+#[tokio::test]
+async fn a_span_that_is_none_is_refused_and_not_made_to_fit() {
+    let office = peopled().await;
+    for path in [
+        "expiring?days=0",
+        "expiring?days=367",
+        "calls?minutes=0",
+        "calls?minutes=10081",
+        "servers/production/github/calls?minutes=0",
+        "servers/production/github/calls?environment=dev",
+        "agents/bot/calls?minutes=10081",
+    ] {
+        let answer = office.get("root", &format!("/v1/{path}")).await;
+        assert_eq!((answer.status, answer.code()), (400, "request.malformed"), "{path}: {}", answer.body);
+    }
+    assert_eq!(office.get("root", "/v1/expiring?days=366").await.status, 200);
+    assert_eq!(office.get("root", "/v1/calls?minutes=10080").await.status, 200);
 }

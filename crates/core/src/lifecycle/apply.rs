@@ -103,6 +103,10 @@ fn judge(context: &Context<'_>, manifests: &Manifests<'_>, specs: &[&Spec]) -> V
             judge.findings.push(Finding::of(&rule::MANIFEST_DUPLICATE, &key, "declared twice"));
         }
         if is_unchanged(context.state, spec) {
+            // Nothing is written, and yet it tells that the guess was right.
+            if !may_touch(context.operator, Role::Viewer, spec) {
+                judge.findings.push(forbidden(&key));
+            }
             continue;
         }
         if context.state.history(&key).any(|record| record.status == Lifecycle::Revoked) {

@@ -8,12 +8,13 @@ use super::draft::Draft;
 use super::fields::effect;
 use super::repin::repin;
 use super::rule::{self, Finding};
-use super::signatures::{Requirement, may_sign, missing, requirements};
+use super::signatures::{Requirement, may_sign, may_touch, missing, requirements};
 use super::validate::validate;
 use super::world::{policy_key, provider_key, server_key};
 use crate::audit::EventKind;
 use crate::id::Revision;
 use crate::manifest::{ObjectKey, Spec};
+use crate::operator::Role;
 use crate::state::{Approval, Capacity, Change, Lifecycle, RevisionRecord, State};
 use crate::stores::Stores;
 
@@ -55,11 +56,11 @@ pub fn still_missing(state: &State, stores: &Stores, record: &RevisionRecord) ->
 /// Signs a pending revision; with the last signature it takes its place.
 ///
 /// # Errors
-/// `approval.own_work`, `approval.already`, `approval.not_pending`, `approval.dependency`,
-/// `operator.forbidden`, or what has become wrong with the content since it was written.
+/// `object.unknown`, also where the operator has no role for it; `approval.own_work`, `approval.already`,
+/// `approval.not_pending`, `approval.dependency`, `operator.forbidden`, or what has become wrong with the content since it was written.
 pub fn approve(context: &Context<'_>, key: &ObjectKey, revision: Revision) -> Result<Signed, Vec<Finding>> {
     let state = context.state;
-    let Some(record) = state.exact(key, revision) else {
+    let Some(record) = state.exact(key, revision).filter(|record| concerns(context, record)) else {
         return Err(vec![Finding::of(&rule::OBJECT_UNKNOWN, key, "no such revision")]);
     };
     refuse_unsuitable(context, record)?;
@@ -80,6 +81,15 @@ pub fn approve(context: &Context<'_>, key: &ObjectKey, revision: Revision) -> Re
     let status = draft.state.exact(key, revision).map_or(record.status, |record| record.status);
     let repinned = newly_pending(state, &draft.state);
     Ok(Signed { change: draft.finish(), revision, status, capacities, missing, repinned })
+}
+
+/// Whether the operator sees the object, or could sign it for the path's or the server's team. To everybody else it
+/// does not exist, in whatever state it is.
+fn concerns(context: &Context<'_>, record: &RevisionRecord) -> bool {
+    let needed = requirements(context.state, context.stores, &record.spec);
+    let mut capacities = needed.iter().flat_map(|requirement| &requirement.any_of);
+    may_touch(context.operator, Role::Viewer, &record.spec)
+        || capacities.any(|capacity| may_sign(context.operator, &record.spec, capacity))
 }
 
 /// What the last signature would do: for looking at a pending revision before anybody signs it. Never to be committed.
