@@ -14,6 +14,7 @@ CONSOLE = Path(__file__).resolve().parent.parent / "crates" / "console" / "src"
 PLACES = {
     "/console/bindings/{environment}/{name}": ("dev", "binding-00000"),
     "/console/approvals/{kind}/{environment}/{name}": ("binding", "staging", "binding-00007"),
+    "/console/environments/{name}": ("production",),
     "/console/servers/{environment}/{name}": ("dev", "server-000"),
     "/console/agents/{name}": ("agent-021",),
     "/console/workloads/{name}": ("runner-02",),
@@ -32,6 +33,10 @@ MORE = {
         "staging/binding-00007", "dev/binding-00900", "dev/measured-calls",
     ],
     "/console/servers/{environment}/{name}": ["production/server-001"],
+    "/console/access": [
+        "?question=who&environment=dev&server=server-000&tool=tool-05", "?question=what&subject=agent&name=agent-021",
+        "?question=why&environment=dev&server=server-000&tool=tool-05&agent=agent-021",
+    ],
     "/console/audit": [
         "?kind=refused", "?kind=object_approved", "?binding=binding-00000", "?agent=agent-021&tool=tool-05",
         "?user=https%3A%2F%2Fidp.internal%7Cuser-77", "?decision=deny&environment=production", "?operator=ada",

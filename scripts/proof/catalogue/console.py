@@ -168,8 +168,8 @@ def judge(stage):
     demand(not forgotten, f"pages of the router that nobody looked at: {sorted(forgotten)}")
     return (f"drafted, refused to its author, signed by another, called, explained, rotated and revoked in Chromium; all "
             f"{len(desk.seen)} pages of the router, empty and full: no serious finding of axe-core in light, dark and on "
-            f"360 pixels, the same words without script, one script of its own and nothing inline; a change came up by "
-            f"itself in {waited:.1f} s and none while paused; a masked viewer saw the store and no path; slowest page "
+            f"360 pixels, the same words without script, one script of its own and nothing inline; a review of a card "
+            f"that had changed since did nothing and said so; a change came up by itself in {waited:.1f} s and none while paused; a masked viewer saw the store and no path; slowest page "
             f"{desk.slowest:.0f} ms in the browser")
 
 

@@ -9,7 +9,7 @@ use crate::frame::Sheet;
 use crate::parts::{Facts, Table, badge, choice, code, field, link, text, time, words};
 use crate::shapes::{Record, Records};
 use crate::trouble::Trouble;
-use crate::visit::Visit;
+use crate::visit::{Visit, address};
 
 const FILTERS: [&str; 11] = [
     "environment",
@@ -124,7 +124,25 @@ async fn story(visit: &Visit, request: &str) -> Result<Sheet, Trouble> {
         return Err(Trouble::NotThere);
     }
     let content = found.records.iter().fold(Html::new(), |html, record| html.html(&step(record)));
+    let content = again(&found.records).html(&content);
     Ok(Sheet::new(format!("Request {request}"), content))
+}
+
+/// The same question about the call as it would be decided now, for calls of tools.
+fn again(records: &[Record]) -> Html {
+    let fields = ["environment", "server", "tool", "agent", "workload", "user"];
+    let Some(call) =
+        records.iter().find(|one| fields.iter().take(3).all(|field| !one.text(field).is_empty()))
+    else {
+        return Html::new();
+    };
+    let said = fields.iter().map(|field| (*field, Some(call.text(field)).filter(|text| !text.is_empty())));
+    let query: Vec<(&str, Option<&str>)> = [("question", Some("why"))].into_iter().chain(said).collect();
+    let place = address("/console/access", &query);
+    Html::new()
+        .raw("<p>")
+        .html(&link(&place, "How such a call would be decided now, and what would change that"))
+        .raw("</p>")
 }
 
 fn step(record: &Record) -> Html {

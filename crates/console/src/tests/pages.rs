@@ -124,7 +124,8 @@ async fn the_story_of_one_call_shows_every_field_in_the_order_of_the_chain() {
     let site = Site::start();
     let record = |sequence: u64, kind: &str| {
         json!({ "sequence": sequence, "hash": "00", "event": {
-            "time": "2026-11-26T10:00:00.5Z", "kind": kind, "binding": "bot@3", "outcome": { "upstream_status": 200 }
+            "time": "2026-11-26T10:00:00.5Z", "kind": kind, "binding": "bot@3", "environment": "dev", "server": "github",
+            "tool": "close", "user": "https://idp|a&b", "outcome": { "upstream_status": 200 }
         }})
     };
     site.api.answers(
@@ -138,4 +139,6 @@ async fn the_story_of_one_call_shows_every_field_in_the_order_of_the_chain() {
     let (intent, outcome) = (page.text.find("Record 7").unwrap(), page.text.find("Record 8").unwrap());
     assert!(intent < outcome && page.text.contains("upstream_status: 200"));
     assert!(site.api.asked().iter().any(|one| one.contains("order=oldest_first")), "{:?}", site.api.asked());
+    let now = "question=why&amp;environment=dev&amp;server=github&amp;tool=close&amp;user=https%3A%2F%2Fidp%7Ca%26b";
+    assert!(page.text.contains(now), "{}", page.text);
 }

@@ -9,6 +9,7 @@ mod answer;
 mod authentication;
 mod client;
 mod code;
+mod discovery;
 mod error;
 mod form;
 mod installation;
@@ -34,6 +35,7 @@ pub use self::advertised::{Advertised, AdvertisedError, AuthorizationServer, Rea
 pub use self::answer::Tokens;
 pub use self::client::OwnClient;
 pub use self::code::{AuthorizationRequest, AuthorizationWish, CodeAnswer};
+pub use self::discovery::{Discovery, ResourceMetadata, ServerMetadata};
 pub use self::error::ProviderError;
 pub use self::metadata::ProviderMetadata;
 pub use self::proof_key::ProofKey;

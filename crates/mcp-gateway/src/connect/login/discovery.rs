@@ -1,14 +1,13 @@
-//! Who logs people in for this door: its own metadata (RFC 9728), then the authorization server's (RFC 8414).
+//! Who logs people in for this door: its own metadata, then the authorization server's, read as the adapters read them
+//! ([`Discovery`]); here is what a login asks of them beyond that.
 
-use gateway_adapters::https::{OutboundError, OutboundRequest};
+use gateway_adapters::https::OutboundRequest;
+use gateway_adapters::source::provider::{AdvertisedError, Discovery};
 use gateway_proxy::mcp::challenge;
 use http::{HeaderValue, Method, StatusCode, header};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::Login;
-use crate::connect::door::is_safe;
 use crate::connect::trouble::{Code, Trouble};
 
 /// The authorization server, as far as a login needs it.
@@ -27,44 +26,14 @@ pub(super) struct Authority {
     pub(super) scope: String,
 }
 
-#[derive(Deserialize)]
-struct Resource {
-    resource: String,
-    #[serde(default)]
-    authorization_servers: Vec<String>,
-    #[serde(default)]
-    scopes_supported: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    issuer: String,
-    authorization_endpoint: Url,
-    token_endpoint: Url,
-    registration_endpoint: Option<Url>,
-    revocation_endpoint: Option<Url>,
-    #[serde(default)]
-    code_challenge_methods_supported: Vec<String>,
-    #[serde(default)]
-    authorization_response_iss_parameter_supported: bool,
-    #[serde(default)]
-    client_id_metadata_document_supported: bool,
-    #[serde(default)]
-    scopes_supported: Vec<String>,
-}
-
 /// Asks the door, then its authorization server.
 pub(super) async fn find(login: &Login, told: Option<String>) -> Result<Authority, Trouble> {
-    let place = match told {
-        Some(told) => place_told(login, &told)?,
-        None => match ask_door(login).await? {
-            Some(told) => place_told(login, &told)?,
-            None => well_known(login.door.url(), "oauth-protected-resource"),
-        },
+    let pointed = match told {
+        Some(told) => Some(told),
+        None => ask_door(login).await?,
     };
-    let resource: Resource = fetch(login, &place)
-        .await?
-        .ok_or_else(|| Trouble::new(Code::Metadata).because(format_args!("there is nothing at {place}")))?;
+    let discovery = Discovery { client: &login.http, plain_http: login.plain_http };
+    let resource = discovery.resource(login.door.url(), pointed.as_deref()).await.map_err(trouble)?;
     // A token for another resource would open another door (RFC 9728, section 3.3).
     if resource.resource != login.door.as_str() {
         let why = format!("the metadata is of `{}`, not of `{}`", resource.resource, login.door.as_str());
@@ -73,13 +42,7 @@ pub(super) async fn find(login: &Login, told: Option<String>) -> Result<Authorit
     let Some(issuer) = resource.authorization_servers.first() else {
         return Err(Trouble::new(Code::Metadata).because("it names no authorization server"));
     };
-    authority(login, issuer, resource.scopes_supported).await
-}
-
-/// Only the door's own origin speaks for the door.
-fn place_told(login: &Login, told: &str) -> Result<Url, Trouble> {
-    let place = Url::parse(told).ok().filter(|place| place.origin() == login.door.url().origin());
-    place.ok_or_else(|| Trouble::new(Code::Metadata).because("the challenge leads to another origin"))
+    authority(&discovery, issuer, resource.scopes_supported).await
 }
 
 /// Knocks without a token, to be told where the metadata is.
@@ -92,89 +55,42 @@ async fn ask_door(login: &Login) -> Result<Option<String>, Trouble> {
     Ok(told.and_then(challenge::resource_metadata))
 }
 
-async fn authority(login: &Login, issuer: &str, mut scopes: Vec<String>) -> Result<Authority, Trouble> {
+async fn authority(
+    discovery: &Discovery<'_>,
+    issuer: &str,
+    mut scopes: Vec<String>,
+) -> Result<Authority, Trouble> {
     let bad = |why: &str| Trouble::new(Code::Metadata).because(format!("`{issuer}` {why}"));
-    let place = Url::parse(issuer).ok().filter(|url| url.query().is_none() && url.fragment().is_none());
-    let place = place.ok_or_else(|| bad("is no issuer"))?;
-    let metadata = document(login, &place).await?.ok_or_else(|| bad("has no metadata"))?;
-    if metadata.issuer != issuer {
-        let why = format!("asked `{issuer}`, and `{}` answered", metadata.issuer);
-        return Err(Trouble::new(Code::Issuer).because(why));
-    }
-    if !metadata.code_challenge_methods_supported.iter().any(|method| method == "S256") {
+    let metadata = discovery.authorization_server(issuer).await.map_err(|error| match error {
+        AdvertisedError::OtherIssuer(found) => {
+            Trouble::new(Code::Issuer).because(format!("asked `{issuer}`, and `{found}` answered"))
+        }
+        AdvertisedError::NoMetadata => bad("has no metadata"),
+        other => trouble(other),
+    })?;
+    if !metadata.offers_s256 {
         return Err(bad("does not know PKCE with S256"));
     }
-    let ends = [Some(&metadata.authorization_endpoint), Some(&metadata.token_endpoint)];
-    let more = [metadata.registration_endpoint.as_ref(), metadata.revocation_endpoint.as_ref()];
-    if !ends.into_iter().chain(more).flatten().all(|url| is_safe(url, login.plain_http)) {
-        return Err(bad("names an endpoint that is not https"));
-    }
-    if metadata.scopes_supported.iter().any(|scope| scope == "offline_access") {
+    let needed = |endpoint: Option<Url>, why: &str| endpoint.ok_or_else(|| bad(why));
+    if metadata.scopes.iter().any(|scope| scope == "offline_access") {
         scopes.push("offline_access".to_owned());
     }
     Ok(Authority {
-        issuer: metadata.issuer,
-        authorization_endpoint: metadata.authorization_endpoint,
-        token_endpoint: metadata.token_endpoint,
-        registration_endpoint: metadata.registration_endpoint,
-        revocation_endpoint: metadata.revocation_endpoint,
-        names_issuer: metadata.authorization_response_iss_parameter_supported,
-        reads_documents: metadata.client_id_metadata_document_supported,
+        authorization_endpoint: needed(metadata.authorization, "names no authorization endpoint")?,
+        token_endpoint: needed(metadata.token, "names no token endpoint")?,
+        registration_endpoint: metadata.registration,
+        revocation_endpoint: metadata.revocation,
+        names_issuer: metadata.sends_issuer,
+        reads_documents: metadata.reads_documents,
         scope: scopes.join(" "),
+        issuer: metadata.issuer,
     })
 }
 
-/// In the order of the specification (2026-07-28, "Authorization Server Metadata Discovery").
-async fn document(login: &Login, issuer: &Url) -> Result<Option<Metadata>, Trouble> {
-    let mut places =
-        vec![well_known(issuer, "oauth-authorization-server"), well_known(issuer, "openid-configuration")];
-    if issuer.path() != "/" {
-        let mut appended = issuer.clone();
-        appended
-            .set_path(&format!("{}/.well-known/openid-configuration", issuer.path().trim_end_matches('/')));
-        places.push(appended);
-    }
-    for place in places {
-        if let Some(found) = fetch(login, &place).await? {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
-}
-
-/// The well-known path goes before the path of the thing itself (RFC 8414, section 3.1; RFC 9728, section 3.1).
-fn well_known(of: &Url, name: &str) -> Url {
-    let mut place = of.clone();
-    place.set_path(&format!("/.well-known/{name}{}", of.path().trim_end_matches('/')));
-    place
-}
-
-/// A document; nothing where there is none.
-async fn fetch<T: DeserializeOwned>(login: &Login, place: &Url) -> Result<Option<T>, Trouble> {
-    match login.http.get_json(place).await {
-        Ok(found) => Ok(Some(found)),
-        Err(OutboundError::Status { status: 400..=499, .. }) => Ok(None),
-        Err(error @ (OutboundError::Unreachable { .. } | OutboundError::Timeout(_))) => {
-            Err(Trouble::new(Code::Unreachable).because(error))
-        }
-        Err(error) => Err(Trouble::new(Code::Metadata).because(error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn well_known_places_go_before_the_path() {
-        let place = |of: &str, name: &str| well_known(&Url::parse(of).unwrap(), name).to_string();
-        assert_eq!(
-            place("https://g.example/mcp/dev/a", "oauth-protected-resource"),
-            "https://g.example/.well-known/oauth-protected-resource/mcp/dev/a"
-        );
-        assert_eq!(
-            place("https://g.example", "oauth-authorization-server"),
-            "https://g.example/.well-known/oauth-authorization-server"
-        );
-    }
+fn trouble(error: AdvertisedError) -> Trouble {
+    let code = match error {
+        AdvertisedError::Unreachable(_) => Code::Unreachable,
+        _ => Code::Metadata,
+    };
+    Trouble::new(code).because(error)
 }
