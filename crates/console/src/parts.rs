@@ -76,7 +76,7 @@ impl Facts {
 }
 
 /// The longest part of a word that stays on one line, in characters.
-const LONGEST_RUN: usize = 20;
+const LONGEST_RUN: usize = 18;
 
 /// A text, with places where a long word may go on in the next line: columns of tables stay as wide as they have to be,
 /// and nobody reads `productio` and `n`. The places are no characters: what is copied is what was written.
@@ -86,9 +86,9 @@ pub(crate) fn text(text: &str) -> Html {
     for one in text.chars() {
         run.push(one);
         // Browsers break a line at these by themselves.
-        length = if matches!(one, ' ' | '-' | '/') { 0 } else { length.saturating_add(1) };
+        length = if matches!(one, ' ' | '-') { 0 } else { length.saturating_add(1) };
         if length >= LONGEST_RUN {
-            let rest = run.rfind(['_', '.', '|', '@', ':', '#', '=']).and_then(|at| {
+            let rest = run.rfind(['/', '_', '.', '|', '@', ':', '#', '=']).and_then(|at| {
                 let own = run.get(at.saturating_add(1)..)?;
                 (own.len() < LONGEST_RUN).then(|| own.to_owned())
             });
@@ -123,7 +123,7 @@ pub(crate) fn card_address(environment: &str, name: &str) -> String {
 /// A status as a word with a colour; the word says it all.
 pub(crate) fn badge(word: &str) -> Html {
     let class = match word {
-        "active" | "allow" | "complete" | "answers" | "answered" | "yours" => "badge good",
+        "active" | "allow" | "decides" | "complete" | "answers" | "answered" | "yours" => "badge good",
         "pending" | "draft" | "disabled" | "expired" | "staged" | "probing" | "draining" | "outstanding"
         | "due" | "review due" | "left alone" | "failed" | "unanswered" => "badge wait",
         "revoked" | "deny" | "refused" | "destructive" | "overdue" | "review overdue" | "unreachable" => {
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_long_word_goes_on_in_the_next_line_and_a_short_one_never_does() {
         assert_eq!(text("production service_account").as_str(), "production service_account");
-        assert_eq!(text("bao://kv/console/release#token").as_str(), "bao://kv/console/release#token");
+        assert_eq!(text("bao://kv/console/release#token").as_str(), "bao://kv/console/<wbr>release#token");
         assert_eq!(
             text("idp.example.com|somebody@example.com").as_str(),
             "idp.example.com|<wbr>somebody@example.<wbr>com"

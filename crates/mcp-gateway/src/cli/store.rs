@@ -67,20 +67,14 @@ fn is_silent(store: &Value) -> bool {
 }
 
 fn stores(stores: &[Value]) -> Table {
-    let mut table = Table::new(&[
-        "store",
-        "kind",
-        "environments",
-        "state",
-        "last answer",
-        "last refusal",
-        "references",
-        "asked",
-        "failed",
-        "from memory",
-    ]);
+    let columns =
+        &["store", "kind", "environments", "state", "last answer", "last refusal", "references", "asked"];
+    let mut table = Table::new(columns);
     for store in stores {
         let refusal = [text(store, "/last_refusal/code"), time(&text(store, "/last_refusal/at"))].join(" ");
+        let [times, failed, remembered] =
+            ["/fetches", "/failures", "/served_from_memory"].map(|count| text(store, count));
+        let asked = format!("{times}, {failed} failed, {remembered} from memory");
         table.row([
             text(store, "/name"),
             text(store, "/kind"),
@@ -89,9 +83,7 @@ fn stores(stores: &[Value]) -> Table {
             time(&text(store, "/answered_at")),
             refusal.trim().to_owned(),
             text(store, "/references"),
-            text(store, "/fetches"),
-            text(store, "/failures"),
-            text(store, "/served_from_memory"),
+            asked,
         ]);
     }
     table

@@ -211,19 +211,28 @@ impl Access {
     async fn another(&self, former: Option<&Tokens>, metadata: Option<String>) -> Result<Tokens, Trouble> {
         let _turn = self.keeper.turn(&self.login.door, self.patience()).await?;
         let kept = self.keeper.read(&self.login.door).await?;
-        let former = match kept {
+        let kept = match kept {
             Some(kept)
                 if Some(&kept.serial) != former.map(|former| &former.serial) && self.is_fresh(&kept) =>
             {
                 return Ok(kept);
             }
-            // Whoever renewed last holds the refresh token that is good.
             kept => kept,
         };
-        if let Some(former) = former {
-            match self.login.renew(&former).await? {
+        // Whoever renewed last holds the refresh token that is good: that is this process where the keyring would not
+        // take what it got.
+        let last = match (&kept, former) {
+            (Some(kept), Some(former)) if former.expires_at > kept.expires_at => Some(former),
+            (kept, _) => kept.as_ref(),
+        };
+        if let Some(last) = last {
+            match self.login.renew(last).await? {
                 Renewal::Tokens(tokens) => {
-                    self.keeper.write(&self.login.door, &tokens).await?;
+                    // The former refresh token is used up: to drop the new one here would end the login.
+                    if let Err(trouble) = self.keeper.write(&self.login.door, &tokens).await {
+                        let notes = &self.login.notes;
+                        notes.say(format_args!("the renewed login goes on in this process alone: {trouble}"));
+                    }
                     return Ok(*tokens);
                 }
                 Renewal::Refused(why) => {

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use gateway_adapters::https::{OutboundClient, OutboundConfig, OutboundRequest};
+use gateway_core::secret::Secret;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -112,7 +113,39 @@ struct Scene {
     browser: OutboundClient,
 }
 
+/// A keyring that takes one login, and locks itself.
+#[derive(Debug, Default)]
+struct Locking {
+    kept: keep::memory::Memory,
+    taken: std::sync::atomic::AtomicBool,
+}
+
+impl keep::Keyring for Locking {
+    fn read(&self, door: &str) -> Result<Option<Secret>, Trouble> {
+        self.kept.read(door)
+    }
+
+    fn write(&self, door: &str, document: &Secret) -> Result<(), Trouble> {
+        if self.taken.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            return Err(Trouble::new(Code::KeyringLocked));
+        }
+        self.kept.write(door, document)
+    }
+
+    fn remove(&self, door: &str) -> Result<bool, Trouble> {
+        self.kept.remove(door)
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+}
+
 async fn scene(lasts: u32) -> Scene {
+    scene_with(lasts, Arc::new(keep::memory::Memory::default())).await
+}
+
+async fn scene_with(lasts: u32, keyring: Arc<dyn keep::Keyring>) -> Scene {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let office = Arc::new(Mutex::new(Office { origin: origin.clone(), lasts, ..Office::default() }));
@@ -137,7 +170,7 @@ async fn scene(lasts: u32) -> Scene {
     let outside = Outside {
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemEntropy::default()),
-        keeper: Keeper::memory(notes.clone()),
+        keeper: Keeper::of(keyring, notes.clone()),
         notes,
     };
     let connection = Connection::new(settings, outside).unwrap();
@@ -262,6 +295,25 @@ async fn a_renewal_comes_to_its_end_when_the_request_that_began_it_is_cancelled(
     request.abort();
     gate.add_permits(16);
     assert_eq!((scene.bearer().await.as_str(), scene.counted()), ("Bearer access-2", (1, 2, 1)));
+}
+
+#[tokio::test]
+async fn a_keyring_that_locks_itself_ends_no_login_that_was_renewed() {
+    let scene = scene_with(1, Arc::new(Locking::default())).await;
+    let (logged, ()) =
+        tokio::join!(scene.connection.access.refused(None, None), scene.person(0, &[("code", "a")]));
+    logged.unwrap();
+    // Each token is at its end at once, and the keyring holds the refresh token of the first one still.
+    for (token, counted) in [("Bearer access-2", (1, 2, 1)), ("Bearer access-3", (1, 3, 2))] {
+        let bearer =
+            tokio::time::timeout(Duration::from_secs(20), scene.bearer()).await.expect("another login");
+        assert_eq!((bearer.as_str(), scene.counted()), (token, counted));
+    }
+    let told = scene.sheet.0.lock().unwrap().clone();
+    assert!(
+        told.contains("goes on in this process alone") && told.contains("connect.keyring_locked"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
