@@ -15,7 +15,8 @@ TOPICS = ("spine", "transparency", "modes", "stores", "catalogue")
 SABOTAGE = {
     "leak": "canary", "revoke": "revocation", "audit": "kill9", "session": "conformance-server-2025-11-25",
     "rotation": "rotation", "replica": "replicas", "grant": "grants", "receipt": "receipts", "sink": "chaos",
-    "acknowledgement": "chaos", "review": "reviews",
+    "acknowledgement": "chaos", "review": "reviews", "document": "revocation-crash", "tag": "editors",
+    "left": "adopt-write",
 }
 
 

@@ -107,22 +107,34 @@ fn walk_value(node: &Node, name: &str, path: &str, collector: &mut Collector<'_>
         Value::Text(scalar) => named(scalar, name, path, Rule::NamedValue, collector),
         Value::Other => {}
         Value::List(_) | Value::Map(_) => {
-            // Lists of `{name, value}`, as Kubernetes and others write variables.
-            if let (Some(label), Some(value)) =
-                (node.get("name").and_then(Node::text), node.get("value").and_then(Node::scalar))
+            if let Some((label, scalar)) =
+                pair(node).and_then(|(label, value)| Some((label, value.scalar()?)))
             {
-                named(value, label, &joined(path, label), Rule::NamedValue, collector);
+                named(scalar, label, &joined(path, label), Rule::NamedValue, collector);
             }
             walk(node, path, collector);
         }
     }
 }
 
+/// The name and the value of an item in a list of pairs, as Kubernetes and some clients write variables and headers.
+pub(crate) fn pair(node: &Node) -> Option<(&str, &Node)> {
+    const LABELS: [&str; 4] = ["name", "key", "header", "variable"];
+    let label = LABELS.iter().find_map(|label| node.get(label)?.text())?;
+    Some((label, node.get("value")?))
+}
+
 /// A text under a name: by the name, else by what stands in it, else by its randomness.
 pub(crate) fn named(scalar: &Scalar, name: &str, path: &str, rule: Rule, collector: &mut Collector<'_>) {
+    named_from(scalar, 0, name, path, rule, collector);
+}
+
+/// The same for what stands behind so many bytes of the text.
+fn named_from(scalar: &Scalar, at: usize, name: &str, path: &str, rule: Rule, collector: &mut Collector<'_>) {
     // A block of YAML or an escape may end a key with a line break.
-    let (before, value) = split_scheme(scalar.text().trim_end());
-    let range = before.len()..before.len().saturating_add(value.len());
+    let (before, value) = split_scheme(scalar.text().get(at..).unwrap_or_default().trim_end());
+    let start = at.saturating_add(before.len());
+    let range = start..start.saturating_add(value.len());
     let slot = match rule {
         Rule::ServerEnvironment => Slot::Environment(name.to_owned()),
         _ => Slot::Named(name.to_owned()),
@@ -158,6 +170,7 @@ fn fields(node: &Node, path: &str, collector: &mut Collector<'_>) {
     for entry in node.entries() {
         let below = joined(path, &entry.key);
         match (entry.key.as_str(), &entry.node.value) {
+            ("env" | "environment", Value::List(items)) => variables(items, &below, collector),
             ("env" | "environment", _) => {
                 for variable in entry.node.entries() {
                     if let Some(scalar) = variable.node.scalar() {
@@ -166,6 +179,7 @@ fn fields(node: &Node, path: &str, collector: &mut Collector<'_>) {
                     }
                 }
             }
+            ("headers" | "http_headers", Value::List(items)) => headers(items, &below, collector),
             ("headers" | "http_headers", _) => {
                 for header in entry.node.entries() {
                     if let Some(scalar) = header.node.scalar() {
@@ -180,6 +194,43 @@ fn fields(node: &Node, path: &str, collector: &mut Collector<'_>) {
             ("url" | "serverUrl" | "httpUrl", Value::Text(scalar)) => address(scalar, &below, collector),
             (_, Value::Map(_)) => fields(&entry.node, &below, collector),
             _ => walk_value(&entry.node, &entry.key, &below, collector),
+        }
+    }
+}
+
+/// Variables in a list: pairs, or `NAME=value` as containers take them.
+fn variables(items: &[Node], path: &str, collector: &mut Collector<'_>) {
+    for (index, item) in items.iter().enumerate() {
+        let rule = Rule::ServerEnvironment;
+        if let Some((name, value)) = pair(item) {
+            let path = joined(path, name);
+            match value.scalar() {
+                Some(scalar) => named(scalar, name, &path, rule, collector),
+                None => walk(value, &path, collector),
+            }
+        } else if let Some(scalar) = item.scalar() {
+            let (name, _) = scalar.text().split_once('=').unwrap_or_default();
+            let at = if name.is_empty() { 0 } else { name.len().saturating_add(1) };
+            named_from(scalar, at, name, &format!("{path}[{index}]"), rule, collector);
+        } else {
+            walk(item, &format!("{path}[{index}]"), collector);
+        }
+    }
+}
+
+/// Headers in a list: pairs, or lines.
+fn headers(items: &[Node], path: &str, collector: &mut Collector<'_>) {
+    for (index, item) in items.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        match pair(item) {
+            Some((name, value)) => match value.scalar() {
+                Some(scalar) => headed(scalar, 0..scalar.text().len(), name, &path, collector),
+                None => walk(value, &path, collector),
+            },
+            None => match item.scalar() {
+                Some(scalar) => header_argument(scalar, 0..scalar.text().len(), &path, collector),
+                None => walk(item, &path, collector),
+            },
         }
     }
 }
@@ -230,6 +281,12 @@ fn arguments(items: &[Node], path: &str, collector: &mut Collector<'_>) {
             _ => match text.split_once('=') {
                 Some((name @ ("-H" | "--header"), _)) => {
                     header_argument(scalar, name.len().saturating_add(1)..text.len(), &path, collector);
+                }
+                // `--env=NAME=value`, as containers take it: the name is the variable's.
+                Some((flag @ ("--env" | "-e"), rest)) if rest.contains('=') => {
+                    let name = rest.split('=').next().unwrap_or_default();
+                    let at = flag.len().saturating_add(name.len()).saturating_add(2);
+                    argument(scalar, at..text.len(), name, index, &path, collector);
                 }
                 Some((name, _)) if !name.contains([' ', '{', '/']) => {
                     argument(scalar, name.len().saturating_add(1)..text.len(), name, index, &path, collector);
@@ -298,12 +355,21 @@ fn way(node: &Node) -> Way {
     }
     let Some(command) = command.filter(|command| is_harmless_argument(command)) else { return Way::Unknown };
     let shown = |item: &Node| item.text().filter(|text| is_harmless_argument(text)).map(str::to_owned);
-    let variables = holder.get("env").map(Node::entries).unwrap_or_default();
     Way::Process {
         command: command.to_owned(),
         arguments: items.iter().map(shown).collect(),
-        variables: variables.iter().map(|entry| entry.key.clone()).collect(),
+        variables: holder.get("env").map(variable_names).unwrap_or_default(),
     }
+}
+
+/// The names of the variables, however they are written; never a value.
+fn variable_names(node: &Node) -> Vec<String> {
+    let listed = node.items().iter().map(|item| {
+        let named = pair(item).map(|(name, _)| name);
+        let name = named.or_else(|| item.text()?.split_once('=').map(|(name, _)| name));
+        name.unwrap_or("?").to_owned()
+    });
+    node.entries().iter().map(|entry| entry.key.clone()).chain(listed).collect()
 }
 
 /// The address that `mcp-remote` speaks to for a client that starts programs only.

@@ -56,6 +56,9 @@ class ApiEditor(Editor):
         return next(one for one in answer.json() if one["kind"] == "Binding" and one["name"] == NAME)
 
     def write(self, manifest):
+        if self.gateway.stage.sabotage == "tag":
+            # Whoever does not say what it has seen overwrites it: that must be found.
+            manifest = {field: value for field, value in manifest.items() if field != "etag"}
         answer = self.gateway.api("POST", "/apply", {"specs": [manifest]})
         if answer.status in (200, 202):
             return None

@@ -96,6 +96,8 @@ def judge(stage):
     code, said = house.gateway.verify()
     demand(code == 0, f"the chain: {said[-300:]}")
     signed = {event["revocation"].partition(".")[0] for event in house.gateway.events() if event["kind"] == "revocation_signed"}
+    if stage.sabotage == "document":
+        signed.discard(documents[between[0]][0])
     missing = [name for name, ids in documents.items() if ids[0] not in signed]
     demand(not missing, f"no evidence of the documents of {missing}")
     return (f"{count} kills (kill -9) within {whole * 1000:.0f} ms of a revocation: {len(between)} between its decision and its answer, "

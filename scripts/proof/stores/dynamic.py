@@ -146,6 +146,26 @@ def revoked(estate):
     return load.succeeded
 
 
+def orphaned(estate):
+    """A gateway that is killed gives nothing back; the next one does, long before the account's own end."""
+    role = AGENTS["steady-bot"]
+    demand(succeeded(estate.call("steady-bot")), "the other binding does not serve")
+    held = {one for one in estate.database.roles() if role[:8] in one}
+    demand(held, "the other binding has no account")
+    leases = estate.leases(role)
+    estate.gateway.kill()
+    demand(held <= estate.database.roles(), "the kill itself took the account back")
+    left = min((lease["ttl"] for lease in leases.values()), default=0)
+    estate.gateway.start()
+    began = time.monotonic()
+    until("what the killed gateway left is dropped", lambda: not held & estate.database.roles(), TTL, 0.1)
+    took = time.monotonic() - began
+    demand(took < left - 2, f"dropped after {took:.1f} s, when {left} s were left to it: by its own end, perhaps")
+    told = lambda event: event["kind"] == "credential_returned" and event.get("status") == "ended"
+    until("the chain tells of it", lambda: any(told(event) for event in estate.gateway.events()), 10)
+    return took
+
+
 def given_back(estate):
     """What still serves when the gateway stops goes back before it has stopped."""
     role = AGENTS["steady-bot"]
@@ -165,6 +185,7 @@ def judge(stage):
     first_calls(estate)
     calls, lived, renewals, accounts = renewed_and_replaced(estate)
     under_revocation = revoked(estate)
+    took = orphaned(estate)
     given_back(estate)
     passwords = estate.upstream.seen.read_text().split()
     for password in passwords:
@@ -172,11 +193,12 @@ def judge(stage):
     demand(len(passwords) >= 3, f"the server saw {len(passwords)} passwords")
     return (f"{calls} calls without a failure over {accounts} accounts: of {TTL} s each, the first served {lived:.0f} s by "
             f"{renewals} renewals and was replaced at its longest life of {LONGEST} s; after {under_revocation} more calls "
-            "its successor was out of pg_roles at the answer to the revocation, and the other agent's when the gateway stopped")
+            f"its successor was out of pg_roles at the answer to the revocation; the other agent's {took:.1f} s after the start "
+            "that followed a kill -9, and the one after it when the gateway stopped")
 
 
 CLAIMS = (
     Claim("dynamic-postgres", "OpenBao's PostgreSQL accounts reach a server with name and password and log it in; they are "
                               "renewed under running calls, replaced at their longest life, and dropped from pg_roles by "
-                              "the answer to a revocation and by the gateway's stop", judge),
+                              "the answer to a revocation, by the gateway's stop, and by the next start after a kill", judge),
 )

@@ -9,6 +9,7 @@ use super::{Change, Site, Stuck, contains};
 use crate::client::{Client, VARIABLE, adopted_entry};
 use crate::document::{Entry, Node};
 use crate::finding::Slot;
+use crate::servers::pair;
 
 /// Fields that say how a server is reached; every other field of an entry is kept.
 const WAY: [&str; 18] = [
@@ -48,6 +49,8 @@ pub(super) fn replaced(site: &Site<'_>, client: Client, door: &Url) -> Result<Ve
         .entries()
         .iter()
         .filter(|entry| !WAY.contains(&entry.key.as_str()) && made.get(&entry.key).is_none())
+        // A further copy of the value, in a field of any name: the gateway puts it where the server wants it.
+        .filter(|entry| !site.ours.iter().any(|finding| contains(&entry.node.span, &finding.span)))
         .map(|entry| (Value::from(entry.key.as_str()).to_string(), site.cut(&entry.node.span)))
         .collect();
     let text = if old.contains('\n') {
@@ -67,18 +70,20 @@ fn send_the_other_headers(site: &Site<'_>, made: &mut Value) -> Result<(), Stuck
     if arguments.iter().filter(flag).count() > 1 {
         return Err(Stuck::Headers);
     }
-    let written = site.entry.get("headers").map(Node::entries).unwrap_or_default();
-    for header in written {
-        if site.ours.iter().any(|finding| contains(&header.node.span, &finding.span)) {
+    let Some(written) = site.entry.get("headers") else { return Ok(()) };
+    let mapped = written.entries().iter().map(|header| Some((header.key.as_str(), &header.node)));
+    for header in mapped.chain(written.items().iter().map(pair)) {
+        let (name, node) = header.ok_or(Stuck::Headers)?;
+        if site.ours.iter().any(|finding| contains(&node.span, &finding.span)) {
             continue;
         }
-        let text = header.node.text().ok_or(Stuck::Headers)?;
+        let text = node.text().ok_or(Stuck::Headers)?;
         // The token's own place.
-        if header.key.eq_ignore_ascii_case("authorization") {
+        if name.eq_ignore_ascii_case("authorization") {
             return Err(Stuck::Headers);
         }
         let headers = made.get_mut("headers").and_then(Value::as_object_mut).ok_or(Stuck::Headers)?;
-        headers.insert(header.key.clone(), Value::from(text));
+        headers.insert(name.to_owned(), Value::from(text));
     }
     Ok(())
 }

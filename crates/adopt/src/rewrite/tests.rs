@@ -129,6 +129,49 @@ fn other_headers_stay_or_keep_their_entry() {
 }
 
 #[test]
+fn headers_and_variables_in_lists_of_pairs_leave_with_their_entry_and_the_others_stay() {
+    let entry = |fields: &str| format!(r#"{{"mcpServers":{{"issues":{{{fields}}}}}}}"#);
+    let text = entry(&format!(
+        r#""url":"https://h/mcp","headers":[{{"key":"X-Api-Key","value":"{KEY}"}},{{"key":"X-Tenant","value":"blue"}}]"#
+    ));
+    for file in ["cline_mcp_settings.json", ".cursor/mcp.json"] {
+        let made = changed(file, &text);
+        if file.starts_with("cline") {
+            assert_eq!(made.unwrap_err(), Stuck::Headers, "its bridge sends one header");
+            continue;
+        }
+        let (made, undone) = made.unwrap();
+        assert!(made.contains(r#""X-Tenant":"blue""#) && !made.contains(KEY), "{made}");
+        assert_eq!(undone, text.replace(KEY, REFERENCE));
+    }
+    let line = entry(&format!(r#""url":"https://h/mcp","headers":["X-Api-Key: {KEY}","X-Tenant: blue"]"#));
+    assert_eq!(
+        changed(".cursor/mcp.json", &line).unwrap_err(),
+        Stuck::Headers,
+        "no pair: nothing is guessed"
+    );
+    for variables in [format!(r#"[{{"name":"API_KEY","value":"{KEY}"}}]"#), format!(r#"["API_KEY={KEY}"]"#)] {
+        let text = entry(&format!(r#""command":"/opt/server","env":{variables}"#));
+        let scanned = scan(".cursor/mcp.json", text.as_bytes());
+        assert!(scanned.servers[0].way.is_declarable(), "{text}");
+        assert_eq!(scanned.findings[0].place.slot, Slot::Environment("API_KEY".to_owned()));
+        let (made, undone) = changed(".cursor/mcp.json", &text).unwrap();
+        assert!(!made.contains(KEY) && made.contains(door().as_str()), "{made}");
+        assert_eq!(undone, text.replace(KEY, REFERENCE));
+    }
+}
+
+#[test]
+fn a_second_copy_of_the_value_in_a_kept_field_does_not_stay() {
+    let text = format!(
+        r#"{{"mcpServers":{{"issues":{{"url":"https://h/mcp","headers":{{"X-Api-Key":"{KEY}"}},"apiKey":"{KEY}","timeout":5}}}}}}"#
+    );
+    let (made, undone) = changed(".cursor/mcp.json", &text).unwrap();
+    assert!(!made.contains(KEY) && made.contains(r#""timeout":5"#), "{made}");
+    assert_eq!(undone, text.replace(KEY, REFERENCE));
+}
+
+#[test]
 fn codex_names_the_variable_in_a_field_of_its_own() {
     let text = format!(
         "[mcp_servers.issues] # mine\nurl = 'https://h/mcp'\nhttp_headers = {{ Authorization = \"Bearer {KEY}\", X-Scope = 'read' }}\ntimeout = 5\n"

@@ -147,3 +147,41 @@ fn a_line_break_behind_a_key_does_not_hide_it() {
         assert_eq!(findings.len(), 1, "{file}");
     }
 }
+
+#[test]
+fn pairs_and_assignments_in_lists_are_found_by_their_names() {
+    // Few kinds of characters: no key by its randomness alone.
+    const PLAIN: &str = "aaaaaaaabbbbbbbbccccccccdddddd11";
+    let servers = |fields: &str| format!("{{\"mcpServers\": {{\"a\": {{{fields}}}}}}}");
+    for (file, text) in [
+        (
+            "cline_mcp_settings.json",
+            servers(&format!(
+                "\"url\": \"https://h/mcp\", \"headers\": [{{\n\"key\": \"X-Api-Key\",\n\"value\": \"{PLAIN}\"\n}}]"
+            )),
+        ),
+        (
+            "mcp_config.json",
+            servers(&format!(
+                "\"command\": \"x\", \"env\": [{{\n\"name\": \"API_KEY\",\n\"value\": \"{PLAIN}\"\n}}]"
+            )),
+        ),
+        ("mcp.json", servers(&format!("\"command\": \"x\", \"env\": [\"API_KEY={PLAIN}\"]"))),
+        (
+            "mcp.json",
+            servers(&format!("\"command\": \"docker\", \"args\": [\"run\", \"-e\", \"API_KEY={PLAIN}\"]")),
+        ),
+        (
+            "mcp.json",
+            servers(&format!("\"command\": \"docker\", \"args\": [\"run\", \"--env=API_KEY={PLAIN}\"]")),
+        ),
+        ("mcp.json", servers(&format!("\"url\": \"https://h/mcp\", \"headers\": [\"X-Api-Key: {PLAIN}\"]"))),
+        ("app.json", format!("{{\"variables\": [{{\n\"key\": \"API_KEY\",\n\"value\": \"{PLAIN}\"\n}}]}}")),
+        ("compose.yaml", format!("services:\n  a:\n    environment:\n      - API_KEY={PLAIN}\n")),
+    ] {
+        assert_eq!(scan(file, text.as_bytes()).findings.len(), 1, "{file}: {text}");
+        // The same under a name that tells nothing.
+        let other = text.replace("X-Api-Key", "X-Region").replace("API_KEY", "REGION");
+        assert!(scan(file, other.as_bytes()).findings.is_empty(), "{file}: {other}");
+    }
+}

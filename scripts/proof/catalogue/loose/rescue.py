@@ -115,6 +115,9 @@ def judge(stage):
     home = house.home()
     moved, after = adopted(house, home)
     pasted = paste.judged(house, home.answer["adopted"][0]["url"])
+    if stage.sabotage == "left":
+        path, content = next(iter(home.before.items()))
+        (home.folder / f"{path}.old").write_bytes(content)
     files = house.swept(home)
     back = undone(house, home)
     crashes = killed(house, home, after, 3 if stage.quick else 10)
