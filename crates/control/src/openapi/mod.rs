@@ -150,10 +150,13 @@ fn parameter(path: &str, place: &str, name: &str) -> Option<Value> {
         ("path", "id") => json!({"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"}),
         ("query", "limit") => json!({"type": "integer", "minimum": 1, "maximum": limit}),
         ("query", "cursor" | "after" | "before") if audit => whole(u64::MAX),
-        ("query", "minutes" | "days") => whole(u64::from(u32::MAX)),
+        ("query", "minutes") => json!({"type": "integer", "minimum": 1, "maximum": 10_080}),
+        ("query", "days") => json!({"type": "integer", "minimum": 1, "maximum": 366}),
         ("query", "cursor") => tagged("Cursor"),
         ("query", "revision") if path.ends_with("/effect") => tagged("Revision"),
-        ("query", "environment") if audit || is_kind(path) || matches!(path, "/v1/calls" | "/v1/summary") => {
+        ("query", "environment")
+            if audit || is_kind(path) || path.ends_with("/calls") || path == "/v1/summary" =>
+        {
             tagged("Name")
         }
         ("query", "environment" | "server" | "agent" | "workload") if path.starts_with("/v1/access/") => {
