@@ -134,7 +134,7 @@ async fn what_waits_what_ends_soon_and_the_stores_come_in_pages_too() {
     }
     let waiting = office.get("carol", "/v1/waiting").await.body;
     let kinds = waiting["items"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap());
-    assert_eq!(kinds.clone().next_back(), Some("binding"), "it rests on all others");
+    assert_eq!(kinds.clone().next_back(), Some("Binding"), "it rests on all others");
     let soon = office.get("carol", "/v1/expiring").await.body;
     let times: Vec<&str> =
         soon["items"].as_array().unwrap().iter().map(|one| one["at"].as_str().unwrap()).collect();
