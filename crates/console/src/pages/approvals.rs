@@ -16,6 +16,8 @@ use crate::visit::Visit;
 
 /// Of how many objects the effect is worked out on the list; of every one on its own page.
 const SHOWN: usize = 3;
+/// How many are on one page.
+const PAGE: &str = "100";
 
 pub(crate) async fn page(visit: Visit) -> Response {
     let made = list(&visit).await;
@@ -23,7 +25,7 @@ pub(crate) async fn page(visit: Visit) -> Response {
 }
 
 async fn list(visit: &Visit) -> Result<Sheet, Trouble> {
-    let query = [("cursor", visit.query.text("cursor"))];
+    let query = [("cursor", visit.query.text("cursor")), ("limit", Some(PAGE))];
     let waiting: Items<Waits> = visit.read("/v1/waiting", &query).await?;
     let further = visit.further("/console/approvals", &[], waiting.next.as_deref());
     if waiting.items.is_empty() {
