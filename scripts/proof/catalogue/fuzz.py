@@ -28,7 +28,7 @@ ROLES = """  issuers:
 # Who asks; None has no token.
 PEOPLE = {"an editor": "alice", "an approver": "bob", "an auditor": "dora", "a stranger": None}
 # Of data per operation, and of sequences of calls by the document's links.
-EXAMPLES, QUICK = (40, 200), (4, 25)
+EXAMPLES, QUICK = (20, 100), (4, 25)
 HOOKS = Path(__file__).with_name("fuzz_hooks.py")
 # A request may wait so long for a busy machine, and one person's requests all together.
 REQUEST, PERSON = 60, 1200
