@@ -79,7 +79,14 @@ impl Login {
         let url = self.address(&authority, &client_id, &loopback.redirect_uri, &state, &verifier);
         self.lead(&url);
         let arrived = tokio::time::timeout(self.within, loopback.answer()).await;
-        let code = arrived.map_err(|_| Trouble::new(Code::LoginLate))??;
+        let code = match arrived.map_err(|_| Trouble::new(Code::LoginLate)).flatten() {
+            Ok(code) => code,
+            Err(trouble) => {
+                // The person sees why, too.
+                loopback.close().await;
+                return Err(trouble);
+            }
+        };
         let verifier = Secret::new(verifier.into_bytes());
         let redirect_uri = loopback.redirect_uri.clone();
         let grant = Grant::Code { code: &code, verifier: &verifier, redirect_uri: &redirect_uri };
