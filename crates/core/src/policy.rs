@@ -1,6 +1,9 @@
 //! The decision: a question with every fact in it, a verdict, and the permit that only
 //! [`authorize`] can make.
 
+#[cfg(test)]
+pub(crate) mod no_judge;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -4,29 +4,10 @@ use super::*;
 use crate::actor::Groups;
 use crate::id::{GroupName, OperatorName, Revision};
 use crate::manifest::{ContentHash, Spec};
-use crate::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict};
+use crate::policy::no_judge::NoJudge;
 use crate::state::{Lifecycle, Pins, RevisionRecord, State};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
-
-/// Nobody is judged here.
-#[derive(Debug)]
-struct NoJudge;
-
-impl PolicyEngine for NoJudge {
-    fn decide(&self, _: &Question<'_>) -> Verdict {
-        panic!("an offer is no decision")
-    }
-    fn version(&self) -> ContentHash {
-        ContentHash::of(b"none")
-    }
-}
-
-impl PolicyCompiler for NoJudge {
-    fn compile(&self, _: &[PolicySource]) -> Result<Arc<dyn PolicyEngine>, Vec<PolicyIssue>> {
-        Ok(Arc::new(Self))
-    }
-}
 
 fn record(spec: Value, pinned: bool) -> RevisionRecord {
     let spec: Spec = serde_json::from_value(spec).unwrap();

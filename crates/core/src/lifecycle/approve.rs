@@ -57,7 +57,8 @@ pub fn still_missing(state: &State, stores: &Stores, record: &RevisionRecord) ->
 ///
 /// # Errors
 /// `object.unknown`, also where the operator has no role for it; `approval.own_work`, `approval.already`,
-/// `approval.not_pending`, `approval.dependency`, `operator.forbidden`, or what has become wrong with the content since it was written.
+/// `approval.not_pending`, `approval.dependency`, `operator.forbidden`, or what has become wrong with the content
+/// since it was written.
 pub fn approve(context: &Context<'_>, key: &ObjectKey, revision: Revision) -> Result<Signed, Vec<Finding>> {
     let state = context.state;
     let Some(record) = state.exact(key, revision).filter(|record| concerns(context, record)) else {

@@ -5,28 +5,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::id::OperatorName;
 use crate::manifest::{Kind, Spec};
-use crate::policy::{PolicySource, Question, Verdict};
+use crate::policy::no_judge::NoJudge;
 use crate::state::{Lifecycle, RevisionRecord};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
-
-#[derive(Debug)]
-struct NoJudge;
-
-impl PolicyEngine for NoJudge {
-    fn decide(&self, _: &Question<'_>) -> Verdict {
-        panic!("nothing is decided here")
-    }
-    fn version(&self) -> ContentHash {
-        ContentHash::of(b"none")
-    }
-}
-
-impl PolicyCompiler for NoJudge {
-    fn compile(&self, _: &[PolicySource]) -> Result<Arc<dyn PolicyEngine>, Vec<PolicyIssue>> {
-        Ok(Arc::new(Self))
-    }
-}
 
 fn record(spec: Value, revision: u32) -> RevisionRecord {
     let spec: Spec = serde_json::from_value(spec).unwrap();

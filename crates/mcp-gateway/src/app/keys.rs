@@ -85,9 +85,14 @@ pub(super) fn write_beside(beside: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// It exists, or the disk refuses.
 pub(super) fn put_in_place(beside: &Path, path: &Path) -> io::Result<()> {
-    let linked = std::fs::hard_link(beside, path);
-    std::fs::remove_file(beside)?;
-    linked?;
+    match std::fs::hard_link(beside, path) {
+        // What was written stays: it may be the only copy of what others know of already.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        linked => {
+            std::fs::remove_file(beside)?;
+            linked?;
+        }
+    }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(directory.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }

@@ -79,47 +79,45 @@ impl View {
 
     /// For a terminal of this width, in columns.
     pub(super) fn within(&self, width: usize) -> String {
-        let mut text = String::new();
-        for (place, block) in self.0.iter().enumerate() {
-            if place > 0 && matches!(block, Block::Title(_)) {
-                text.push('\n');
+        self.shown(|text, block| match block {
+            Block::Title(title) => push_line(text, &fit::paragraph(&cell_text(title), width, 2)),
+            Block::Text(words) if is_prose(words) => {
+                words.lines().for_each(|line| push_line(text, &fit::paragraph(line, width, 2)));
             }
-            match block {
-                Block::Title(title) => push_line(&mut text, &fit::paragraph(&cell_text(title), width, 2)),
-                Block::Text(words) if is_prose(words) => {
-                    words.lines().for_each(|line| push_line(&mut text, &fit::paragraph(line, width, 2)));
-                }
-                // Policies, manifests and differences stay as they are written: somebody may copy them.
-                Block::Text(words) => words.lines().for_each(|line| push_line(&mut text, line)),
-                Block::Fields(fields) => {
-                    let widest = fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-                    for (name, value) in fields {
-                        push_line(&mut text, &fit::field(name, widest, value, width));
-                    }
-                }
-                Block::Table(table) => {
-                    let headings: Vec<String> =
-                        table.headings.iter().map(|heading| heading.to_uppercase()).collect();
-                    push_line(&mut text, &fit::table(&headings, &table.rows, width));
+            // Policies, manifests and differences stay as they are written: somebody may copy them.
+            Block::Text(words) => words.lines().for_each(|line| push_line(text, line)),
+            Block::Fields(fields) => {
+                let widest = fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+                for (name, value) in fields {
+                    push_line(text, &fit::field(name, widest, value, width));
                 }
             }
-        }
-        text
+            Block::Table(table) => {
+                let headings: Vec<String> =
+                    table.headings.iter().map(|heading| heading.to_uppercase()).collect();
+                push_line(text, &fit::table(&headings, &table.rows, width));
+            }
+        })
     }
 
     /// For a pipe or a file: each row on one line.
     pub(super) fn plain(&self) -> String {
+        self.shown(|text, block| match block {
+            Block::Title(title) => push_line(text, &cell_text(title)),
+            Block::Text(words) => words.lines().for_each(|line| push_line(text, line)),
+            Block::Fields(fields) => plain_fields(text, fields),
+            Block::Table(table) => plain_table(text, table),
+        })
+    }
+
+    /// Every block by its own rule, with an empty line before each further title.
+    fn shown(&self, show: impl Fn(&mut String, &Block)) -> String {
         let mut text = String::new();
         for (place, block) in self.0.iter().enumerate() {
             if place > 0 && matches!(block, Block::Title(_)) {
                 text.push('\n');
             }
-            match block {
-                Block::Title(title) => push_line(&mut text, &cell_text(title)),
-                Block::Text(words) => words.lines().for_each(|line| push_line(&mut text, line)),
-                Block::Fields(fields) => plain_fields(&mut text, fields),
-                Block::Table(table) => plain_table(&mut text, table),
-            }
+            show(&mut text, block);
         }
         text
     }

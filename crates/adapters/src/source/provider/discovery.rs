@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::advertised::AdvertisedError;
+use super::document::{Document, or_default};
 use super::metadata::locations;
 use crate::https::{OutboundClient, OutboundRequest, is_loopback};
 
@@ -31,10 +32,10 @@ pub struct ResourceMetadata {
     /// The resource that it is about, as it is written there.
     pub resource: String,
     /// The issuers that it names.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub authorization_servers: Vec<String>,
     /// The scopes that it knows; what is none (RFC 6749, section 3.3) is left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub scopes_supported: Vec<String>,
 }
 
@@ -59,24 +60,6 @@ pub struct ServerMetadata {
     pub reads_documents: bool,
     /// The scopes that it names.
     pub scopes: Vec<String>,
-}
-
-/// RFC 8414, section 2.
-#[derive(Deserialize)]
-struct Document {
-    issuer: String,
-    token_endpoint: Option<String>,
-    authorization_endpoint: Option<String>,
-    registration_endpoint: Option<String>,
-    revocation_endpoint: Option<String>,
-    #[serde(default)]
-    code_challenge_methods_supported: Vec<String>,
-    #[serde(default)]
-    authorization_response_iss_parameter_supported: bool,
-    #[serde(default)]
-    client_id_metadata_document_supported: bool,
-    #[serde(default)]
-    scopes_supported: Vec<String>,
 }
 
 impl Discovery<'_> {
@@ -138,12 +121,13 @@ impl Discovery<'_> {
                 url.map(Some).ok_or_else(|| AdvertisedError::Url(shown(&text)))
             }
         };
+        let offers_s256 = document.offers_s256();
         Ok(ServerMetadata {
             token: endpoint(document.token_endpoint)?,
             authorization: endpoint(document.authorization_endpoint)?,
             registration: endpoint(document.registration_endpoint)?,
             revocation: endpoint(document.revocation_endpoint)?,
-            offers_s256: document.code_challenge_methods_supported.iter().any(|method| method == "S256"),
+            offers_s256,
             sends_issuer: document.authorization_response_iss_parameter_supported,
             reads_documents: document.client_id_metadata_document_supported,
             scopes: document.scopes_supported,

@@ -2,9 +2,9 @@
 //! specification: the issuer must be the very one, and every endpoint must be at an approved origin.
 
 use gateway_core::manifest::{ProviderEndpoints, ProviderSpec, Registration};
-use serde::Deserialize;
 use url::{Origin, Url};
 
+use super::document::Document;
 use super::error::ProviderError;
 use crate::https::is_loopback;
 
@@ -44,32 +44,6 @@ pub(super) struct Aliases {
     pub(super) revocation: Option<Url>,
 }
 
-/// The document as written. Unknown members are none of ours.
-#[derive(Deserialize)]
-struct Document {
-    issuer: String,
-    token_endpoint: Option<String>,
-    authorization_endpoint: Option<String>,
-    revocation_endpoint: Option<String>,
-    userinfo_endpoint: Option<String>,
-    #[serde(default)]
-    code_challenge_methods_supported: Vec<String>,
-    #[serde(default)]
-    authorization_response_iss_parameter_supported: bool,
-    #[serde(default)]
-    client_id_metadata_document_supported: bool,
-    registration_endpoint: Option<String>,
-    token_endpoint_auth_methods_supported: Option<Vec<String>>,
-    #[serde(default)]
-    mtls_endpoint_aliases: AliasDocument,
-}
-
-#[derive(Deserialize, Default)]
-struct AliasDocument {
-    token_endpoint: Option<String>,
-    revocation_endpoint: Option<String>,
-}
-
 impl ProviderMetadata {
     /// Reads a metadata document.
     ///
@@ -94,7 +68,7 @@ impl ProviderMetadata {
             revocation: places.optional("revocation", document.revocation_endpoint.as_deref())?,
             userinfo: places.optional("userinfo", document.userinfo_endpoint.as_deref())?,
             sends_issuer: document.authorization_response_iss_parameter_supported,
-            offers_s256: document.code_challenge_methods_supported.iter().any(|method| method == "S256"),
+            offers_s256: document.offers_s256(),
             discovered: true,
             reads_documents: document.client_id_metadata_document_supported,
             registration: places.optional("registration", registration)?,

@@ -10,6 +10,7 @@ mod authentication;
 mod client;
 mod code;
 mod discovery;
+mod document;
 mod error;
 mod form;
 mod installation;

@@ -1,25 +1,6 @@
 use super::*;
-use crate::manifest::ContentHash;
-use crate::policy::{PolicyCompiler, PolicyEngine, PolicyIssue, PolicySource, Question, Verdict};
+use crate::policy::no_judge::NoJudge;
 use crate::state::State;
-
-#[derive(Debug)]
-struct NoJudge;
-
-impl PolicyEngine for NoJudge {
-    fn decide(&self, _: &Question<'_>) -> Verdict {
-        panic!("nothing is decided here")
-    }
-    fn version(&self) -> ContentHash {
-        ContentHash::of(b"none")
-    }
-}
-
-impl PolicyCompiler for NoJudge {
-    fn compile(&self, _: &[PolicySource]) -> Result<Arc<dyn PolicyEngine>, Vec<PolicyIssue>> {
-        Ok(Arc::new(Self))
-    }
-}
 
 fn searched(selector: serde_json::Value) -> Search {
     let snapshot = Snapshot::build(&State::default(), &NoJudge, &[]).unwrap();
