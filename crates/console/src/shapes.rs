@@ -124,6 +124,9 @@ pub(crate) struct Pending {
     pub(crate) missing: Vec<Requirement>,
     #[serde(default)]
     pub(crate) changes: Vec<Change>,
+    /// Whether the operator can sign it now.
+    #[serde(default)]
+    pub(crate) yours: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -136,6 +136,8 @@ pub struct CardPending {
     pub server_revision: Option<Revision>,
     /// The pinned policy revision.
     pub policy_revision: Option<Revision>,
+    /// Whether whoever asks can sign it now; set by who knows that.
+    pub yours: bool,
 }
 
 /// One line of a card's history.
@@ -429,6 +431,7 @@ fn waiting(state: &State, stores: &Stores, shown: &RevisionRecord) -> Option<Car
         changes: if other { field_changes(&shown.spec, &record.spec) } else { Vec::new() },
         server_revision: record.pins.as_ref().map(|pins| pins.server),
         policy_revision: record.pins.as_ref().map(|pins| pins.policy),
+        yours: false,
     })
 }
 

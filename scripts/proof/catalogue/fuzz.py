@@ -30,6 +30,9 @@ PEOPLE = {"an editor": "alice", "an approver": "bob", "an auditor": "dora", "a s
 # Of data per operation, and of sequences of calls by the document's links.
 EXAMPLES, QUICK = (20, 100), (4, 25)
 HOOKS = Path(__file__).with_name("fuzz_hooks.py")
+SCHEMA = Path(__file__).with_name("manifest_schema.py")
+# Manifests that people start from.
+EXAMPLES_OF_OURS = (parts.ROOT / "examples" / "openbao" / "manifests.yaml", parts.ROOT / "bench" / "manifests.yaml")
 # A request may wait so long for a busy machine, and one person's requests all together.
 REQUEST, PERSON = 60, 1200
 # How often a person's whole round is begun anew because a connection broke and the gateway was well.
@@ -40,6 +43,7 @@ def judge(stage):
     gateway = catalogue(stage)
     document = web.request("GET", f"{gateway.control}/v1/openapi.json")
     demand(document.status == 200 and document.json().get("openapi", "").startswith("3.1"), "there is no document")
+    written = by_schema(stage, gateway, document.json())
     rounds = {who: fuzz(stage, gateway, who, name) for who, name in PEOPLE.items()}
     reports = {who: report for who, (report, _) in rounds.items()}
     anew = sum(broken for _, broken in rounds.values())
@@ -55,10 +59,24 @@ def judge(stage):
     told = ", ".join(f"{count} as {who}" for who, count in cases.items())
     good, bad = (sum(totals(report)[kind] for report in reports.values()) for kind in ("accepted", "rejected"))
     links = linked(document.json())
-    return (f"{operations.pop()} operations, {links} links between them, {sum(cases.values())} requests ({told}), of "
+    return (f"{written} manifests good by the schema that the command prints; {operations.pop()} operations, {links} links between them, {sum(cases.values())} requests ({told}), of "
             f"the good ones {good} taken and {bad} refused by a rule: 0 server errors, 0 undocumented statuses, types, "
             f"headers or shapes, 0 requests that document and gateway judge differently, 0 refusals without a code; "
             f"{anew} rounds begun anew for a broken connection")
+
+
+def by_schema(stage, gateway, document):
+    """How many manifests were judged by the schema that the command prints, which is the document's own."""
+    schema, exported = gateway.folder / "manifest.schema.json", gateway.folder / "exported.json"
+    printed = gateway.cli("schema")
+    schema.write_text(json.dumps(printed))
+    exported.write_text(json.dumps(gateway.cli("export")))
+    absent = printed["$defs"].keys() - document["components"]["schemas"].keys()
+    demand(not absent, f"the document lacks {sorted(absent)}")
+    python = parts.folder() / "schemathesis" / "bin" / "python"
+    code, out, err = stage.children.run([python, SCHEMA, schema, exported, *EXAMPLES_OF_OURS])
+    demand(code == 0, f"by the schema: {(out + err)[-600:]}")
+    return int(out)
 
 
 def linked(document):

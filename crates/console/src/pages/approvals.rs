@@ -125,10 +125,15 @@ async fn other(visit: &Visit, waits: &Waits, with_effect: bool) -> Result<Html, 
         .raw("</section>"))
 }
 
+/// What stands in the place of the button for everybody else.
+pub(crate) fn not_yours() -> Html {
+    Html::new().raw("<p class=\"fine\">It is not yours to sign.</p>")
+}
+
 /// The button, for whom it is to sign: as the thing stands on this page, and nothing that came after.
 async fn sign(visit: &Visit, waits: &Waits) -> Result<Html, Trouble> {
     if !waits.yours {
-        return Ok(Html::new().raw("<p class=\"fine\">It is not yours to sign.</p>"));
+        return Ok(not_yours());
     }
     let kind = waits.kind.to_ascii_lowercase();
     let whole = match object::read(visit, &kind, waits.environment.as_deref(), &waits.name).await {

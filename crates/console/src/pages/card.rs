@@ -7,7 +7,7 @@ use gateway_login::page::Html;
 
 use crate::effects::effect;
 use crate::frame::Sheet;
-use crate::pages::approvals::{changes, missing, signatures};
+use crate::pages::approvals::{changes, missing, not_yours, signatures};
 use crate::pages::object;
 use crate::pages::stores::refusal;
 use crate::parts::{Facts, SEEN, Table, Weight, act, badge, code, field, link, text, time, words};
@@ -159,18 +159,17 @@ fn policy(card: &Card) -> Html {
 
 fn waits(visit: &Visit, card: &Card, pending: &Pending, effect: &Html) -> Html {
     let revision = pending.revision.to_string();
-    let sign = act(
-        visit,
-        "approve",
-        &[
-            ("environment", &card.environment),
-            ("name", &card.name),
-            ("revision", &revision),
-            (SEEN, &card.etag),
-        ],
-        &Html::new(),
-        (&format!("Approve revision {revision}"), Weight::Main),
-    );
+    let hidden: [(&'static str, &str); 4] = [
+        ("environment", &card.environment),
+        ("name", &card.name),
+        ("revision", &revision),
+        (SEEN, &card.etag),
+    ];
+    let words = format!("Approve revision {revision}");
+    let sign = match pending.yours {
+        true => act(visit, "approve", &hidden, &Html::new(), (&words, Weight::Main)),
+        false => not_yours(),
+    };
     Html::new()
         .raw("<section class=\"notice wait\"><h2>Revision ")
         .text(&revision)

@@ -306,7 +306,8 @@ fn pending() -> Value {
     json!({
         "revision": 4, "author": "idp|alice", "created_at": "2026-11-26T11:00:00Z", "approvals": [],
         "missing": [{ "any_of": ["environment", { "path": "platform" }], "count": 1 }],
-        "changes": [{ "field": "risk", "effect": "loosening", "before": "write", "after": "destructive" }]
+        "changes": [{ "field": "risk", "effect": "loosening", "before": "write", "after": "destructive" }],
+        "yours": true
     })
 }
 

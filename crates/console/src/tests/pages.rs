@@ -34,6 +34,19 @@ async fn the_card_says_what_a_reviewer_has_to_know() {
 }
 
 #[tokio::test]
+async fn who_cannot_sign_is_told_so_and_has_no_button() {
+    let site = Site::start();
+    let mut waits = pending();
+    waits["yours"] = json!(false);
+    site.answers_card("active", waits);
+    let mut browser = site.signed("alice").await;
+    let page = site.get(&mut browser, "/console/bindings/production/bot-github").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.text.contains("waits for signatures") && page.text.contains("It is not yours to sign."));
+    assert!(!page.text.contains("/console/act/approve"), "{}", page.text);
+}
+
+#[tokio::test]
 async fn whatever_a_manifest_says_is_text() {
     let site = Site::start();
     let mut odd = card("active", Value::Null);

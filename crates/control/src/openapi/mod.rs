@@ -15,8 +15,10 @@ use crate::idempotency::takes_key;
 use crate::ports::AuditOrder;
 use crate::problem::Problem;
 
+mod manifests;
 mod operation;
 
+use manifests::manifests;
 use operation::Operation;
 
 /// Schemas by name: of every answer, and of the requests whose types cannot say everything.
@@ -69,6 +71,7 @@ pub(crate) fn completed(api: &utoipa::openapi::OpenApi) -> Value {
         components.insert("headers".to_owned(), headers());
         let schemas = components.entry("schemas").or_insert(json!({}));
         if let Some(schemas) = schemas.as_object_mut() {
+            schemas.extend(manifests());
             schemas.extend(parsed(SCHEMAS));
             schemas.insert("Lifecycle".to_owned(), words::<Lifecycle>());
         }

@@ -93,8 +93,11 @@ fn told(
     caller: &Caller,
     state: &Objects,
     key: &ObjectKey,
-    card: Card,
+    mut card: Card,
 ) -> serde_json::Value {
+    if let (Some(waits), Some(record)) = (&mut card.pending, lifecycle::pending(state, key)) {
+        waits.yours = lifecycle::signs(&context.deciding(state, &caller.0), record);
+    }
     let spec = shown(state, key).map(|record| &record.spec);
     let covered = spec.is_none_or(|spec| context.presentation.covers(&caller.0, spec));
     presented(&card.at(context.now()), covered)

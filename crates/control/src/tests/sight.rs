@@ -48,6 +48,19 @@ async fn a_signature_under_what_one_may_not_see_is_answered_as_under_nothing() {
 }
 
 #[tokio::test]
+async fn a_card_says_whether_what_waits_on_it_is_yours_to_sign() {
+    let office = Office::production().await;
+    assert_eq!(office.apply("alice", &[binding("tools", json!(["list"]))]).await.status, 200);
+    assert_eq!(office.apply("alice", &[binding("tools", json!(["close"]))]).await.status, 202);
+    for (who, yours) in [("alice", false), ("bob", true), ("carol", false)] {
+        let card = office.get(who, BINDING).await.body;
+        assert_eq!(card["pending"]["yours"], json!(yours), "{who}: {card}");
+        let listed = office.get(who, "/v1/bindings").await.body;
+        assert_eq!(listed["items"][0]["pending"]["yours"], json!(yours), "{who}: {listed}");
+    }
+}
+
+#[tokio::test]
 async fn declaring_the_right_guess_is_answered_as_declaring_a_wrong_one() {
     let right = binding("risk", json!("write"));
     let wrong = binding("secret", json!("vault://kv/support/other#token"));

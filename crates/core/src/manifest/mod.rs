@@ -11,6 +11,7 @@ mod provider;
 mod review;
 mod rotation;
 mod route;
+mod schema;
 mod server;
 mod source;
 mod workload;
@@ -33,6 +34,7 @@ pub use route::{
     AddressScope, ChildLimits, ClientCertificate, HttpRoute, Route, RouteError, Spoken, StdioRoute,
     is_variable,
 };
+pub use schema::SCHEMA;
 pub use server::{CredentialNeed, ProbeCall, Risk, ServerSpec, ToolRisks};
 pub use source::{
     AppInstallation, AssertedSubject, CredentialSource, IdentityAssertion, JwtBearer, LeasedSecret,

@@ -1,9 +1,10 @@
-//! `apply`, `diff` and `export`: manifests in, manifests out.
+//! `apply`, `diff`, `export` and `schema`: manifests in, manifests out, and how they are written.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use gateway_core::manifest::SCHEMA;
 use serde_json::{Value, json};
 
 use super::binding::items;
@@ -244,6 +245,12 @@ pub(super) fn export(session: &mut Session, arguments: &ExportArguments) -> Resu
     }
     session.printer.bytes(yaml.as_bytes());
     Ok(Exit::Ok)
+}
+
+/// Prints how manifests are written, for programs.
+pub(super) fn schema(session: &mut Session) -> Exit {
+    session.printer.bytes(SCHEMA.as_bytes());
+    Exit::Ok
 }
 
 /// Whether an object is of the environment, is the environment, or may enter it.

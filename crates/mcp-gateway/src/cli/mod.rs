@@ -100,6 +100,8 @@ enum Command {
     Diff(manifests::DiffArguments),
     /// Show what stands as manifests
     Export(manifests::ExportArguments),
+    /// Print the JSON Schema of manifests, for editors and pipelines
+    Schema,
     /// Make manifests for an environment of what decides in the one before it
     Promote(promote::PromoteArguments),
     /// Who can reach a tool, and what a caller can reach
@@ -276,6 +278,7 @@ fn dispatch(session: &mut Session, command: Command) -> Result<Exit, Failure> {
         Command::Apply(arguments) => manifests::apply(session, &arguments),
         Command::Diff(arguments) => manifests::diff(session, &arguments),
         Command::Export(arguments) => manifests::export(session, &arguments),
+        Command::Schema => Ok(manifests::schema(session)),
         Command::Promote(arguments) => promote::run(session, &arguments),
         Command::Access(command) => reach::run(session, &command),
         Command::Binding(command) => binding::run(session, &command),
