@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use gateway_core::id::{BindingName, EnvironmentName};
 use gateway_core::lifecycle::{self, Finding, Manifests, Written, WrittenAs, may_touch, pending, rule};
-use gateway_core::manifest::{Kind, ObjectKey, Spec};
+use gateway_core::manifest::{Kind, ObjectKey, Spec, misplaced_list};
 use gateway_core::operator::Role;
 use gateway_core::policy::PolicySource;
 use gateway_core::state::State as Objects;
@@ -68,6 +68,11 @@ pub(super) fn read_specs(values: Vec<Value>) -> Result<Declared, Problem> {
     for (index, mut value) in values.into_iter().enumerate() {
         if !value.is_object() {
             let message = format!("object {index}: a value has the wrong type or form: expected an object");
+            findings.push(Finding::general(&rule::MANIFEST_MALFORMED, message));
+            continue;
+        }
+        if let Some(place) = misplaced_list(&value) {
+            let message = format!("object {index}: a list stands at `{place}`, where none belongs");
             findings.push(Finding::general(&rule::MANIFEST_MALFORMED, message));
             continue;
         }

@@ -181,7 +181,11 @@ async fn an_array_is_no_object_wherever_one_is_asked_for() {
             answer.body
         );
     }
-    let answer = office.apply("alice", &[json!(["Environment", "dev"])]).await;
-    assert_eq!((answer.status, answer.code()), (422, "manifest.malformed"));
+    for manifest in
+        [json!(["Environment", "dev"]), binding("limits", json!([1, 2])), binding("actor", json!([["bot"]]))]
+    {
+        let answer = office.apply("alice", &[manifest]).await;
+        assert_eq!((answer.status, answer.code()), (422, "manifest.malformed"), "{}", answer.body);
+    }
     assert_eq!(office.state.now().locks.len(), 0);
 }

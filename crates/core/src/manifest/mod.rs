@@ -34,7 +34,7 @@ pub use route::{
     AddressScope, ChildLimits, ClientCertificate, HttpRoute, Route, RouteError, Spoken, StdioRoute,
     is_variable,
 };
-pub use schema::SCHEMA;
+pub use schema::{SCHEMA, misplaced_list};
 pub use server::{CredentialNeed, ProbeCall, Risk, ServerSpec, ToolRisks};
 pub use source::{
     AppInstallation, AssertedSubject, CredentialSource, IdentityAssertion, JwtBearer, LeasedSecret,

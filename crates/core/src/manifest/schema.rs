@@ -1,8 +1,68 @@
 //! What a manifest looks like, for programs: editors that complete, pipelines that check, the document of the API.
 
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
 /// The JSON Schema (2020-12) of one manifest. It says of each field how it is read, no more and no less: a text that it
 /// takes can still break a rule about what stands beside it, or about who writes it.
 pub const SCHEMA: &str = include_str!("schema.json");
+
+static PARSED: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(SCHEMA).unwrap_or_default());
+
+/// Where a list stands in a manifest and none belongs: by itself a struct would be read from a list too, its fields by
+/// their places, and nobody who reads such a manifest sees what is what. Names fields of the schema alone; for every other
+/// key stands `*`.
+pub fn misplaced_list(manifest: &Value) -> Option<String> {
+    let kind = manifest.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let schema = PARSED.get("$defs")?.get(format!("{kind}Manifest"))?;
+    search(manifest, schema).map(|place| place.join("."))
+}
+
+/// The place below, from the outside in.
+fn search(value: &Value, schema: &Value) -> Option<Vec<String>> {
+    let mut forms = Vec::new();
+    gather(schema, &mut forms);
+    match value {
+        Value::Array(items) => {
+            let lists: Vec<&Value> = forms.into_iter().filter_map(|form| form.get("items")).collect();
+            if lists.is_empty() {
+                return Some(Vec::new());
+            }
+            items.iter().find_map(|item| unfit(item, &lists))
+        }
+        Value::Object(fields) => fields.iter().find_map(|(name, inner)| {
+            let known: Vec<&Value> =
+                forms.iter().filter_map(|form| form.get("properties")?.get(name)).collect();
+            let name = if known.is_empty() { "*" } else { name.as_str() };
+            let others = forms.iter().filter_map(|form| form.get("additionalProperties"));
+            let places =
+                if known.is_empty() { others.filter(|one| one.is_object()).collect() } else { known };
+            unfit(inner, &places).map(|rest| [vec![name.to_owned()], rest].concat())
+        }),
+        _ => None,
+    }
+}
+
+/// The place below where none of the schemas fits; whatever fits one of them, or has none, may stand there.
+fn unfit(value: &Value, schemas: &[&Value]) -> Option<Vec<String>> {
+    let tried: Option<Vec<_>> = schemas.iter().map(|schema| search(value, schema)).collect();
+    tried?.into_iter().next()
+}
+
+/// The forms that a schema stands for, its references followed.
+fn gather<'a>(schema: &'a Value, forms: &mut Vec<&'a Value>) {
+    let name = schema.get("$ref").and_then(Value::as_str).and_then(|place| place.strip_prefix("#/$defs/"));
+    if let Some(inner) = name.and_then(|name| PARSED.get("$defs")?.get(name)) {
+        return gather(inner, forms);
+    }
+    let inner = ["oneOf", "anyOf"].into_iter().filter_map(|form| schema.get(form)?.as_array()).flatten();
+    let before = forms.len();
+    inner.for_each(|form| gather(form, forms));
+    if forms.len() == before {
+        forms.push(schema);
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -12,7 +72,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::*;
-    use super::SCHEMA;
+    use super::{SCHEMA, misplaced_list};
     use crate::actor::ActorSelector;
     use crate::receipt::ReceiptMode;
 
@@ -102,6 +162,48 @@ mod tests {
         assert_eq!(within("Exception", "rule"), words_of::<ExceptionRule>(json!("?")));
         let scopes = places(&all, &all["Addresses"]["items"]);
         assert_eq!(scopes, words_of::<AddressScope>(json!("?")));
+    }
+
+    #[test]
+    fn a_list_is_found_wherever_a_struct_would_be_read_from_one_and_nowhere_else() {
+        let all = definitions();
+        for kind in Kind::ALL {
+            let example = &all[format!("{}Manifest", kind.word())]["examples"][0];
+            assert_eq!(misplaced_list(example), None, "{example}");
+        }
+        let binding = |field: &str, value: Value| {
+            let mut binding = all["BindingManifest"]["examples"][0].clone();
+            binding[field] = value;
+            misplaced_list(&binding)
+        };
+        for (field, value, place) in [
+            ("rotation", json!([null, null]), "rotation"),
+            ("actor", json!([["bot"]]), "actor"),
+            ("limits", json!([1, 2]), "limits"),
+            ("exceptions", json!([["local_store", "because"]]), "exceptions"),
+            ("inject", json!({"basic": ["user"]}), "inject.basic"),
+            ("source", json!({"grant": ["idp"]}), "source.grant"),
+            (
+                "source",
+                json!({"jwt_bearer": {"token": ["idp"], "subject": "user"}}),
+                "source.jwt_bearer.token",
+            ),
+            ("mode", json!(["service_account"]), "mode"),
+        ] {
+            assert_eq!(binding(field, value).as_deref(), Some(place));
+        }
+        assert_eq!(binding("tools", json!(["list"])), None);
+        assert_eq!(binding("nobody-knows", json!([1])), None, "the reader refuses it by its name");
+        let server = |route: Value, probe: Value| {
+            misplaced_list(&json!({"kind": "Server", "route": route, "probe": probe}))
+        };
+        let free = json!({"tool": "list", "arguments": {"ids": [1, [2]]}});
+        assert_eq!(server(json!({"command": ["/bin/x"], "environment": {"A": "b"}}), free), None);
+        let named =
+            server(json!({"command": ["/bin/x"], "environment": {"SECRET-NAME": ["b"]}}), Value::Null);
+        assert_eq!(named.as_deref(), Some("route.environment.*"));
+        assert_eq!(server(json!(["https://x"]), Value::Null).as_deref(), Some("route"));
+        assert_eq!(misplaced_list(&json!({"kind": "Nothing", "a": [1]})), None);
     }
 
     fn takes_null(all: &Value, schema: &Value) -> bool {

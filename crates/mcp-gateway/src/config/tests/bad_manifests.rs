@@ -93,6 +93,19 @@ fn every_bad_manifest_is_told_what_and_where() {
 }
 
 #[test]
+fn a_list_is_no_mapping_although_its_items_would_fit_the_fields() {
+    for (text, place) in [
+        ("kind: Environment\nname: dev\nreviews: [30, 5]\n".to_owned(), "m:3:10 "),
+        (BINDING.replace("{ agents: [triage-bot] }", "[[triage-bot]]"), "m:5:8 "),
+        (BINDING.replace("{ header: Authorization }", "{ basic: [svc] }"), "m:8:18 "),
+        (SERVER.replace("{ url: https://github.internal/mcp }", "[https://github.internal/mcp]"), "m:5:8 "),
+    ] {
+        let shown = parse(&[Source { name: "m".to_owned(), text }]).unwrap_err().to_string();
+        assert!(shown.starts_with(place) && shown.contains("list"), "{shown}");
+    }
+}
+
+#[test]
 fn the_good_ones_are_good() {
     let text = format!("{SERVER}---\n{BINDING}");
     assert_eq!(parse(&[Source { name: "m".to_owned(), text }]).unwrap().len(), 2);
