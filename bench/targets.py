@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import resource
 import secrets
 import socket
@@ -20,9 +21,9 @@ def program(name):
     return folder / "release" / name
 
 
-def nginx_program():
-    parts = Path(os.environ.get("MCP_GATEWAY_PARTS", ROOT / ".parts"))
-    return parts / "bin" / "nginx"
+def part(name):
+    """A real part of `scripts/parts/install`."""
+    return Path(os.environ.get("MCP_GATEWAY_PARTS", ROOT / ".parts")) / "bin" / name
 
 
 def free_port():
@@ -41,6 +42,14 @@ def private(path, text):
     path.touch(mode=0o600)
     path.write_text(text)
     return path
+
+
+def filled(name, values, folder):
+    """A template of this folder with its places filled in, as a private file in `folder`."""
+    text = (ROOT / "bench" / name).read_text()
+    for key, value in values.items():
+        text = text.replace(key, value)
+    return private(folder / name, text)
 
 
 def await_port(port, process, seconds=10):
@@ -107,7 +116,6 @@ class Nginx(Process):
         prefix = folder / "nginx"
         (prefix / "temporary").mkdir(parents=True)
         self.port = free_port()
-        template = (ROOT / "bench" / template).read_text()
         # As root, workers would become `nobody` and could not enter the folder.
         values = {
             "@USER@": "user root;" if os.geteuid() == 0 else "",
@@ -116,17 +124,37 @@ class Nginx(Process):
             "@CREDENTIAL@": upstream.secret_file.read_text(),
             "@DESCRIPTORS@": str(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
         }
-        for name, value in values.items():
-            template = template.replace(name, value)
-        private(prefix / "nginx.conf", template)
-        command = [nginx_program(), "-p", f"{prefix}/", "-c", "nginx.conf", "-e", "stderr"]
+        config = filled(template, values, prefix)
+        command = [part("nginx"), "-p", f"{prefix}/", "-c", config.name, "-e", "stderr"]
         super().__init__(command)
         await_port(self.port, self.child)
 
     @staticmethod
     def version():
-        done = subprocess.run([nginx_program(), "-v"], stderr=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run([part("nginx"), "-v"], stderr=subprocess.PIPE, text=True, check=True)
         return done.stderr.strip().rpartition("/")[2]
+
+
+class Envoy(Process):
+    def __init__(self, folder, upstream):
+        self.port = free_port()
+        host, _, port = upstream.address.rpartition(":")
+        values = {
+            "@PORT@": str(self.port),
+            "@UPSTREAM_HOST@": host,
+            "@UPSTREAM_PORT@": port,
+            "@CREDENTIAL@": upstream.secret_file.read_text(),
+        }
+        config = filled("envoy.yaml", values, folder)
+        # As many workers as nginx has; no shared memory, so that two runs do not meet in it.
+        command = [part("envoy"), "-c", config, "--concurrency", "2", "--disable-hot-restart", "--log-level", "error"]
+        super().__init__(command, stderr=subprocess.DEVNULL)
+        await_port(self.port, self.child)
+
+    @staticmethod
+    def version():
+        done = subprocess.run([part("envoy"), "--version"], stdout=subprocess.PIPE, text=True, check=True)
+        return re.search(r"/(\d+\.\d+\.\d+)/", done.stdout)[1]
 
 
 class Plane(Process):
@@ -157,21 +185,15 @@ class Gateway(Process):
             "@UPSTREAM@": parts.upstream.address,
         }
         self.data = data
-        config = self._fill("gateway.yaml", values)
+        config = filled("gateway.yaml", values, data)
         super().__init__([program("mcp-gateway"), "serve", "--config", config])
         try:
             await_port(self.control_port, self.child)
             await_port(port, self.child)
-            self._set_up(self._fill("manifests.yaml", values), parts.upstream.secret_file)
+            self._set_up(filled("manifests.yaml", values, data), parts.upstream.secret_file)
         except BaseException:
             self.end()
             raise
-
-    def _fill(self, name, values):
-        text = (ROOT / "bench" / name).read_text()
-        for key, value in values.items():
-            text = text.replace(key, value)
-        return private(self.data / name, text)
 
     def _command(self, *arguments, **more):
         environment = os.environ | {"MCP_GATEWAY_TOKEN_FILE": str(self.data / "operator.token")}
@@ -231,6 +253,8 @@ class Parts:
         # nginx gets the same token as the gateway, and puts its own value in its place.
         nginx_url = f"http://127.0.0.1:{nginx.port}{DOOR}"
         self.targets.append(Target("nginx", nginx_url, doors["process"][1], nginx))
+        envoy = self.start(Envoy, self.folder, self.upstream)
+        self.targets.append(Target("envoy", f"http://127.0.0.1:{envoy.port}{DOOR}", doors["process"][1], envoy))
         for durability, (port, token_file) in doors.items():
             kind = Plane if self.plane else Gateway
             gateway = self.start(kind, self.folder, durability, port, self)
@@ -238,4 +262,4 @@ class Parts:
             self.targets.append(Target(f"gateway-{durability}", url, token_file, gateway))
 
     def versions(self):
-        return {"nginx": Nginx.version()}
+        return {"nginx": Nginx.version(), "envoy": Envoy.version()}

@@ -3,3 +3,4 @@
 # (npm packages: the package-lock.json files below tests-real; Python: its requirements.txt files.)
 OPENBAO_VERSION=2.7.2
 NODE_VERSION=22.23.3
+ENVOY_VERSION=1.40.0
