@@ -1,13 +1,16 @@
 //! The binding card: everything a reviewer needs to judge a binding, and no field that could hold a
 //! value.
 
+mod neighbours;
+
 use serde::Serialize;
 
+pub use self::neighbours::Neighbours;
 use crate::actor::ActorSelector;
 use crate::id::{BindingName, EnvironmentName, OperatorName, PolicyName, Revision, ServerName, TeamName};
 use crate::lease::VersionId;
 use crate::lifecycle::{
-    FieldChange, Requirement, declared, field_changes, path_owners, pending, still_missing, tools_meet,
+    FieldChange, Requirement, declared, field_changes, path_owners, pending, still_missing,
 };
 use crate::lock::LockRecord;
 use crate::manifest::{
@@ -291,14 +294,36 @@ impl Card {
 
 /// Renders the card of a binding; absent where there is no such binding.
 pub fn card(state: &State, stores: &Stores, key: &ObjectKey) -> Option<Card> {
+    let (record, spec) = shown(state, key)?;
+    Some(rendered(state, stores, &Neighbours::beside(state, spec), record, spec))
+}
+
+/// The same for one of many cards.
+pub fn card_among(state: &State, stores: &Stores, neighbours: &Neighbours, key: &ObjectKey) -> Option<Card> {
+    let (record, spec) = shown(state, key)?;
+    Some(rendered(state, stores, neighbours, record, spec))
+}
+
+/// The revision that a card shows.
+fn shown<'a>(state: &'a State, key: &ObjectKey) -> Option<(&'a RevisionRecord, &'a BindingSpec)> {
     let record = declared(state, key).or_else(|| state.history(key).last())?;
     let Spec::Binding(spec) = &record.spec else { return None };
+    Some((record, spec))
+}
+
+fn rendered(
+    state: &State,
+    stores: &Stores,
+    neighbours: &Neighbours,
+    record: &RevisionRecord,
+    spec: &BindingSpec,
+) -> Card {
     let store = spec.place().and_then(|secret| stores.entry(secret.store()));
     let class = |class| match class {
         StoreClass::External => "external",
         StoreClass::Local => "local",
     };
-    Some(Card {
+    Card {
         name: spec.name.clone(),
         environment: spec.environment.clone(),
         revision: record.revision,
@@ -326,13 +351,13 @@ pub fn card(state: &State, stores: &Stores, key: &ObjectKey) -> Option<Card> {
         author: record.author.clone(),
         created_at: record.created_at,
         approvals: record.approvals.clone(),
-        shadows: shadows(state, spec),
+        shadows: neighbours.shadowed_by(spec),
         locks: state.locks.iter().filter(|lock| stops(lock, spec)).map(card_lock).collect(),
         pending: waiting(state, stores, record),
         rotation: rotation(state, spec),
         review: CardReview::of(state, record),
-        history: state.history(key).map(history_line).collect(),
-    })
+        history: state.history(&record.key).map(history_line).collect(),
+    }
 }
 
 /// How a secret is kept fresh, and which versions of it there are; absent where nobody looks after it.
@@ -399,24 +424,6 @@ fn policy(state: &State, record: &RevisionRecord, spec: &BindingSpec) -> CardPol
         hash: record.pins.as_ref().map(|pins| pins.policy_hash),
         current: state.active(&key).map(|record| record.revision),
     }
-}
-
-fn shadows(state: &State, spec: &BindingSpec) -> Vec<BindingName> {
-    let rank = |binding: &BindingSpec| binding.actor.specificity(binding.tools.is_named());
-    state
-        .within(Kind::Binding, &spec.environment)
-        .iter()
-        .filter(|record| record.status == Lifecycle::Active)
-        .filter_map(|record| match &record.spec {
-            Spec::Binding(other) => Some(other),
-            _ => None,
-        })
-        .filter(|other| {
-            let same = other.server == spec.server;
-            same && other.name != spec.name && tools_meet(spec, other) && rank(spec) > rank(other)
-        })
-        .map(|other| other.name.clone())
-        .collect()
 }
 
 fn waiting(state: &State, stores: &Stores, shown: &RevisionRecord) -> Option<CardPending> {

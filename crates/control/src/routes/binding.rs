@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use gateway_core::actor::{Actor, Groups, UserIdentity};
-use gateway_core::card::{Card, card};
+use gateway_core::card::{Card, Neighbours, card, card_among};
 use gateway_core::explain::{Asked, Call, Explanation, explain as tell};
 use gateway_core::id::{AgentName, EnvironmentName, GroupName, ServerName, ToolName, WorkloadName};
 use gateway_core::lifecycle::{self, declared, may_touch, rule};
@@ -66,20 +66,16 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let state = context.state.load().await?;
     let now = context.now();
-    let mut keys: Vec<&ObjectKey> = state
-        .revisions
-        .iter()
-        .filter(|record| record.key.kind == Kind::Binding)
-        .map(|record| &record.key)
-        .collect();
-    keys.sort();
+    // The state keeps them in the order of their keys.
+    let mut keys: Vec<&ObjectKey> = state.of_kind(Kind::Binding).iter().map(|record| &record.key).collect();
     keys.dedup();
     let found = keys.into_iter().filter(|key| wanted(&query, &context, &state, key, &caller, now));
     let limit = query.limit.map_or(50, Limit::items);
     let page = Page::cut(found.map(|key| (place_of(key), key)), query.cursor.as_ref(), Some(limit))?;
+    let neighbours = Neighbours::of(&state);
     let shown = |key: &ObjectKey| {
         let etag = EntityTag::of_object(&state, key)?;
-        let card = card(&state, &context.stores, key)?;
+        let card = card_among(&state, &context.stores, &neighbours, key)?;
         Some((etag, told(&context, &caller, &state, key, card)))
     };
     let cards: Vec<(EntityTag, serde_json::Value)> = page.items.into_iter().filter_map(shown).collect();

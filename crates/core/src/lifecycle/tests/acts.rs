@@ -177,6 +177,39 @@ fn the_card_shows_who_what_where_and_what_waits() {
 }
 
 #[test]
+fn the_card_names_the_active_bindings_that_it_shadows_alone_and_among_many() {
+    let mut bench = Bench::dev();
+    let alice = operator("i|alice", Role::Editor);
+    let beside = |name: &str, field: &str, value: serde_json::Value| {
+        spec(with(with(binding("dev", "sealed://bot#token"), "name", json!(name)), field, value))
+    };
+    let elsewhere = spec(with(server("dev"), "name", json!("other")));
+    bench.apply(&alice, &[elsewhere, beside("off", "tools", json!([]))]).unwrap();
+    let change = disable(&bench.context(&alice), &bench.key("Binding/dev/off")).unwrap().change;
+    bench.commit(&change);
+    let written = [
+        beside("wide", "tools", json!([])),
+        beside("apart", "tools", json!(["push"])),
+        beside("far", "server", json!("other")),
+    ];
+    bench.apply(&alice, &written).unwrap();
+    let neighbours = crate::card::Neighbours::of(&bench.state);
+    for (name, shadowed) in [
+        ("bot-github", vec!["wide"]),
+        ("wide", vec![]),
+        ("off", vec![]),
+        ("apart", vec!["wide"]),
+        ("far", vec![]),
+    ] {
+        let key = bench.key(&format!("Binding/dev/{name}"));
+        let alone = crate::card::card(&bench.state, &bench.stores, &key).unwrap();
+        let names: Vec<&str> = alone.shadows.iter().map(crate::id::BindingName::as_str).collect();
+        assert_eq!(names, shadowed, "{name}");
+        assert_eq!(crate::card::card_among(&bench.state, &bench.stores, &neighbours, &key).unwrap(), alone);
+    }
+}
+
+#[test]
 fn an_agents_tokens_end_with_it_for_good_and_its_name_stays_refused() {
     for (act, status) in [(disable as Act, Lifecycle::Disabled), (revoke as Act, Lifecycle::Revoked)] {
         let mut bench = Bench::dev();
