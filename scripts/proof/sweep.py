@@ -35,7 +35,7 @@ class Sweep:
         return found
 
     def _read(self, files):
-        command = ["grep", "-laF", "-f", "-", "--", *files]
+        command = ["grep", "-slaF", "-f", "-", "--", *files]
         done = subprocess.run(command, input=self.patterns, stdout=subprocess.PIPE,
                               env={**os.environ, "LC_ALL": "C"}, check=False)
         if done.returncode <= 1:

@@ -1,8 +1,18 @@
 """The audit sink's other end: a webhook that keeps every line it took, doubles too."""
 
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Listener(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        # A gateway that is killed resets its connections; anything else is worth seeing.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Receiver:
@@ -25,8 +35,7 @@ class Receiver:
             def log_message(self, *_):
                 """Says nothing: whoever asks reads the file."""
 
-        self._listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._listener.daemon_threads = True
+        self._listener = Listener(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._listener.server_port}/records"
         threading.Thread(target=self._listener.serve_forever, daemon=True).start()
 
