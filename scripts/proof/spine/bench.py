@@ -1,5 +1,7 @@
-"""The bench's own verdict, in its short form."""
+"""The bench's own verdict, in its short form, after the verdict itself was put to the test."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -8,9 +10,26 @@ from .. import parts
 from ..claim import demand
 
 LIMIT = 3.0
+# CPU of Envoy and of the gateway as multiples of nginx's, and the exit code: on a usual processor, and on a slow one.
+VERDICTS = ((4.4, 2.9, 0), (4.4, 3.1, 1), (5.5, 6.5, 0), (5.5, 6.7, 1))
+
+
+def check_verdicts():
+    """Figures of either side of both bounds, which the bench must tell apart."""
+    sys.path.insert(0, str(parts.ROOT / "bench"))
+    from report import Report
+
+    for envoy, gateway, code in VERDICTS:
+        report = Report(LIMIT)
+        for target, cpu in (("nginx", 1.0), ("envoy", envoy), ("gateway-process", gateway)):
+            report.add(1, target, {"connections": 64, "cpu_millis_per_1000": cpu})
+        with contextlib.redirect_stdout(io.StringIO()):
+            told = report.verdict()
+        demand(told == code, f"with Envoy at {envoy} and the gateway at {gateway} times nginx the bench ends with {told}")
 
 
 def judge(stage):
+    check_verdicts()
     figures = stage.folder / "bench.json"
     subprocess.run([parts.ROOT / "scripts" / "parts" / "install", "nginx", "envoy"], check=True)
     command = [sys.executable, parts.ROOT / "bench" / "run", "--quick", "--limit", str(LIMIT), "--json", figures]
