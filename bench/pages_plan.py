@@ -112,7 +112,7 @@ def evidence(reader):
         "agent=agent-021", "surface=desktop", f"source_address={event['source_address']}", "environment=staging",
         "server=server-017", "tool=tool-07", "risk=read", "binding=binding-00000", "binding=binding-00417%401",
         "operator=https%3A%2F%2Fidp.internal%7Ceditor", "object=binding-00249", "kind=object_approved", "decision=deny",
-        "reason=policy.denied", "policy=policy-03", f"policy_version={event['policy_version']}", "upstream_status=404",
+        "reason=tool.unknown", "policy=policy-03", f"policy_version={event['policy_version']}", "upstream_status=404",
         "agent=nobody", "surface=desktop&user=nobody", "agent=agent-021&tool=tool-05&decision=allow",
         span(oldest, 30), span(middle, 30), f"{span(oldest, 86_400)}&agent=agent-021",
         f"after={oldest['sequence'] + 1000}&before={oldest['sequence'] + 3000}&server=server-017",

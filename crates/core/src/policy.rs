@@ -1,11 +1,14 @@
 //! The decision: a question with every fact in it, a verdict, and the permit that only
 //! [`authorize`] can make.
 
+mod decided;
 #[cfg(test)]
 pub(crate) mod no_judge;
 
 use std::fmt;
 use std::sync::Arc;
+
+pub use decided::Decided;
 
 use crate::actor::Actor;
 use crate::id::{Epoch, PolicyName, Revision, ToolName};
@@ -345,7 +348,14 @@ pub fn authorize(
 ) -> Result<Permit, Denial> {
     let refuse = |inside: String, verdict: Option<Verdict>| {
         let code = if question.tool.is_some() { Code::ToolUnknown } else { Code::MethodUnknown };
-        Err(Denial { refusal: Refusal::new(code).because(inside), verdict })
+        let decided = Decided {
+            binding: binding.name_at_revision(),
+            mode: binding.spec.mode,
+            risk: question.risk,
+            policy_version: verdict.is_some().then(|| engine.version()),
+            policies: verdict.as_ref().map(|verdict| verdict.policies.clone()).unwrap_or_default(),
+        };
+        Err(Denial { refusal: Refusal::new(code).because(inside).decided_by(decided), verdict })
     };
     if let Some(why) = question.beyond() {
         return refuse(why, None);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::consent::Consent;
+use crate::policy::{Decided, Permit};
 
 /// Who can do something about a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -252,6 +253,7 @@ pub struct Refusal {
 struct Rare {
     consent: Option<Consent>,
     lock: Option<String>,
+    decided: Option<Decided>,
 }
 
 impl Refusal {
@@ -292,6 +294,24 @@ impl Refusal {
     /// Which lock stands in the way.
     pub fn lock(&self) -> Option<&str> {
         self.rare.as_ref()?.lock.as_deref()
+    }
+
+    /// Names what had decided the call, for its evidence; what is named already stays.
+    #[must_use]
+    pub fn decided_by(mut self, decided: Decided) -> Self {
+        self.rare.get_or_insert_default().decided.get_or_insert(decided);
+        self
+    }
+
+    /// The same of a call that was let through, and refused later on.
+    #[must_use]
+    pub fn under(self, permit: &Permit) -> Self {
+        if self.decided().is_some() { self } else { self.decided_by(permit.into()) }
+    }
+
+    /// What had decided the call, where its binding was selected.
+    pub fn decided(&self) -> Option<&Decided> {
+        self.rare.as_ref()?.decided.as_ref()
     }
 
     /// The code.

@@ -220,8 +220,8 @@ fn groups_of(event: &Event, before: &Snapshot) -> Vec<GroupName> {
         let environment = before.environment(event.environment.as_ref()?.as_str())?;
         environment.server(event.server.as_ref()?.as_str())
     };
-    // What was refused has no binding that served.
-    let served = event.binding.as_ref().filter(|_| event.user.is_some() && event.kind == EventKind::Intent);
+    // A binding that was selected served the person, also where the call was refused by something else.
+    let served = event.binding.as_ref().filter(|_| event.user.is_some());
     let binding =
         served.and_then(|served| server()?.binding(&served.name).filter(|b| b.revision == served.revision));
     binding.map(|binding| binding.spec.actor.groups.clone()).unwrap_or_default()

@@ -468,7 +468,8 @@ impl Pass {
     pub fn join(&mut self, call: &Call, permit: &Permit) -> Result<(), Refusal> {
         let Some(session) = &call.session else { return Ok(()) };
         let request = call.message.as_ref().filter(|_| call.is_request()).and_then(|message| message.id());
-        self.visit = Some(session.enter(&self.running, &permit.binding().spec.name, request)?);
+        let entered = session.enter(&self.running, &permit.binding().spec.name, request);
+        self.visit = Some(entered.map_err(|refusal| refusal.under(permit))?);
         Ok(())
     }
 

@@ -180,6 +180,13 @@ def foreseen(world, before):
     after = world.reached()
     demand(after == expected, f"foreseen and seen differ: {differ(expected, after)[:5]}")
     lost = {key for key in before if before[key] and not after[key]}
+    for (_, name), server_name, tool in (key for key in lost if key[0][0] == "agent"):
+        told = world.gateway.records(kind="refused", agent=name, server=server_name, tool=tool)[0]
+        decided = before[("agent", name), server_name, tool]
+        demand((told.get("binding") or "").partition("@")[0] == decided and told.get("policy_version"),
+               f"refused by the policy of `{decided}`: {told}")
+        last = world.gateway.api("GET", f"/bindings/dev/{decided}/health").json().get("last_refusal") or {}
+        demand(last.get("code") == "tool.unknown", f"the card of `{decided}` tells {last or 'no refusal'}")
     demand(recorded == lost, f"lost by record {sorted(recorded)}, in fact {sorted(lost)}")
     for row in replay["losses"]:
         for example in row["examples"]:

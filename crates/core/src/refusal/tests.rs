@@ -2,6 +2,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::*;
+use crate::audit::BindingRevision;
+use crate::id::{BindingName, Revision};
+use crate::manifest::{CredentialMode, Risk};
 
 #[test]
 fn codes_are_unique_and_own_rpc_codes_stay_out_of_the_reserved_range() {
@@ -35,6 +38,23 @@ fn the_inside_story_never_shows() {
     let refusal = Refusal::new(Code::StoreUnavailable).because("vault.internal:8200 refused");
     assert!(!refusal.to_string().contains("vault"));
     assert_eq!(refusal.inside(), Some("vault.internal:8200 refused"));
+}
+
+#[test]
+fn what_is_named_first_as_having_decided_stays() {
+    let decided = |name: &str| crate::policy::Decided {
+        binding: BindingRevision { name: BindingName::parse(name).unwrap(), revision: Revision(1) },
+        mode: CredentialMode::ServiceAccount,
+        risk: Risk::Read,
+        policy_version: None,
+        policies: Vec::new(),
+    };
+    let plain = Refusal::new(Code::LockActive).stopped_by("lock-1");
+    assert_eq!(plain.decided(), None);
+    let refusal = plain.decided_by(decided("inner")).decided_by(decided("outer"));
+    assert_eq!(refusal.decided(), Some(&decided("inner")));
+    assert_eq!(refusal.lock(), Some("lock-1"));
+    assert!(!refusal.to_string().contains("inner"));
 }
 
 /// The page for people, made from the table.

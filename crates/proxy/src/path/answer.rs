@@ -66,13 +66,13 @@ pub async fn answer(
         forwarded.material.as_ref().map_or_else(|| Arc::new(Needles::none()), |m| Arc::clone(&m.needles));
     if let Err(code) = acceptable(&forwarded.response) {
         forwarded.trail.fail(code);
-        return Err((trip, code.into()));
+        return Err((trip, Refusal::new(code).under(&forwarded.permit)));
     }
     let status = forwarded.response.status();
     let mut headers = carried(forwarded.response.headers(), &needles, &trip);
     if let Err(refusal) = session(gateway, &trip, call, &mut forwarded, &mut headers) {
         forwarded.trail.fail(refusal.code());
-        return Err((trip, refusal));
+        return Err((trip, refusal.under(&forwarded.permit)));
     }
     let events = content_type(forwarded.response.headers()).starts_with("text/event-stream");
     let listing = call.kind().and_then(Listing::of);
@@ -89,7 +89,7 @@ pub async fn answer(
             }
             Err(refusal) => {
                 trail.fail(refusal.code());
-                return Err((trip, refusal));
+                return Err((trip, refusal.under(&forwarded.permit)));
             }
         }
     } else {

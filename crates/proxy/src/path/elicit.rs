@@ -41,7 +41,8 @@ enum Way {
 pub(crate) fn heed(call: &Call, permit: &Permit) -> Result<(), Refusal> {
     let asks = matches!(permit.binding().spec.source, Some(CredentialSource::Grant(_)));
     if asks && call.answer() == Some(Answer::Refused) {
-        return Err(Refusal::new(Code::GrantMissing).because("the person declined to connect an account"));
+        let declined = Refusal::new(Code::GrantMissing).because("the person declined to connect an account");
+        return Err(declined.under(permit));
     }
     Ok(())
 }

@@ -123,7 +123,7 @@ pub(crate) async fn attempt(
             ready.obtained.take(),
             &ready.pass,
         );
-        let (response, mut trail) = sent.await?;
+        let (response, mut trail) = sent.await.map_err(|refusal| refusal.under(&ready.permit))?;
         let Some(refused) = refused(&response, &ready.permit, material.as_deref()) else {
             if let Some(material) = &material {
                 material.marks().note_worked(gateway.clock.now());
@@ -145,7 +145,7 @@ pub(crate) async fn attempt(
             }
             _ => None,
         };
-        let again = again.ok_or_else(|| refused.refusal())?;
+        let again = again.ok_or_else(|| refused.refusal().under(&ready.permit))?;
         again.enter_grant(gateway, &ready.permit, &ready.pass)?;
         ready.obtained = Some(again);
         tried = version;
@@ -176,7 +176,7 @@ pub(crate) async fn ready(
     // request (a translation's second one) may need it again.
     let mut permit = permit.presenting(trip.presented.clone());
     for _ in 0..8 {
-        let pass = gateway.live.enter(Undertaking::of(&permit))?;
+        let pass = gateway.live.enter(Undertaking::of(&permit)).map_err(|refusal| refusal.under(&permit))?;
         let begun = trip.begins();
         let obtained = obtain(gateway, &permit, &trip.request_id, gateway.clock.now()).await;
         trip.ended(Stage::Obtain, begun, obtained.as_ref().err());
@@ -300,16 +300,18 @@ pub(crate) fn take_places(
         return Ok(Vec::new());
     }
     let mut places = Vec::new();
+    let under = |refusal: Refusal| refusal.under(permit);
     let spec = &permit.binding().spec;
     if let Some(limits) = spec.limits {
         let subject = format!("binding {}/{}", spec.environment, spec.name);
-        places.push(gateway.limiter.take(&subject, limits, trip.started)?);
+        places.push(gateway.limiter.take(&subject, limits, trip.started).map_err(under)?);
     }
     let world = gateway.world.load();
     let agent =
         permit.actor().and_then(|actor| actor.agent.as_ref()).and_then(|name| world.snapshot.agent(name));
     if let Some((agent, limits)) = agent.and_then(|agent| Some((agent, agent.limits?))) {
-        places.push(gateway.limiter.take(&format!("agent {}", agent.name), limits, trip.started)?);
+        let subject = format!("agent {}", agent.name);
+        places.push(gateway.limiter.take(&subject, limits, trip.started).map_err(under)?);
     }
     Ok(places)
 }
@@ -359,7 +361,7 @@ async fn open_further(
 ) -> Result<UpstreamSession, Refusal> {
     let opened = shake(journey, session.handshake.clone(), None, permit).await?;
     let id = opened.headers().get(SESSION_HEADER).cloned().ok_or_else(|| {
-        Refusal::new(Code::UpstreamMalformed).because("the server opened no further session")
+        Refusal::new(Code::UpstreamMalformed).because("the server opened no further session").under(permit)
     })?;
     drop(opened);
     let opened = UpstreamSession { id, binding: Arc::clone(permit.binding()) };
@@ -377,7 +379,8 @@ async fn shake(
     permit: &Permit,
 ) -> Result<Response<UpstreamBody>, Refusal> {
     let Journey { gateway, upstreams, trip, call, .. } = journey;
-    let mut pass = gateway.live.enter(Undertaking::of(permit))?;
+    let under = |refusal: Refusal| refusal.under(permit);
+    let mut pass = gateway.live.enter(Undertaking::of(permit)).map_err(under)?;
     pass.join(call, permit)?;
     let obtained = obtain(gateway, permit, &trip.request_id, gateway.clock.now()).await?;
     if let Some(obtained) = &obtained {
@@ -386,7 +389,8 @@ async fn shake(
     let message =
         Message { verb: Verb::Post, headers: &call.headers, body, session, generation: Generation::Legacy };
     let material = obtained.as_ref().map(|obtained| Arc::clone(&obtained.material));
-    let (response, mut trail) = send(gateway, upstreams, trip, permit, message, obtained, &pass).await?;
+    let sent = send(gateway, upstreams, trip, permit, message, obtained, &pass).await;
+    let (response, mut trail) = sent.map_err(under)?;
     if response.status().is_success() {
         trail.finish();
         return Ok(response);
@@ -395,7 +399,7 @@ async fn shake(
     let refusal = refused.as_ref().map_or_else(|| Code::UpstreamUnauthorized.into(), Refused::refusal);
     trail.scopes(refused.and_then(|refused| refused.scopes));
     trail.fail(refusal.code());
-    Err(refusal)
+    Err(refusal.under(permit))
 }
 
 /// The decision for a stream under way, made anew: whether it still holds for the same binding and the caller

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gateway_core::audit::{Decision, Event, EventKind};
 use gateway_core::id::ToolName;
 use gateway_core::lease::VersionId;
-use gateway_core::policy::{Permit, Subject};
+use gateway_core::policy::{Decided, Permit, Subject};
 use gateway_core::ports::Sequence;
 use gateway_core::receipt::ReceiptMode;
 use gateway_core::refusal::{Code, Refusal};
@@ -66,12 +66,8 @@ fn describe(
 ) -> Event {
     let binding = permit.binding();
     let mut event = facts(trip, EventKind::Intent, now);
-    event.risk = Some(permit.risk());
     event.decision = Some(Decision::Allow);
-    event.policy_version = permit.policy_version();
-    event.policies = permit.policies().to_vec();
-    event.mode = Some(binding.spec.mode);
-    event.binding = Some(binding.name_at_revision());
+    Decided::from(permit).enter(&mut event);
     event.secret_version = version.map(|(version, _)| version.clone());
     event.store_request_id = version.and_then(|(_, request)| request.cloned());
     event.route_id = Some(binding.route_id);

@@ -39,7 +39,7 @@ pub(super) fn heed(world: &World, trip: &Trip, aim: &Aim, permit: &Permit) -> Re
     };
     let facts = LockFacts { tool, binding: Some(&permit.binding().spec), ..facts(trip) };
     match world.snapshot.locks().stopping(&facts, trip.started) {
-        Some(lock) => Err(Refusal::new(Code::LockActive).stopped_by(&lock.id)),
+        Some(lock) => Err(Refusal::new(Code::LockActive).stopped_by(&lock.id).under(permit)),
         None => Ok(()),
     }
 }

@@ -41,7 +41,7 @@ impl Obtained {
         let Some(grant) = &self.grant else { return Ok(()) };
         pass.uses_grant(&grant.id);
         let lives = gateway.world.current().snapshot.grant_lives(grant);
-        if lives { Ok(()) } else { Err(mendable(Code::GrantMissing.into(), permit, None)) }
+        if lives { Ok(()) } else { Err(mendable(Code::GrantMissing.into(), permit, None).under(permit)) }
     }
 }
 
@@ -56,7 +56,8 @@ pub async fn obtain(
     request_id: &RequestId,
     now: Timestamp,
 ) -> Result<Option<Obtained>, Refusal> {
-    obtain_for(gateway, permit, permit.actor(), request_id, now).await
+    let obtained = obtain_for(gateway, permit, permit.actor(), request_id, now).await;
+    obtained.map_err(|refusal| refusal.under(permit))
 }
 
 /// The same for a system's permit: the actor is whose session is cleaned up, for references that name

@@ -134,6 +134,9 @@ pub(super) fn record(gateway: &Gateway, trip: &Trip, refusal: &Refusal) {
     }
     let mut event = facts(trip, EventKind::Refused, gateway.clock.now());
     event.decision = Some(Decision::Deny);
+    if let Some(decided) = refusal.decided() {
+        decided.clone().enter(&mut event);
+    }
     event.reason = Some(code.as_str().to_owned());
     event.epoch = Some(gateway.world.epoch());
     event.lock = refusal.lock().map(Into::into);

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use gateway_core::audit::EventKind;
+use gateway_core::audit::{Decision, EventKind};
+use gateway_core::manifest::{ContentHash, CredentialMode, Risk};
 use tokio::time::Instant;
 
 use crate::broker::{CANARY, TestBroker};
@@ -141,6 +142,39 @@ async fn unbound_unknown_and_forbidden_look_the_same() {
     assert_eq!((unbound.status, unbound.code().as_str()), (404, "server.unknown"));
     assert_eq!(upstream.count(), 0);
     assert_eq!(broker.audit.kinds(), [EventKind::Refused; 3]);
+}
+
+#[tokio::test]
+async fn a_refusal_names_what_had_decided_where_a_binding_was_selected_and_tells_no_caller() {
+    let upstream = echo().await;
+    let broker = TestBroker::start(upstream.address).await;
+    let mut answers = Vec::new();
+    // Twice, for the second one is read from the cache.
+    for tool in ["forbidden_one", "forbidden_one", "no_such_tool"] {
+        answers.push(broker.call(tool).await.text);
+    }
+    broker.store.down.store(true, Ordering::SeqCst);
+    answers.push(broker.call("echo").await.text);
+    assert!(answers.iter().all(|text| !text.contains("main")), "{answers:?}");
+    let events = broker.audit.events.lock().unwrap().clone();
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| {
+            assert_eq!((event.kind, event.decision), (EventKind::Refused, Some(Decision::Deny)));
+            let binding = event.binding.as_ref().map(ToString::to_string);
+            (event.reason.as_deref().unwrap(), binding, event.mode, event.risk, event.policy_version)
+        })
+        .collect();
+    let mode = Some(CredentialMode::ServiceAccount);
+    let decided =
+        |reason| (reason, Some("main@1".to_owned()), mode, Some(Risk::Read), Some(ContentHash::of(b"fake")));
+    let expected = [
+        decided("tool.unknown"),
+        decided("tool.unknown"),
+        ("tool.unknown", None, None, None, None),
+        decided("store.unavailable"),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[tokio::test]

@@ -1,0 +1,46 @@
+//! What decided a call, as the evidence tells it: of a call that was let through and of one that was refused after its
+//! binding was selected.
+
+use super::Permit;
+use crate::audit::{BindingRevision, Event};
+use crate::id::PolicyName;
+use crate::manifest::{ContentHash, CredentialMode, Risk};
+
+/// The binding that was selected for a call, and the policies that judged it. Of these nothing goes to a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The binding, at the revision in force.
+    pub binding: BindingRevision,
+    /// Its credential mode.
+    pub mode: CredentialMode,
+    /// The risk that was judged.
+    pub risk: Risk,
+    /// The version of the policies; absent where none was asked.
+    pub policy_version: Option<ContentHash>,
+    /// The policies that decided; empty where none did, which is a refusal.
+    pub policies: Vec<PolicyName>,
+}
+
+impl Decided {
+    /// Puts it into the record of the call.
+    pub fn enter(self, event: &mut Event) {
+        event.binding = Some(self.binding);
+        event.mode = Some(self.mode);
+        event.risk = Some(self.risk);
+        event.policy_version = self.policy_version;
+        event.policies = self.policies;
+    }
+}
+
+impl From<&Permit> for Decided {
+    fn from(permit: &Permit) -> Self {
+        let binding = permit.binding();
+        Self {
+            binding: binding.name_at_revision(),
+            mode: binding.spec.mode,
+            risk: permit.risk(),
+            policy_version: permit.policy_version(),
+            policies: permit.policies().to_vec(),
+        }
+    }
+}
