@@ -180,6 +180,7 @@ def foreseen(world, before):
     after = world.reached()
     demand(after == expected, f"foreseen and seen differ: {differ(expected, after)[:5]}")
     lost = {key for key in before if before[key] and not after[key]}
+    demand(any(caller[0] == "agent" for caller, _, _ in lost), "no agent lost anything: no refusal to look at")
     for (_, name), server_name, tool in (key for key in lost if key[0][0] == "agent"):
         told = world.gateway.records(kind="refused", agent=name, server=server_name, tool=tool)[0]
         decided = before[("agent", name), server_name, tool]

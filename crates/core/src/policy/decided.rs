@@ -15,9 +15,10 @@ pub struct Decided {
     pub mode: CredentialMode,
     /// The risk that was judged.
     pub risk: Risk,
-    /// The version of the policies; absent where none was asked.
+    /// The version of the policies in force; absent for the gateway's own uses, and where a ceiling refused before any
+    /// policy was asked.
     pub policy_version: Option<ContentHash>,
-    /// The policies that decided; empty where none did, which is a refusal.
+    /// The policies that permit or forbid; empty where none does either, and for sessions and lists, which ask none.
     pub policies: Vec<PolicyName>,
 }
 
